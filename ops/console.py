@@ -1,0 +1,31 @@
+"""What a person sees while a job runs: log lines that leave progress bars whole, and the bars themselves."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+class _BarSafeHandler(logging.Handler):
+    """Writes records to standard output through tqdm, so that a bar is never cut in two."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + record.getMessage(), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def start_logging(is_main: bool = True) -> None:
+    """Let the library's log lines reach the console: all of the first process, only errors of the others."""
+    logger = logging.getLogger("ops")
+    logger.handlers[:] = [_BarSafeHandler()]
+    logger.setLevel(logging.INFO if is_main else logging.ERROR)
+    logger.propagate = False
+
+
+def progress(items: Iterable[Any] | None, total: int, what: str, unit: str, shown: bool) -> "tqdm[Any]":
+    """A progress bar on standard error over `items` (or advanced by hand); calmer where it is not a terminal."""
+    every = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True)

@@ -1,0 +1,110 @@
+"""The names that old checkpoints give their tensors, brought to ours, and what those tensors say of their model.
+
+Ours are the published names without the `module.` of DataParallel: `base_model.layer1.0.net.conv1.weight`,
+`base_model.layer1.0.tam.G.0.weight`, `new_fc.weight`. A plain TSN has no `net` level.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+_DEPTHS = {  # blocks per stage, bottleneck or basic: architecture
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+    ((3, 4, 23, 3), True): "resnet101",
+    ((3, 8, 36, 3), True): "resnet152",
+}
+
+_RENAMES = [  # applied in this order to every name
+    (r"^((module|_orig_mod)\.)+", ""),
+    (r"\.self_conv\.conv_f\.", ".tam.G."),
+    (r"\.self_conv\.conv_g\.", ".tam.L."),
+    # MMAction2
+    (r"^cls_head\.fc_cls\.", "new_fc."),
+    (r"^backbone\.", "base_model."),
+    (r"(?<=\.)block\.", "net."),
+    (r"(?<=\.)downsample\.conv\.", "downsample.0."),
+    (r"(?<=\.)downsample\.bn\.", "downsample.1."),
+    (r"(?<=\.)conv(\d)\.conv\.", r"conv\1."),
+    (r"(?<=\.)conv(\d)\.bn\.", r"bn\1."),
+]
+_IGNORED = re.compile(r"^data_preprocessor\.")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is, read from its tensors.
+
+    `num_segments` is None for a plain TSN, whose tensors do not depend on it; `own_head` says that the classifier
+    is `base_model.fc` (a model without dropout).
+    """
+
+    arch: str
+    num_classes: int
+    num_segments: int | None
+    modality: Literal["RGB", "Flow"]
+    tam: bool
+    own_head: bool
+
+
+def to_our_names(state: Mapping[str, Tensor]) -> State:
+    """The tensors of `state` under our names; ValueError where two of them would get the same one."""
+    out: State = {}
+    for old, tensor in state.items():
+        name = old
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        if _IGNORED.match(name):
+            continue
+        if name in out:
+            raise ValueError(f"two tensors are both {name}")
+        out[name] = tensor
+    return out
+
+
+def to_backbone_names(state: Mapping[str, Tensor]) -> State:
+    """The tensors of a plain ResNet in `state`, with torchvision's names, without TAM and classifier."""
+    out: State = {}
+    for name, tensor in to_our_names(state).items():
+        name = re.sub(r"^base_model\.", "", name).replace(".net.", ".")
+        if ".tam." not in name and not name.startswith(("fc.", "new_fc.")):
+            out[name] = tensor
+    return out
+
+
+def describe(state: Mapping[str, Tensor]) -> ModelSpec:
+    """The model that tensors with our names belong to; ValueError where they belong to none."""
+    blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
+    bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.(net\.)?conv3\.weight", name) for name in state)
+    arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
+    if arch is None:
+        raise ValueError(f"no ResNet that this project knows: its stages have {blocks} blocks")
+    own_head = "base_model.fc.weight" in state
+    head = state.get("base_model.fc.weight" if own_head else "new_fc.weight")
+    if head is None or head.ndim != 2:
+        raise ValueError("no classifier in it (new_fc.weight)")
+    kernel = state.get("base_model.layer1.0.tam.G.0.weight")
+    first = state.get("base_model.conv1.weight")
+    channels = first.shape[1] if first is not None and first.ndim == 4 else 0
+    if channels not in (3, 10):
+        raise ValueError(f"its first convolution has {channels} input channels, neither 3 (RGB) nor 10 (Flow)")
+    return ModelSpec(
+        arch=arch,
+        num_classes=head.shape[0],
+        num_segments=kernel.shape[1] if kernel is not None else None,
+        modality="RGB" if channels == 3 else "Flow",
+        tam=kernel is not None,
+        own_head=own_head,
+    )
+
+
+def _count_blocks(state: Mapping[str, Tensor], stage: int) -> int:
+    pattern = re.compile(rf"base_model\.layer{stage}\.(\d+)\.")
+    found = {int(match[1]) for match in map(pattern.match, state) if match}
+    return max(found) + 1 if found else 0

@@ -1,0 +1,91 @@
+"""Several processes, one training: helpers that are right in a single process too.
+
+Processes come from `torchrun`, whose environment variables say who is who, or from `launch`, which is torchrun
+started from here.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import get_args_parser as torchrun_parser
+from torch.distributed.run import run as torchrun
+
+
+def rank() -> int:
+    """The number of this process among all, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes files."""
+    return rank() == 0
+
+
+def start(device: torch.device) -> None:
+    """Join the other processes, if there are any: NCCL between GPUs, gloo otherwise."""
+    if world_size() > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    """Leave the others."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of `values` over all processes, on each of them."""
+    if dist.is_initialized():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The `value` of each process, in order of rank, on each of them."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the first one's buffers, so that all evaluate with the same batch-norm statistics."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def launch(processes: int, script: str, arguments: Sequence[str]) -> int:
+    """Run `script` with `arguments` in that many processes of this machine by torchrun; its exit status."""
+    options = ["--standalone", f"--nproc-per-node={processes}", script, *arguments]
+    try:
+        torchrun(torchrun_parser().parse_args(options))  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        failure = min(error.failures.values(), key=lambda failed: failed.timestamp)
+        sys.stderr.write(f"error: process {failure.local_rank} ended with exit status {failure.exitcode}\n")
+        return failure.exitcode if failure.exitcode > 0 else 1
+    return 0

@@ -1,0 +1,49 @@
+"""Bad input: the one error for it, its exit status, and how it is printed."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+EXIT_DONE = 0
+EXIT_WITH_FAILURES = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used; the message says what, where and what to do, in one line."""
+
+
+class MediaError(InputError):
+    """A video or a frame folder that cannot be read: its `path` and the `reason`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class TruncatedMediaError(MediaError):
+    """Fewer frames could be read than were claimed: the first `readable` ones are there."""
+
+    def __init__(self, path: str, claimed: int, readable: int) -> None:
+        super().__init__(path, f"only {readable} of {claimed} frames could be read")
+        self.args = (path, claimed, readable)
+        self.claimed, self.readable = claimed, readable
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
+    try:
+        status = main()
+    except InputError as error:
+        rank = os.environ.get("RANK", "0")
+        sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {error}\n")
+        status = EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        status = EXIT_INTERRUPTED
+    sys.exit(status)

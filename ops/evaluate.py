@@ -1,0 +1,213 @@
+"""Testing, from arguments to accuracy: all views of every video, several models fused, nothing left out unsaid."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ops import distributed, report
+from ops.console import progress, start_logging
+from ops.dataset_configs import DatasetConfig, dataset_config
+from ops.datasets import ViewsDataset
+from ops.ensemble import Ensemble, open_ensemble
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.loaders import make_loader, shard_sampler
+from ops.report import TestResult
+from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
+from ops.storage import check_writable, make_folder
+
+log = logging.getLogger(__name__)
+
+Outcome = tuple[NDArray[np.float32] | None, str]
+"""A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
+
+
+def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
+    """Test as the arguments say; returns the exit status: 1 where videos could not be scored."""
+    start_logging(distributed.is_main())
+    say_what_has_no_effect(args)
+    if wants_launch(args.gpus, args.device):
+        return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+    device = pick_device(args.gpus, args.device)
+    config = dataset_config(args.dataset)
+    ensemble = open_ensemble(args, config, make_reader)
+    check_outputs(args, config, ensemble)
+    protocol = describe_protocol(args, ensemble)
+    log.info("protocol: %s", protocol)
+    distributed.start(device)
+    try:
+        began = time.perf_counter()
+        result = put_together(ensemble, score_share(args, ensemble, device))
+        seconds = time.perf_counter() - began
+    finally:
+        distributed.stop()
+    if distributed.is_main():
+        published = published_figure(args, config, ensemble)
+        summarise(result, protocol, published, seconds)
+        write_results(args, config, ensemble, result, protocol, published, seconds)
+    return EXIT_DONE if result.ok.all() else EXIT_WITH_FAILURES
+
+
+def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
+    """InputError now, not at the end, where a result could not be written."""
+    make_folder(output_folder(args))
+    for path in (args.save_scores, args.csv_file):
+        if path:
+            check_writable(path)
+    if args.csv_file and config.name != "somethingv2" and not ensemble.class_names:
+        raise InputError("--csv_file needs class names on this dataset: give --class_names")
+
+
+def output_folder(args: argparse.Namespace) -> Path:
+    """Where results go: `--output`, else a folder beside the weights."""
+    return Path(args.output) if args.output else Path(args.weights[0]).parent / "test"
+
+
+def view_pixels(args: argparse.Namespace, input_size: int, scale_size: int) -> int:
+    """The side of the squares that the models see."""
+    return scale_size if args.full_res and args.test_crops in (1, 3) else input_size
+
+
+def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
+    """The protocol in words."""
+    models = []
+    for member in ensemble.members:
+        model, shape = member.model, member.shape
+        pixels = view_pixels(args, shape.input_size, shape.scale_size)
+        models.append(
+            f"{model.arch}{' with TAM' if model.tam else ' without TAM'}, {shape.modality}, "
+            f"{shape.num_segments} frames of {pixels} x {pixels}"
+        )
+    fused = ""
+    if len(models) > 1:
+        coeffs = ", ".join(f"{member.coeff:g}" for member in ensemble.members)
+        fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
+    views = f"{args.test_crops} crops x {ensemble.sample.clips} clips ({ensemble.sample})"
+    return f"{' + '.join(models)}; {views}, mean of the logits{fused}"
+
+
+def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
+    """The published top-1 and top-5 of this protocol, where there is one."""
+    member = ensemble.members[0]
+    model, shape = member.model, member.shape
+    if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
+        return None
+    pixels = view_pixels(args, shape.input_size, shape.scale_size)
+    protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
+    for known in config.published:
+        if protocol == (known.segments, known.crops, known.sample, known.size):
+            return {"top1": known.top1, "top5": known.top5}
+    return None
+
+
+def score_share(args: argparse.Namespace, ensemble: Ensemble, device: torch.device) -> dict[int, Outcome]:
+    """Score this process's share of the videos: place in the list → outcome."""
+    for member in ensemble.members:
+        member.model.to(device)
+    dataset = ViewsDataset(ensemble.streams)
+    share = shard_sampler(len(dataset))
+    loader = make_loader(dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size)
+    chunk = args.views_per_forward or (30 if device.type == "cuda" else 3)
+    labels = ensemble.streams[0].records.labels
+    outcomes: dict[int, Outcome] = {}
+    hits = np.zeros(3)  # top-1, top-5, of how many
+    with progress(None, len(share), "testing", "video", distributed.is_main()) as bar:
+        for items in loader:
+            for item in items:
+                if item.failure:
+                    outcomes[item.index] = None, item.failure.reason
+                else:
+                    scores = ensemble.scores(item, args.softmax, chunk, device)
+                    notes = [views.truncated for views in item.streams if views.truncated]
+                    outcomes[item.index] = scores.numpy(), "; ".join(notes)
+                    hits += running_hits(scores.numpy(), int(labels[item.index]))
+                bar.set_postfix_str(running_accuracy(hits), refresh=False)
+                bar.update()
+    return outcomes
+
+
+def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:
+    """Whether `scores [K]` put `label` first, and among five, and whether there is a label at all."""
+    if label < 0:
+        return 0, 0, 0
+    better = int((scores > scores[label]).sum())
+    return int(better < 1), int(better < 5), 1
+
+
+def running_accuracy(hits: NDArray[np.float64]) -> str:
+    """What the bar says of top-1 hits, top-5 hits and videos so far."""
+    top1, top5, count = hits
+    return f"top1 {100 * top1 / count:.2f}, top5 {100 * top5 / count:.2f}" if count else ""
+
+
+def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult:
+    """The outcome of all processes, in list order."""
+    records = ensemble.streams[0].records
+    count, classes = len(records), len(ensemble.partners)
+    scores = np.full((count, classes), np.nan, dtype=np.float32)
+    reasons, truncated = [""] * count, [""] * count
+    for share in distributed.gather_objects(outcomes):
+        for index, (row, note) in share.items():
+            if row is None:
+                reasons[index] = note
+            else:
+                scores[index], truncated[index] = row, note
+    paths = [records.path(index) for index in range(count)]
+    return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated)
+
+
+def summarise(result: TestResult, protocol: str, published: dict[str, float] | None, seconds: float) -> None:
+    """Say the result, and what failed."""
+    numbers, figures = report.counts(result), report.accuracies(result)
+    for path, reason, truncated in zip(result.paths, result.reasons, result.truncated, strict=True):
+        if reason:
+            log.warning("not scored: %s: %s", path, reason)
+        elif truncated:
+            log.warning("cut short, but scored: %s", truncated)
+    log.info("protocol: %s", protocol)
+    log.info("videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers) + f"; {seconds:.1f} s")
+    if figures["top1"] == figures["top1"]:
+        log.info(
+            "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %".format(**figures)
+        )
+    else:
+        log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
+    if published:
+        log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", published)
+
+
+def write_results(
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    ensemble: Ensemble,
+    result: TestResult,
+    protocol: str,
+    published: dict[str, float] | None,
+    seconds: float,
+) -> None:
+    """Write everything that was asked for, and metrics and predictions in any case."""
+    folder = output_folder(args)
+    checkpoints = {member.checkpoint.path for member in ensemble.members}
+    facts: dict[str, Any] = {
+        "protocol": protocol,
+        "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
+        "decoder": ensemble.streams[0].reader.decoder,
+        "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
+        "checkpoints_sha256": {path: report.file_sha256(path) for path in sorted(checkpoints)},
+        "published": published,
+        "seconds": round(seconds, 3),
+    }
+    report.write_metrics(folder / "metrics.json", result, facts)
+    report.write_predictions(folder / "predictions.csv", result, ensemble.class_names)
+    if args.save_scores:
+        report.write_scores(args.save_scores, result)
+    if args.csv_file:
+        names = None if config.name == "somethingv2" else ensemble.class_names
+        report.write_published_csv(args.csv_file, result, names)
+    log.info("written: %s", folder)

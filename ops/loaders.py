@@ -1,0 +1,94 @@
+"""Seeded loaders for training, exact shards for validation and testing, and how workers are set up."""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ops import distributed
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class TrainSampler(Sampler[list[tuple[int, int]]]):
+    """The batches of this process, as lists of `(epoch, index)`.
+
+    The order of an epoch is a permutation drawn from (seed, epoch). Step s takes places [s·B, (s+1)·B) of it, B
+    being the batch of all processes, each its own slice: which clips make up a step does not depend on how many
+    processes share it. An incomplete last batch is left out, as published. Before iterating set `epoch`, and
+    `first_step` and `last_step` (exclusive) where only a part of it is wanted; `len()` is that of a whole epoch.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.rank, self.per_rank = rank, batch_size // world_size
+        self.epoch = self.first_step = 0
+        self.last_step = len(self)
+
+    def __len__(self) -> int:
+        return self.length // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        for step in range(self.first_step, self.last_step):
+            start = step * self.batch_size + self.rank * self.per_rank
+            yield [(self.epoch, int(index)) for index in order[start : start + self.per_rank]]
+
+
+class ShardSampler(Sampler[Any]):
+    """Every `world_size`-th index from `rank` on: all videos once over all processes, none twice, no padding.
+
+    With `epoch` the indices come as `(epoch, index)`, as `ClipDataset` takes them.
+    """
+
+    def __init__(self, length: int, rank: int, world_size: int, epoch: int | None = None) -> None:
+        self.indices = range(rank, length, world_size)
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in self.indices:
+            yield index if self.epoch is None else (self.epoch, index)
+
+
+def make_loader(
+    dataset: Dataset[T_co],
+    workers: int,
+    collate: Callable[[list[T_co]], Any],
+    device: torch.device,
+    batch_sampler: Sampler[list[Any]] | None = None,
+    sampler: Sampler[Any] | None = None,
+    batch_size: int = 1,
+) -> DataLoader[T_co]:
+    """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive."""
+    how: dict[str, Any] = {"batch_sampler": batch_sampler} if batch_sampler is not None else {
+        "sampler": sampler, "batch_size": batch_size
+    }  # fmt: skip
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker,
+        **how,
+    )
+
+
+def shard_sampler(length: int, epoch: int | None = None) -> ShardSampler:
+    """This process's share of `length` videos."""
+    return ShardSampler(length, distributed.rank(), distributed.world_size(), epoch)
+
+
+def _start_worker(worker: int) -> None:
+    """One thread per worker, and signals left to the main process, which decides when a run ends."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

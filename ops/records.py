@@ -1,0 +1,179 @@
+"""List files and the records in them, held in columns.
+
+A list has one line per video, parsed from the right so that paths may hold spaces:
+
+    path num_frames label      frames or videos
+    path label                 videos (frame lists: `path num_frames`, an unlabelled test list)
+    path                       videos, an unlabelled test list
+
+Kinetics-700 has 650,000 lines, and every worker of a loader holds the list: three NumPy columns and one blob of
+text cost it next to nothing, where a list of objects would be copied page by page through reference counts.
+"""
+
+import hashlib
+import os
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.errors import InputError
+
+UNKNOWN = -1
+_LARGEST = 2**31 - 1
+
+# `http://…`, and FFmpeg's protocols, which name no file: `concat:a|b`, `subfile,,start,0,end,0,,:x`, `pipe:0`.
+_PROTOCOL = re.compile(r"([a-zA-Z][\w+.-]*://|(async|bluray|cache|concat|concatf|crypto|data|fd|file|hls|pipe)[:,]|"
+                       r"(subfile|tee|tcp|udp|unix|rtp)[:,])")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """One video: its `path` as the list gives it, frame count and label (-1 where the list has none)."""
+
+    path: str
+    num_frames: int
+    label: int
+
+
+class Records(Sequence[Record]):
+    """The records of one list file, in its order.
+
+    `num_frames [N]`, `labels [N]` and `lines [N]` (1-based line numbers) are int32 columns; `source` is the
+    file's name and `sha256` the hash of its bytes.
+    """
+
+    def __init__(self, source: str, paths: Sequence[str], columns: NDArray[np.int32], sha256: str) -> None:
+        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        self.source, self.sha256 = source, sha256
+        self._text = b"".join(encoded)
+        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
+        self.num_frames, self.labels, self.lines = np.ascontiguousarray(columns.T)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> Record:  # type: ignore[override]  # one record at a time, no slices
+        return Record(self.path(index), int(self.num_frames[index]), int(self.labels[index]))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(len(self)))
+
+    def path(self, index: int) -> str:
+        """The path of record `index`, as written in the list."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        start = int(self._ends[index - 1]) if index else 0
+        return self._text[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
+
+    def where(self, index: int) -> str:
+        """`file:line` of record `index`, for messages."""
+        return f"{self.source}:{self.lines[index]}"
+
+    def head(self, count: int) -> "Records":
+        """The first `count` records."""
+        columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]
+        paths = [self.path(index) for index in range(min(count, len(self)))]
+        return Records(self.source, paths, columns, self.sha256)
+
+    def check_labels(self, num_classes: int, required: bool) -> None:
+        """InputError naming the line of the first label that is not in [0, num_classes).
+
+        A missing label (-1) is an error where `required`, as in training.
+        """
+        lowest = 0 if required else UNKNOWN
+        bad = np.flatnonzero((self.labels < lowest) | (self.labels >= num_classes))
+        if bad.size:
+            index = int(bad[0])
+            if self.labels[index] == UNKNOWN:
+                raise InputError(f"{self.where(index)}: no label, but training and validation need one")
+            raise InputError(
+                f"{self.where(index)}: label {self.labels[index]} is outside 0…{num_classes - 1} "
+                f"({bad.size} such lines); check --num_class and the list"
+            )
+
+    def check_some_exist(self, root: str | os.PathLike[str]) -> None:
+        """InputError if not one of the files or folders exists under `root` (a wrong --root_path, mostly)."""
+        if not any(os.path.exists(os.path.join(root, record.path)) for record in self):
+            first = os.path.join(root, self.path(0))
+            raise InputError(
+                f"{self.source}: none of its {len(self)} paths exists; the first is looked for as {first}; "
+                f"check --root_path"
+            )
+
+
+def read_records(path: str | os.PathLike[str], counts_in_pairs: bool) -> Records:
+    """Read a list file.
+
+    `counts_in_pairs` says what the number of a two-column line is: the frame count (lists of frame folders) or
+    the label (lists of videos). InputError, with `file:line`, on a missing, empty or malformed list.
+    """
+    data = _read_bytes(Path(path))
+    text = data.decode("utf-8-sig", "surrogateescape")
+    paths: list[str] = []
+    columns = array("i")  # num_frames, label, line number of each record
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            name, num_frames, label = _parse_line(line, counts_in_pairs)
+            columns.extend((num_frames, label, number))
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from None
+        paths.append(name)
+    if not paths:
+        raise InputError(f"{path}: the list is empty")
+    return Records(
+        str(path),
+        paths,
+        np.frombuffer(columns, dtype=np.int32).reshape(-1, 3),
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a list file is needed")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the list ({error.strerror})") from None
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise InputError(f"{path}:{data.count(10, 0, nul) + 1}: a NUL byte; lists are plain UTF-8 text")
+    return data
+
+
+def _parse_line(line: str, counts_in_pairs: bool) -> tuple[str, int, int]:
+    """One stripped line → (path, num_frames, label); ValueError says what is wrong with it."""
+    fields = line.rsplit(None, 2)
+    numbers = 0
+    while numbers < min(2, len(fields) - 1) and _is_integer(fields[-1 - numbers]):
+        numbers += 1
+    name = fields[0] if numbers == 2 else line if numbers == 0 else line.rsplit(None, 1)[0]
+    num_frames = label = UNKNOWN
+    if numbers == 2:
+        num_frames, label = int(fields[1]), int(fields[2])
+        if num_frames < 0 or label < UNKNOWN:
+            raise ValueError(f"num_frames ({num_frames}) and label ({label}) must not be negative")
+    elif numbers == 1 and counts_in_pairs:
+        num_frames = int(fields[-1])
+    elif numbers == 1:
+        label = int(fields[-1])
+    elif counts_in_pairs:
+        raise ValueError(f"expected 'path num_frames label', got '{line[:80]}'")
+    if num_frames > _LARGEST or label > _LARGEST:
+        raise ValueError(f"num_frames ({num_frames}) or label ({label}) is too large")
+    if "\r" in name or ((":" in name or "," in name) and _PROTOCOL.match(name)):
+        raise ValueError(f"'{name[:80]}' is not a plain file path (URLs and protocols are not followed)")
+    return name, num_frames, label
+
+
+def _is_integer(text: str) -> bool:
+    return text.isdecimal() or (text[0] in "+-" and text[1:].isdecimal())

@@ -1,0 +1,96 @@
+"""Where a run lives, and how it goes on from a checkpoint."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.optim import Optimizer
+
+from ops.checkpoint import Checkpoint
+from ops.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+
+
+@dataclass
+class Progress:
+    """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent."""
+
+    epoch: int = 0
+    step: int = 0
+    best: float = 0.0
+
+
+def default_store_name(args: argparse.Namespace) -> str:
+    """The published folder name, such as `kinetics_RGB_resnet50_tam_avg_segment8_e100_dense`."""
+    arch = f"{args.arch}_tam" if args.tam else args.arch
+    parts = [args.dataset, args.modality, arch, args.consensus_type, f"segment{args.num_segments}", f"e{args.epochs}"]
+    if args.pretrain == "none":
+        parts.append("none")
+    if args.lr_type != "step":
+        parts.append(args.lr_type)
+    if args.dense_sample:
+        parts.append("dense")
+    if args.suffix:
+        parts.append(args.suffix)
+    return "_".join(parts)
+
+
+def find_resume(resume: str | None, folder: Path, evaluate: bool) -> str | None:
+    """The checkpoint to go on from; None for a fresh start.
+
+    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder`, or None. InputError
+    where a new run would overwrite an older one, and where there is nothing to `evaluate`.
+    """
+    last = folder / LAST
+    if resume == "auto":
+        if last.exists():
+            return str(last)
+        if evaluate:
+            raise InputError(f"{last}: no checkpoint there to evaluate")
+        return None
+    if not resume and last.exists():
+        raise InputError(f"{last}: an earlier run is here; go on with it by --resume auto, or give another --suffix")
+    return resume
+
+
+def check_resumable(
+    args: argparse.Namespace, origin: Checkpoint, num_classes: int, class_names: Sequence[str] | None
+) -> None:
+    """InputError, naming both sides, where a checkpoint is of another model than the arguments ask for."""
+    spec = origin.spec
+    pairs = {
+        "--arch": (spec.arch, args.arch),
+        "the modality": (spec.modality, args.modality),
+        "--tam": (spec.tam, args.tam),
+        "--num_segments": (origin.num_segments or args.num_segments, args.num_segments),
+        "the number of classes": (spec.num_classes, num_classes),
+        "'--dropout 0'": (spec.own_head, args.dropout == 0),
+    }
+    for what, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise InputError(f"{origin.path}: {what} is {theirs} there and {ours} here; it cannot be resumed so")
+    if origin.class_names and class_names and origin.class_names != list(class_names):
+        raise InputError(f"{origin.path}: its class names differ from those given here, or their order does")
+
+
+def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
+    """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
+    groups = [dict(group, params=None) for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(origin.rest["optimizer"])
+        best = float(origin.rest.get("best_prec1", 0.0))
+        progress = Progress(int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{origin.path}: cannot be resumed, it holds no optimizer state that fits "
+            f"({type(error).__name__}: {error}); --tune_from starts a new run from its weights"
+        ) from None
+    for group, ours in zip(optimizer.param_groups, groups, strict=True):
+        group.update({key: value for key, value in ours.items() if key != "params"})
+    log.info("resumed %s: %d epochs and %d steps are done", origin.path, progress.epoch, progress.step)
+    return progress

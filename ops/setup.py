@@ -1,0 +1,115 @@
+"""What training and testing find out first: device, classes, lists. Everything wrong is said here, early."""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from ops import distributed
+from ops.dataset_configs import DatasetConfig, read_class_names
+from ops.errors import InputError
+from ops.records import Records, read_records
+from ops.source import Reader
+
+log = logging.getLogger(__name__)
+
+MakeReader = Callable[[DatasetConfig, str], Reader]
+"""Dataset and modality → its reader: the one thing in which frames and videos differ."""
+
+
+def say_what_has_no_effect(args: argparse.Namespace) -> None:
+    """One line for the published code's flags that do nothing."""
+    if args.no_effect:
+        log.info("%s: accepted for old command lines, without effect", ", ".join(args.no_effect))
+
+
+def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
+    """Whether `--gpus` asks for several processes and they are yet to be started; InputError if it cannot be had."""
+    if not gpus or len(gpus) == 1 or distributed.world_size() > 1:
+        return False
+    if device not in (None, "cuda"):
+        raise InputError(f"--gpus {' '.join(map(str, gpus))} does not go with --device {device}")
+    _check_gpus(gpus)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    return True
+
+
+def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
+    """The device of this process: `device`, or the one GPU named, or a GPU if there is one, or the CPU."""
+    if device is None and gpus and distributed.world_size() == 1:
+        _check_gpus(gpus)
+        device = f"cuda:{gpus[0]}"
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N")
+    if chosen.type == "cuda":
+        index = distributed.local_rank() if distributed.world_size() > 1 else chosen.index or 0
+        _check_gpus([index])
+        chosen = torch.device("cuda", index)
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def _check_gpus(gpus: Sequence[int]) -> None:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for gpu in gpus:
+        if gpu >= there:
+            raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
+
+
+def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:
+    """Class names in order of the labels: of `file`, else beside the dataset's lists, else those that are known.
+
+    Names found without being asked for count only where their number is `num_classes` (or that is None).
+    """
+    if file:
+        return read_class_names(file)
+    names: list[str] | None = None
+    if config.folder:
+        beside = config.root() / "annotations" / "class_names.txt"
+        if beside.is_file():
+            names = read_class_names(beside)
+    if names is None and config.class_names:
+        names = config.class_names()
+    return names if names and num_classes in (None, len(names)) else None
+
+
+def count_classes(config: DatasetConfig, num_class: int | None, class_names: Sequence[str] | None) -> int | None:
+    """The number of classes that flags and dataset give, None where they do not; InputError if they disagree."""
+    if num_class and class_names and len(class_names) != num_class:
+        raise InputError(f"--num_class ({num_class}) and the {len(class_names)} class names do not go together")
+    return num_class or (len(class_names) if class_names else config.num_classes)
+
+
+def open_list(
+    config: DatasetConfig,
+    reader: Reader,
+    split: str,
+    file: str | None,
+    root: str | None,
+    flag: str,
+    modality: str,
+) -> tuple[Records, str, Reader]:
+    """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
+
+    `file` and `root` default to the dataset's places for `split`. InputError in one line on everything wrong.
+    """
+    path = Path(file) if file else config.list_path(split, reader.kind)
+    if not file and not path.exists():
+        raise InputError(f"{path}: no such list; give {flag}, or set TAM_DATASETS to where {config.folder} is")
+    folder = root if root is not None else str(config.root()) if config.folder else ""
+    if root and not os.path.isdir(root):
+        raise InputError(f"--root_path {root}: no such folder")
+    records = read_records(path, reader.counts_in_pairs)
+    if modality == "Flow" and config.flow_counts > 1:
+        records.num_frames //= config.flow_counts
+    records.check_some_exist(folder)
+    return records, folder, reader.prepare(records, folder)

@@ -1,0 +1,117 @@
+"""Files that are whole or absent, and tensors that bring no code: everything is written and loaded through here."""
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from ops.errors import InputError
+
+
+def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What a NumPy scalar in an old optimizer state needs; NumPy 2 moved its pickling function."""
+    scalar: Any = np.float64(0).__reduce__()[0]
+    dtypes = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "?")}
+    return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *dtypes]
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """A file to write that becomes `path` only once it is complete and on disk.
+
+    It is written beside `path` under a temporary name, flushed, synced and renamed over it; after an error nothing
+    of it is left and an older file is untouched. InputError where it cannot be written (no space, no permission).
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """InputError unless a file could be written at `path`, whose folder is made; nothing else is left behind."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a file name is needed")
+    make_folder(path.parent)
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """`folder`, made if need be; InputError unless files can be written in it."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write in this folder ({error.strerror or error})") from None
+    return folder
+
+
+def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
+    """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
+    with atomic_file(path) as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(0, f"{error}".splitlines()[0]) from error
+
+
+def load_tensors(path: str | os.PathLike[str]) -> Any:
+    """`torch.load` on the CPU with `weights_only=True`; InputError, naming the file, for whatever is not that."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a checkpoint file is needed")
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the checkpoint ({error.strerror or error})") from None
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: {_refusal(str(error))}") from None
+    except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
+        raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
+
+
+def _refusal(message: str) -> str:
+    named = re.search(r"(?:Unsupported global: GLOBAL|GLOBAL|class|type) ([\w.]+\.[\w.]+)", message)
+    if named:
+        return (
+            f"refused, because loading it would run code ({named[1]}); if you trust the file, load it once "
+            "yourself and save its state_dict alone"
+        )
+    return "not a readable checkpoint"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

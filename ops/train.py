@@ -1,0 +1,259 @@
+"""Training, from arguments to checkpoints: reads top to bottom like the recipe it is."""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from ops import distributed
+from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
+from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
+from ops.console import start_logging
+from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
+from ops.datasets import ClipDataset, collate_clips
+from ops.engine import validate
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.loaders import TrainSampler, make_loader, shard_sampler
+from ops.models import MEAN, STD, Recognizer, build_model
+from ops.resume import Progress, check_resumable, default_store_name, find_resume, restore
+from ops.runlog import RunLog
+from ops.sampling import DENSE_WINDOW
+from ops.schedule import Schedule
+from ops.setup import (
+    MakeReader,
+    count_classes,
+    find_class_names,
+    open_list,
+    pick_device,
+    say_what_has_no_effect,
+    wants_launch,
+)  # fmt: skip
+from ops.storage import make_folder
+from ops.tanet import check_architecture
+from ops.trainer import Pace, Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The two sides of a training set and what they have in common."""
+
+    train: ClipDataset
+    val: ClipDataset
+    num_classes: int
+    class_names: list[str] | None
+    decoder: str
+
+
+def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
+    """Train (or, with `--evaluate`, only validate) as the arguments say; returns the exit status."""
+    start_logging(distributed.is_main())
+    say_what_has_no_effect(args)
+    if wants_launch(args.gpus, args.device):
+        return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+    device = pick_device(args.gpus, args.device)
+    config = dataset_config(args.dataset)
+    check_arguments(args, device)
+    data = open_data(args, config, make_reader)
+    folder = Path(args.root_model) / (args.store_name or default_store_name(args))
+    resume = find_resume(args.resume, folder, args.evaluate)
+    origin = read_checkpoint(resume or args.tune_from) if resume or args.tune_from else None
+    if resume and origin:
+        check_resumable(args, origin, data.num_classes, data.class_names)
+    if not args.evaluate:
+        make_folder(folder)
+        make_folder(Path(args.root_log) / folder.name)
+    rate = base_rate(args, config)
+    distributed.start(device)
+    try:
+        torch.manual_seed(args.seed)
+        model, same_classes = start_model(args, data, origin, bool(resume), device)
+        if args.evaluate:
+            return evaluate_only(args, model, data, device)
+        optimizer = make_optimizer(args, model, rate, fast_head=not same_classes)
+        progress = restore(origin, optimizer) if resume and origin else Progress()
+        if args.start_epoch is not None:
+            progress.epoch, progress.step = args.start_epoch, 0
+        fit(args, model, optimizer, rate, data, folder, progress, device)
+    finally:
+        distributed.stop()
+    return EXIT_DONE
+
+
+def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
+    """InputError on values that do not go together."""
+    check_architecture(args.arch)
+    if args.dense_sample and args.num_segments > DENSE_WINDOW:
+        raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with --dense_sample")
+    if args.batch_size % distributed.world_size():
+        raise InputError(
+            f"--batch-size ({args.batch_size}) is the total over all processes; "
+            f"{distributed.world_size()} must divide it"
+        )
+    if args.syncbn and device.type == "cpu":
+        raise InputError("--syncbn needs GPUs: PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
+    if args.evaluate and not args.resume:
+        raise InputError("--evaluate needs --resume CKPT: the weights to validate")
+    if args.resume and args.tune_from:
+        raise InputError("--resume goes on with a run, --tune_from starts one: give only one of them")
+
+
+def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Data:
+    """Read and check the lists and look at what they name."""
+    names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
+    num_classes = count_classes(config, args.num_class, names)
+    if num_classes is None:
+        raise InputError(f"dataset {config.name} needs --class_names or --num_class")
+    shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    partners = mirror_partners(config, num_classes, names)
+    if config.mirror and (partners < 0).all():
+        log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
+    datasets, reader = [], make_reader(config, args.modality)
+    for split, file in (("train", args.train_list), ("val", args.val_list)):
+        records, root, reader = open_list(config, reader, split, file, args.root_path, f"--{split}_list", args.modality)
+        records.check_labels(num_classes, required=True)
+        training = split == "train"
+        if training:
+            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners)
+        else:
+            recipe = validation_recipe(shape, args.dense_sample, num_classes)
+        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, substitute=training))
+        short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
+        if args.dense_sample and short:
+            log.warning(
+                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, and can show "
+                "time running backwards", records.source, short, len(records), DENSE_WINDOW,
+            )  # fmt: skip
+    if len(datasets[0]) < args.batch_size:
+        raise InputError(
+            f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
+            f"--batch-size {args.batch_size}"
+        )
+    return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)
+
+
+def start_model(
+    args: argparse.Namespace, data: Data, origin: Checkpoint | None, resumed: bool, device: torch.device
+) -> tuple[Recognizer, bool]:
+    """The model to train, on `device`; and whether it kept the classifier of --tune_from."""
+    model = build_model(
+        args.arch, data.num_classes, args.num_segments, args.modality, args.tam, args.dropout,
+        "none" if origin else args.pretrain,  # nothing is downloaded that a checkpoint would overwrite
+        args.consensus_type,
+    )  # fmt: skip
+    same_classes = False
+    if origin and resumed:
+        load_state(model, origin)
+    elif origin:
+        same_classes = tune_from(model, origin, args.dataset, data.class_names)
+    if args.syncbn:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    model.partial_bn = not args.no_partialbn
+    return model.to(device).train(), same_classes
+
+
+def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
+    """The learning rate of this run; a warning where it does not fit the batch by the linear rule."""
+    if args.scale_lr:
+        rate: float = args.lr * args.batch_size / args.scale_lr
+        log.info("learning rate %g: %g · %d / %d", rate, args.lr, args.batch_size, args.scale_lr)
+        return rate
+    if config.recipe:
+        fitting = config.recipe.lr * args.batch_size / config.recipe.batch_size
+        if abs(args.lr - fitting) > 0.01 * fitting and not args.evaluate:
+            log.warning(
+                "--lr %g does not fit a batch of %d: the recipe of %s has %g for %d, which makes %g "
+                "(--lr %g --scale_lr %d does that)", args.lr, args.batch_size, config.name, config.recipe.lr,
+                config.recipe.batch_size, fitting, config.recipe.lr, config.recipe.batch_size,
+            )  # fmt: skip
+    return float(args.lr)
+
+
+def make_optimizer(args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool) -> SGD:
+    """SGD with momentum over the published parameter groups."""
+    groups = model.parameter_groups(fast_head)
+    for group in groups:
+        group["lr"] = rate * group["lr_mult"]
+        group["weight_decay"] = args.weight_decay * group["decay_mult"]
+    return SGD(groups, lr=rate, momentum=args.momentum, weight_decay=args.weight_decay)
+
+
+def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) -> Any:
+    """Each validation video once over all processes."""
+    share = shard_sampler(len(data.val), epoch=0)
+    batch = max(args.batch_size // distributed.world_size(), 1)
+    return make_loader(data.val, args.workers, collate_clips, device, sampler=share, batch_size=batch)
+
+
+def fit(
+    args: argparse.Namespace,
+    model: Recognizer,
+    optimizer: SGD,
+    rate: float,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+    device: torch.device,
+) -> None:
+    """Train to the end, with the logs in place."""
+    sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
+    loader = make_loader(data.train, args.workers, collate_clips, device, batch_sampler=sampler)
+    schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
+    pace = Pace(args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps)
+    runlog = None
+    if distributed.is_main():
+        log.info("run folder: %s", folder)
+        runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+        lists = {side.records.source: side.records.sha256 for side in (data.train, data.val)}
+        runlog.arguments(vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=lists)
+    trainer = Trainer(
+        model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
+        make_meta(args, data), runlog, device,
+    )  # fmt: skip
+    trainer.fit(progress)
+    if runlog:
+        runlog.close()
+        log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)
+
+
+def make_meta(args: argparse.Namespace, data: Data) -> dict[str, Any]:
+    """What a checkpoint says of itself: plain data only."""
+    shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    return {
+        "dataset": args.dataset,
+        "class_names": data.class_names,
+        "num_classes": data.num_classes,
+        "num_segments": args.num_segments,
+        "modality": args.modality,
+        "tam": args.tam,
+        "consensus": args.consensus_type,
+        "dropout": args.dropout,
+        "input_size": shape.input_size,
+        "scale_size": shape.scale_size,
+        "mean": list(MEAN[args.modality]),
+        "std": list(STD[args.modality]),
+        "sampling": "dense" if args.dense_sample else "uniform",
+        "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
+    }
+
+
+def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, device: torch.device) -> int:
+    """`--evaluate`: one validation; status 1 where videos could not be read."""
+    loader = make_val_loader(args, data, device)
+    result = validate(model, loader, device, len(loader), distributed.is_main())
+    averages = result.meter.merge().averages()
+    failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
+    for failure in failures:
+        log.warning("%s: %s", failure.path, failure.reason)
+    log.info(
+        "validation: loss %.4f, top-1 %.2f %%, top-5 %.2f %%; %d of %d videos scored", averages["loss"],
+        averages["top1"], averages["top5"], len(data.val) - len(failures), len(data.val),
+    )  # fmt: skip
+    return EXIT_WITH_FAILURES if failures else EXIT_DONE

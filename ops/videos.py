@@ -1,0 +1,154 @@
+"""The reader of whole videos: frames by PyAV, decoded in one forward pass. The decoder is known only here.
+
+Pixels are those of a sequential `cv2.VideoCapture` decode, bit for bit: the same FFmpeg conversion (to BGR with
+bicubic chroma), rotation metadata applied. PyAV's wheel also decodes AV1, which OpenCV's opens and cannot read.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from torch import Tensor
+
+from ops.dataset_configs import DatasetConfig
+from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.records import Records
+from ops.source import FrameSource
+
+# Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
+_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
+            "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
+_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+
+
+class VideoReader:
+    """Opens the videos of a list. A two-column line holds path and label: the count comes from the file."""
+
+    kind = "videos"
+    decoder = f"PyAV {av.__version__}"
+    counts_in_pairs = False
+
+    def prepare(self, records: Records, root: str | Path) -> "VideoReader":
+        """Nothing to find out: every video says what it is."""
+        return self
+
+    @contextmanager
+    def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
+        """Open one video; the list's `num_frames` is not needed."""
+        with open_video(path) as source:
+            yield source
+
+
+def video_reader(config: DatasetConfig, modality: str) -> VideoReader:
+    """The reader of the videos of a dataset; InputError for Flow, which videos do not hold."""
+    if modality != "RGB":
+        raise InputError(f"videos are RGB; {modality} is trained and tested from frames (main.py, test_models.py)")
+    return VideoReader()
+
+
+@contextmanager
+def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
+    """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails."""
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise MediaError(path, error.strerror or "cannot be opened") from None
+    except ValueError as error:
+        raise MediaError(repr(path), str(error)) from None
+    if not stat.S_ISREG(mode):
+        raise MediaError(path, "not a regular file")
+    yield VideoSource(path)
+
+
+class VideoSource(FrameSource):
+    """One video file. Each call of `frames` decodes it once from the start, with one decoder thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with closing(self._container()) as container:
+            self._length = _count_packets(path, container)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """See `FrameSource.frames`. Packets that do not decode are passed over, as OpenCV does."""
+        wanted = iter(indices)
+        target = next(wanted, None)
+        readable = 0
+        with closing(self._container()) as container:
+            reformatter = VideoReformatter()
+            for position, frame in enumerate(_decode(container)):
+                readable = position + 1
+                if position == target:
+                    yield position, _to_tensor(frame, reformatter)
+                    target = next(wanted, None)
+                    if target is None:
+                        return
+        if target is not None:
+            raise TruncatedMediaError(self.path, self._length, readable)
+
+    def _container(self) -> "av.container.InputContainer":
+        try:
+            container = av.open("file:" + self.path, options=dict(_OPTIONS))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise MediaError(self.path, _reason(error)) from None
+        if not container.streams.video:
+            container.close()
+            raise MediaError(self.path, "no video stream in it")
+        return container
+
+
+def _count_packets(path: str, container: "av.container.InputContainer") -> int:
+    """The number of video packets that are shown: exact on intact files, where a header's count can lie."""
+    count = 0
+    try:
+        for packet in container.demux(container.streams.video[0]):
+            count += packet.size > 0 and not packet.is_discard
+    except av.error.FFmpegError as error:
+        if not count:
+            raise MediaError(path, _reason(error)) from None
+    if not count:
+        raise MediaError(path, "no frames in it")
+    return count
+
+
+def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
+    """All frames that decode, in order of presentation."""
+    stream = container.streams.video[0]
+    stream.thread_count = 1  # many workers with many threads each would fight for the same cores
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                yield frame
+
+
+def _to_tensor(frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
+    """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
+    bgr = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC).to_ndarray()
+    upright = np.rot90(bgr, k=round(frame.rotation / 90)) if frame.rotation else bgr
+    rgb = cv2.cvtColor(np.ascontiguousarray(upright), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(rgb).permute(2, 0, 1)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return f"not a readable video ({text})"
