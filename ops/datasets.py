@@ -64,13 +64,13 @@ def load_views(
     among those that are there. MediaError where it cannot be read at all.
     """
     with reader.open(path, listed) as source:
-        truncated = ""
+        truncated = f"{len(source)} frames, where the list says {listed}" if len(source) < listed else ""
         try:
             frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
         except TruncatedMediaError as error:
             if not error.readable:
                 raise
-            truncated = str(error)
+            truncated = error.reason
             frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
     return Views(frames, clips, plan.mirrored, truncated)
 

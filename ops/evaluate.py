@@ -24,6 +24,9 @@ from ops.storage import check_writable, make_folder
 
 log = logging.getLogger(__name__)
 
+NAMED = 20
+"""How many videos with the same kind of trouble are named on the console; predictions.csv has them all."""
+
 Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
 
@@ -165,11 +168,12 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult
 def summarise(result: TestResult, protocol: str, published: dict[str, float] | None, seconds: float) -> None:
     """Say the result, and what failed."""
     numbers, figures = report.counts(result), report.accuracies(result)
-    for path, reason, truncated in zip(result.paths, result.reasons, result.truncated, strict=True):
-        if reason:
-            log.warning("not scored: %s: %s", path, reason)
-        elif truncated:
-            log.warning("cut short, but scored: %s", truncated)
+    for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
+        named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
+        for line in named[:NAMED]:
+            log.warning("%s: %s", what, line)
+        if len(named) > NAMED:
+            log.warning("%s: %d more, see predictions.csv", what, len(named) - NAMED)
     log.info("protocol: %s", protocol)
     log.info("videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers) + f"; {seconds:.1f} s")
     if figures["top1"] == figures["top1"]:

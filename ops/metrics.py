@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score
 from torch import Tensor
 
 from ops.distributed import sum_over_ranks
@@ -19,6 +18,8 @@ def mean_class_accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64
     """The mean over classes that occur in `labels [N]` of the share of them predicted right, in percent."""
     if not len(labels):
         return float("nan")
+    from sklearn.metrics import recall_score  # here, for it takes a second to import and training does without
+
     recall = recall_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0)
     return 100.0 * float(recall)
 

@@ -162,7 +162,7 @@ def _add_members(parser: argparse.ArgumentParser) -> None:
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("protocol")
     group.add_argument("--sample", metavar="KIND-N",
-                       help="N clips: dense-N or uniform-N (default: dense-10 on Kinetics, else uniform-1)")  # fmt: skip
+                       help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
     group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, help="per clip (default: 1)")
     group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
     group.add_argument("--input_size", type=_positive, metavar="PIXELS", help="default: as trained, else 224")
@@ -179,7 +179,7 @@ def _add_test_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
-    group.add_argument("--output", metavar="DIR", help="metrics.json, predictions.csv, … (default: beside the weights)")
+    group.add_argument("--output", metavar="DIR", help="where results go (default: test/ beside the weights)")
     group.add_argument("--save_scores", metavar="FILE.npz", help="the scores of all videos")
     group.add_argument("--csv_file", metavar="FILE", help="predictions as the published code wrote them")
 

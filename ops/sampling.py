@@ -54,16 +54,17 @@ def train_indices(
         return _dense_clip(start, positions, num_segments)
     length = positions // num_segments
     if length > 0:
-        segments = np.arange(num_segments, dtype=np.int64)
-        picked: Indices = segments * length + rng.integers(length, size=num_segments)
-        return picked
+        segments: Indices = np.arange(num_segments, dtype=np.int64)
+        return segments * length + rng.integers(length, size=num_segments)
     # Fewer frames than segments: the published code repeats the first frame, which teaches nothing; spread.
     return _floor((np.arange(num_segments) + rng.random(num_segments)) * positions / num_segments)
 
 
 def val_indices(num_frames: int, num_segments: int, dense: bool, new_length: int = 1) -> Indices:
     """The indices `[T]` of the one clip that validation looks at: the middle window or segment centres."""
-    return view_indices(num_frames, num_segments, "dense-1" if dense else "uniform-1", new_length)[0]
+    clips = view_indices(num_frames, num_segments, "dense-1" if dense else "uniform-1", new_length)
+    middle: Indices = clips[0]
+    return middle
 
 
 def view_indices(num_frames: int, num_segments: int, sample: str | Sample, new_length: int = 1) -> Indices:

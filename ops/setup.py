@@ -95,21 +95,24 @@ def open_list(
     split: str,
     file: str | None,
     root: str | None,
-    flag: str,
     modality: str,
+    num_classes: int,
 ) -> tuple[Records, str, Reader]:
     """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
 
-    `file` and `root` default to the dataset's places for `split`. InputError in one line on everything wrong.
+    `split` is "train", "val" or "test"; only the last may go without labels, and it is by default the list of
+    "val", as published. `file` and `root` default to the dataset's places. InputError, in one line, on everything
+    that is wrong.
     """
-    path = Path(file) if file else config.list_path(split, reader.kind)
+    path = Path(file) if file else config.list_path("val" if split == "test" else split, reader.kind)
     if not file and not path.exists():
-        raise InputError(f"{path}: no such list; give {flag}, or set TAM_DATASETS to where {config.folder} is")
+        raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
         raise InputError(f"--root_path {root}: no such folder")
     records = read_records(path, reader.counts_in_pairs)
     if modality == "Flow" and config.flow_counts > 1:
         records.num_frames //= config.flow_counts
+    records.check_labels(num_classes, required=split != "test")
     records.check_some_exist(folder)
     return records, folder, reader.prepare(records, folder)

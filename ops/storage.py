@@ -94,7 +94,7 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
 
 
 def _refusal(message: str) -> str:
-    named = re.search(r"(?:Unsupported global: GLOBAL|GLOBAL|class|type) ([\w.]+\.[\w.]+)", message)
+    named = re.search(r"GLOBAL (\S+)", message)
     if named:
         return (
             f"refused, because loading it would run code ({named[1]}); if you trust the file, load it once "

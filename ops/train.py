@@ -117,8 +117,7 @@ def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: Make
         log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
     datasets, reader = [], make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
-        records, root, reader = open_list(config, reader, split, file, args.root_path, f"--{split}_list", args.modality)
-        records.check_labels(num_classes, required=True)
+        records, root, reader = open_list(config, reader, split, file, args.root_path, args.modality, num_classes)
         training = split == "train"
         if training:
             recipe = training_recipe(shape, args.dense_sample, config.mirror, partners)

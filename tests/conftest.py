@@ -1,0 +1,92 @@
+"""What all tests share: random state put back, one thread per core, where the reference numbers are."""
+
+import os
+import random
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _random_state() -> Iterator[None]:
+    """A test's random numbers start from a seed and leave no trace."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.manual_seed(0)
+    yield
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
+
+
+@pytest.fixture(autouse=True)
+def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own datasets and processes have a part in a test."""
+    for name in ("TAM_DATASETS", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Run:
+    """Runs one of the project's scripts in `tmp_path`, as a user would, and returns what it printed and its status."""
+
+    def run(*command: object, status: int | None = 0, processes: int = 1) -> "subprocess.CompletedProcess[str]":
+        name, *arguments = map(str, command)
+        python = [sys.executable]
+        if processes > 1:
+            python += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        done = subprocess.run(
+            [*python, str(ROOT / name), *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        if status is not None:
+            assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a script ended: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Ended]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs one of the project's scripts inside this process, in `tmp_path`: the fast way."""
+
+    def run(name: str, *arguments: object, status: int | None = 0) -> Ended:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(ROOT / name), *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        printed = capsys.readouterr()
+        ended = Ended(int(left.value.code or 0), printed.out, printed.err)
+        if status is not None:
+            assert ended.status == status, printed.out + printed.err
+        return ended
+
+    return run
