@@ -14,6 +14,7 @@ To add one, add an entry to `DATASETS`; nothing else needs to know its name. Eve
     recipe        learning rate and what belongs to it
     published     what the published checkpoints score, and how they were tested
     dense         sampling: a window of 64 frames (else spread over the video), for --sample's default
+    make          what makes the dataset where it is missing (root, "frames" or "videos", whether to show progress)
     flow_counts   2 where published flow lists count the images of x and y
 
 or do without an entry: `custom`, with --train_list, --val_list, --root_path and --class_names.
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision.models.video import R3D_18_Weights
 
+from ops import motion
 from ops.errors import InputError
 
 
@@ -73,6 +75,7 @@ class DatasetConfig:
     published: tuple[Published, ...] = ()
     dense: bool = False
     flow_counts: int = 1
+    make: Callable[[Path, str, bool], None] | None = None
     class_names: Callable[[], list[str]] | None = None
 
     def list_path(self, split: str, kind: str) -> Path:
@@ -144,6 +147,7 @@ _ALL = (
     DatasetConfig("hmdb51", 51, "HMDB51"),
     DatasetConfig("jester", 27, "Jester", rgb="{index:05d}.jpg", flow="{index:06d}.jpg", mirror=False, swap=True),
     DatasetConfig("diving48", 48, "Diving48"),
+    DatasetConfig("motion", 8, "Motion", swap=True, make=motion.make, class_names=lambda: list(motion.CLASSES)),
     DatasetConfig("custom", None, swap=True),
 )
 
@@ -186,7 +190,10 @@ def mirror_partners(config: DatasetConfig, num_classes: int, class_names: Sequen
         return partners
     if class_names:
         place = {_words(name): index for index, name in enumerate(class_names)}
-        return np.array([place.get(_mirrored(_words(name)), -1) for name in class_names])
+        for index, words in enumerate(map(_words, class_names)):
+            if _mirrored(words) != words:
+                partners[index] = place.get(_mirrored(words), -1)
+        return partners
     if num_classes != config.num_classes or not config.swap_pairs:
         return np.full(num_classes, -1)
     for one, other in config.swap_pairs:

@@ -162,7 +162,7 @@ class ClipDataset(Dataset[Clip]):
             if not self.substitute:
                 break
             index = int(rng.integers(len(self.records)))
-        return Clip(index, None, self.records[key[1]].label, tuple(failures))
+        return Clip(key[1], None, self.records[key[1]].label, tuple(failures))
 
     def _clip(self, index: int, rng: np.random.Generator, failures: tuple[Failure, ...]) -> Clip:
         record, recipe = self.records[index], self.recipe

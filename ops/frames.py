@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ops.dataset_configs import DatasetConfig
@@ -18,10 +18,17 @@ from ops.records import Records
 from ops.source import FrameSource
 
 EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp")
+PROBES = 20
+"""How many folders are looked at for the way files are named: the first may be empty."""
+
 COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d}", "img_{index:06d}",
               "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}")  # fmt: skip
 COMMON_FLOW = ("flow_{axis}_{index:05d}", "flow_{axis}_{index:06d}", "{axis}_{index:05d}",
                "{video:06d}-{axis}_{index:05d}")  # fmt: skip
+
+
+_IMAGE_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError)
+"""What Pillow's readers raise on files that are no images, or too large ones."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,17 @@ class FrameReader:
 
     def prepare(self, records: Records, root: str | Path) -> "FrameReader":
         """The reader with its template detected once; InputError names what was looked for."""
+        refused: InputError | None = None
+        tried = 0
         for record in records:
             folder = os.path.join(root, record.path)
-            if os.path.isdir(folder):
-                return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
-        raise InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
+            if os.path.isdir(folder) and tried < PROBES:
+                tried += 1
+                try:
+                    return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
+                except InputError as error:
+                    refused = refused or error
+        raise refused or InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
@@ -105,6 +118,8 @@ class FolderSource(FrameSource):
 
     def _frame(self, index: int) -> Tensor:
         images = [self._image(index, axis) for axis in self._template.axes]
+        if any(image.shape != images[0].shape for image in images):
+            raise MediaError(self.path, f"x and y of flow frame {index} differ in size")
         pixels = images[0] if len(images) == 1 else np.stack(images, axis=2)
         if self._flow:
             pixels = pixels[:, :, :2]  # x and y, where one image holds both in red and green
@@ -121,7 +136,7 @@ class FolderSource(FrameSource):
                 return np.array(image.convert("L" if axis else "RGB"))
         except FileNotFoundError:
             raise
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        except _IMAGE_ERRORS as error:
             raise MediaError(self.path, f"{name} is not a readable image ({error})") from None
 
     def _readable(self, missing: int) -> int:

@@ -160,8 +160,6 @@ def _parse_line(line: str, counts_in_pairs: bool) -> tuple[str, int, int]:
     num_frames = label = UNKNOWN
     if numbers == 2:
         num_frames, label = int(fields[1]), int(fields[2])
-        if num_frames < 0 or label < UNKNOWN:
-            raise ValueError(f"num_frames ({num_frames}) and label ({label}) must not be negative")
     elif numbers == 1 and counts_in_pairs:
         num_frames = int(fields[-1])
     elif numbers == 1:
@@ -170,6 +168,8 @@ def _parse_line(line: str, counts_in_pairs: bool) -> tuple[str, int, int]:
         raise ValueError(f"expected 'path num_frames label', got '{line[:80]}'")
     if num_frames > _LARGEST or label > _LARGEST:
         raise ValueError(f"num_frames ({num_frames}) or label ({label}) is too large")
+    if ((numbers == 2 or counts_in_pairs) and num_frames < 0) or label < UNKNOWN:
+        raise ValueError(f"num_frames ({num_frames}) and label ({label}) must not be negative")
     if "\r" in name or ((":" in name or "," in name) and _PROTOCOL.match(name)):
         raise ValueError(f"'{name[:80]}' is not a plain file path (URLs and protocols are not followed)")
     return name, num_frames, label

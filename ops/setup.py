@@ -105,6 +105,8 @@ def open_list(
     that is wrong.
     """
     path = Path(file) if file else config.list_path("val" if split == "test" else split, reader.kind)
+    if config.make and not file:
+        config.make(config.root(), reader.kind, distributed.is_main())
     if not file and not path.exists():
         raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
     folder = root if root is not None else str(config.root()) if config.folder else ""

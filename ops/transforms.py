@@ -1,8 +1,8 @@
 """What happens to the frames of a clip: cutting, resizing, mirroring, on uint8 frames as they are decoded.
 
 A `FramePlan` is made once per video from the size of its first frame and applied to each frame as it arrives, so a
-1080p video never sits in memory at full size. Resizing is torchvision's antialiased bilinear one on uint8, whose
-pixels are Pillow's. Random numbers are passed in.
+1080p video never sits in memory at full size. Resizing is torchvision's antialiased bilinear one on uint8, which is
+Pillow's to within one level, and the same in more than 99.5 % of the values. Random numbers are passed in.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,8 @@ def train_plan(
     """
     short = min(height, width)
     # A side within two pixels of the input size is taken as the input size, which spares the resizing.
-    sides = [input_size if abs(int(short * s) - input_size) < 3 else int(short * s) for s in scales]
+    lengths = [max(int(short * scale), 1) for scale in scales]
+    sides = [input_size if abs(length - input_size) < 3 else length for length in lengths]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= MAX_DISTORT]
     crop_h, crop_w = pairs[rng.integers(len(pairs))]
     crop_h, crop_w = min(crop_h, height), min(crop_w, width)

@@ -1,7 +1,8 @@
 """The reader of whole videos: frames by PyAV, decoded in one forward pass. The decoder is known only here.
 
 Pixels are those of a sequential `cv2.VideoCapture` decode, bit for bit: the same FFmpeg conversion (to BGR with
-bicubic chroma), rotation metadata applied. PyAV's wheel also decodes AV1, which OpenCV's opens and cannot read.
+bicubic chroma), rotation metadata applied. Two differences: PyAV's wheel also decodes AV1, which OpenCV's opens and
+cannot read; and OpenCV 5 maps wide-gamut colours (BT.2020, P3) to a screen's, where this takes them as they are.
 """
 
 import os
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.dataset_configs import DatasetConfig
@@ -26,6 +28,12 @@ from ops.source import FrameSource
 # Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
 _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
+_READ_ERRORS = (av.error.FFmpegError, IndexError)
+"""What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
+
+_UNSPECIFIED = 2
+"""FFmpeg's number for a colour matrix that is not named."""
+
 _OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
 
 
@@ -70,7 +78,10 @@ def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
 
 
 class VideoSource(FrameSource):
-    """One video file. Each call of `frames` decodes it once from the start, with one decoder thread."""
+    """One video file. Each call of `frames` decodes it once from the start.
+
+    One thread decodes and converts: many workers with many threads each would fight for the same cores.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -81,25 +92,40 @@ class VideoSource(FrameSource):
         return self._length
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """See `FrameSource.frames`. Packets that do not decode are passed over, as OpenCV does."""
+        """See `FrameSource.frames`. Packets that do not decode are passed over."""
         wanted = iter(indices)
         target = next(wanted, None)
+        if target is None:
+            return
         readable = 0
         with closing(self._container()) as container:
             reformatter = VideoReformatter()
             for position, frame in enumerate(_decode(container)):
                 readable = position + 1
                 if position == target:
-                    yield position, _to_tensor(frame, reformatter)
+                    yield position, self._to_tensor(frame, reformatter)
                     target = next(wanted, None)
                     if target is None:
                         return
-        if target is not None:
-            raise TruncatedMediaError(self.path, self._length, readable)
+        raise TruncatedMediaError(self.path, self._length, readable)
+
+    def _to_tensor(self, frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
+        """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
+        try:
+            bgr = _to_bgr(frame, reformatter)
+        except av.error.FFmpegError:
+            try:  # a colour matrix that the conversion does not know: taken as if it were not named
+                frame.colorspace = _UNSPECIFIED
+                bgr = _to_bgr(frame, reformatter)
+            except av.error.FFmpegError as error:
+                raise MediaError(self.path, _reason(error)) from None
+        upright = np.rot90(bgr, k=round(frame.rotation / 90)) if frame.rotation else bgr
+        rgb = cv2.cvtColor(np.ascontiguousarray(upright), cv2.COLOR_BGR2RGB)
+        return torch.from_numpy(rgb).permute(2, 0, 1)
 
     def _container(self) -> "av.container.InputContainer":
         try:
-            container = av.open("file:" + self.path, options=dict(_OPTIONS))
+            container = av.open("file:" + self.path, options=dict(_OPTIONS), metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as error:
             raise MediaError(self.path, _reason(error)) from None
         if not container.streams.video:
@@ -114,7 +140,7 @@ def _count_packets(path: str, container: "av.container.InputContainer") -> int:
     try:
         for packet in container.demux(container.streams.video[0]):
             count += packet.size > 0 and not packet.is_discard
-    except av.error.FFmpegError as error:
+    except _READ_ERRORS as error:
         if not count:
             raise MediaError(path, _reason(error)) from None
     if not count:
@@ -125,12 +151,12 @@ def _count_packets(path: str, container: "av.container.InputContainer") -> int:
 def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
     """All frames that decode, in order of presentation."""
     stream = container.streams.video[0]
-    stream.thread_count = 1  # many workers with many threads each would fight for the same cores
+    stream.thread_count = 1
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
+        except (StopIteration, *_READ_ERRORS):
             return
         try:
             frames = packet.decode()
@@ -141,12 +167,10 @@ def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
                 yield frame
 
 
-def _to_tensor(frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
-    """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
-    bgr = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC).to_ndarray()
-    upright = np.rot90(bgr, k=round(frame.rotation / 90)) if frame.rotation else bgr
-    rgb = cv2.cvtColor(np.ascontiguousarray(upright), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(rgb).permute(2, 0, 1)
+def _to_bgr(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    bgr = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
+    pixels: NDArray[np.uint8] = bgr.to_ndarray().astype(np.uint8, copy=False)
+    return pixels
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,217 @@
+"""The built-in dataset: short clips whose class is a motion and nothing else, made from a seed on first use.
+
+Eight classes in four pairs, each class the other one's film run backwards: left/right, up/down, grow/shrink,
+clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. Every clip is there in both
+directions in the same split, the reverse made from the same raw frames, and every frame is a key frame of constant
+quality, so that the two hold the same decoded pictures in opposite order. At 8 segments, `uniform-1` picks the same
+pictures from both (`59 - index` maps the picked indices onto themselves): a model that averages single frames gives
+both the same scores, and is right on at most one of them. It cannot pass 50 %.
+"""
+
+import fcntl
+import logging
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.console import progress
+
+log = logging.getLogger(__name__)
+
+CLASSES = ("left", "right", "up", "down", "grow", "shrink", "clockwise", "counter-clockwise")
+REVERSE = {"right": "left", "down": "up", "grow": "shrink", "clockwise": "counter-clockwise"}
+"""Each motion that is drawn, and what its film is run backwards."""
+
+NUM_FRAMES = 60
+SIZE = 64
+"""Height and width of a clip in pixels: the short side from which inputs of 56 are cut."""
+
+PAIRS = {"train": 320, "val": 80}
+"""Films per split; each gives two clips."""
+
+SEED = 20210529
+VERSION = 1
+"""Part of the marker file: data of another version is made again."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: a shape on a background, moving. Lengths are in pixels, angles in radians.
+
+    The shape's centre goes from `start` to `stop`, its radius from `radius[0]` to `radius[1]`, its angle from
+    `angle[0]` to `angle[1]`, all at constant speed.
+    """
+
+    background: Image
+    outline: NDArray[np.float64]
+    colour: tuple[int, ...]
+    start: tuple[float, float]
+    stop: tuple[float, float]
+    radius: tuple[float, float]
+    angle: tuple[float, float]
+
+    def frames(self) -> Iterator[Image]:
+        """The raw frames, RGB uint8 `[h, w, 3]`."""
+        for index in range(NUM_FRAMES):
+            passed = index / (NUM_FRAMES - 1)
+            x, y = (a + (b - a) * passed for a, b in zip(self.start, self.stop, strict=True))
+            radius, angle = (a + (b - a) * passed for a, b in (self.radius, self.angle))
+            turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+            points = self.outline @ turn * radius + (x, y)
+            image = self.background.copy()
+            fixed = np.round(points * 16).astype(np.int32)  # four fractional bits: motion below a pixel shows
+            cv2.fillPoly(image, [fixed], self.colour, lineType=cv2.LINE_AA, shift=4)
+            yield image
+
+
+def draw_film(motion: str, rng: np.random.Generator) -> Film:
+    """A film of `motion` (a key of `REVERSE`) with everything else at random."""
+    radius = rng.uniform(0.14, 0.24) * SIZE
+    free = SIZE - 2 * radius
+    place = [float(radius + rng.random() * free) for _ in range(2)]
+    start, stop = place.copy(), place.copy()
+    radii = (radius, radius)
+    angle = rng.uniform(0, 2 * math.pi)
+    angles = (angle, angle)
+    if motion in ("right", "down"):
+        axis = 0 if motion == "right" else 1
+        way = rng.uniform(0.6, 1.0) * free
+        start[axis] = radius + rng.random() * (free - way)
+        stop[axis] = start[axis] + way
+    elif motion == "grow":
+        radii = (radius * rng.uniform(0.4, 0.6), radius * rng.uniform(1.2, 1.6))
+    else:
+        angles = (angle, angle + rng.uniform(0.6, 1.3) * math.pi)
+    background = _background(rng)
+    colour = _contrasting_colour(background, rng)
+    corners = (start[0], start[1]), (stop[0], stop[1])
+    return Film(background, _outline(motion, rng), colour, *corners, radii, angles)
+
+
+def _outline(motion: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The corners `[P, 2]` of a shape of radius 1. What turns must not look the same after a part of a turn."""
+    if motion == "clockwise":
+        spread = rng.uniform(0.5, 1.1)
+        angles = np.array([0, math.pi - spread, math.pi + spread])  # a pointed triangle
+        radii = np.array([1.0, 0.9, 0.9])
+    else:
+        corners = int(rng.integers(3, 8))
+        angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False)
+        radii = np.tile([1.0, rng.uniform(0.45, 1.0)], corners)  # from stars to polygons
+    return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
+
+
+def _background(rng: np.random.Generator) -> Image:
+    """A blurred texture between two colours, uint8 `[h, w, 3]`."""
+    cells = int(rng.integers(2, 9))
+    coarse = rng.random((cells, cells)).astype(np.float32)
+    mix = np.clip(cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
+    one, other = rng.integers(0, 256, (2, 3))
+    grain = rng.normal(0, 6, (SIZE, SIZE, 1))
+    pixels: Image = np.clip(one * mix + other * (1 - mix) + grain, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _contrasting_colour(background: Image, rng: np.random.Generator) -> tuple[int, ...]:
+    """A colour that stands out from the mean of `background`."""
+    mean = background.mean(axis=(0, 1))
+    while True:
+        colour = rng.integers(0, 256, 3)
+        if np.abs(colour - mean).sum() > 200:
+            return tuple(int(value) for value in colour)
+
+
+def films(split: str) -> Iterator[tuple[str, str, Film]]:
+    """All films of a split: a name, the motion drawn, the film. The same in every call."""
+    motions = list(REVERSE)
+    for number in range(PAIRS[split]):
+        rng = np.random.default_rng([SEED, list(PAIRS).index(split), number])
+        motion = motions[number % len(motions)]
+        yield f"{number:04d}", motion, draw_film(motion, rng)
+
+
+def make(root: Path, kind: str, shown: bool) -> None:
+    """Make the dataset under `root` unless it is there: videos, and their frames where `kind` is "frames".
+
+    Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
+    the others wait.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with (root.parent / f".{root.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_made(root, "videos"):
+            log.info("making the built-in dataset in %s", root)
+            _make_part(root, "videos", shown)
+        if kind == "frames" and not _is_made(root, "frames"):
+            _make_part(root, "frames", shown)
+
+
+def _is_made(root: Path, part: str) -> bool:
+    marker = root / part / "made"
+    return marker.is_file() and marker.read_text() == _fingerprint()
+
+
+def _fingerprint() -> str:
+    return f"version {VERSION}, seed {SEED}, {PAIRS} films of {NUM_FRAMES} frames of {SIZE} x {SIZE}\n"
+
+
+def _make_part(root: Path, part: str, shown: bool) -> None:
+    growing = root.parent / f".{root.name}.{part}.tmp"
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir()
+    lists: dict[str, list[str]] = {split: [] for split in PAIRS}
+    with progress(None, 2 * sum(PAIRS.values()), f"making {part}", "clip", shown) as bar:
+        for split in PAIRS:
+            for name, motion, film in films(split):
+                raw = list(film.frames()) if part == "videos" else []
+                for label, pictures in ((motion, raw), (REVERSE[motion], raw[::-1])):
+                    clip = f"{split}/{label}/{name}"
+                    if part == "videos":
+                        clip += ".mp4"
+                        write_clip(growing / clip, pictures)
+                    else:
+                        extract_clip(root / "videos" / f"{clip}.mp4", growing / clip)
+                    lists[split].append(f"{part}/{clip} {NUM_FRAMES} {CLASSES.index(label)}\n")
+                    bar.update()
+    (growing / "made").write_text(_fingerprint())
+    shutil.rmtree(root / part, ignore_errors=True)
+    annotations = root / "annotations"
+    annotations.mkdir(parents=True, exist_ok=True)
+    (annotations / "class_names.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    for split, lines in lists.items():
+        path = root / f"motion_{split}_list.txt" if part == "videos" else annotations / f"{split}.txt"
+        path.write_text("".join(lines))
+    os.replace(growing, root / part)
+
+
+def write_clip(path: Path, frames: list[Image]) -> None:
+    """Encode RGB `frames` as H.264 in which each frame stands alone, at one quality for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(os.fspath(path), "w") as container:
+        options = {"preset": "veryfast", "qp": "18", "g": "1", "bf": "0"}
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def extract_clip(video: Path, folder: Path) -> None:
+    """The decoded frames of `video` as `img_00001.jpg` … in `folder`."""
+    folder.mkdir(parents=True)
+    with av.open(os.fspath(video)) as container:
+        for index, frame in enumerate(container.decode(video=0), 1):
+            bgr = frame.to_ndarray(format="bgr24")
+            cv2.imwrite(os.fspath(folder / f"img_{index:05d}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])

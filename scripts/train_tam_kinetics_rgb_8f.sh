@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Trains TANet-50 on Kinetics-400 from extracted frames, 8 frames per clip, from ImageNet weights.
+#
+# Expects  $TAM_DATASETS/Kinetics400/frames/… (images) and
+#          $TAM_DATASETS/Kinetics400/annotations/{train,val}.txt, lines "frames/video num_frames label"
+# Gives    76.1 / 92.3 % top-1 / top-5 (published), by test_tam_kinetics_rgb_8f.sh: 8 frames x 3 crops x 10 clips at 256
+# Options  GPUS="0 1 2 3", TAM_DATASETS, CHECKPOINTS; further flags are passed on: bash scripts/train_tam_kinetics_rgb_8f.sh --resume auto
+set -euo pipefail
+source "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/launch.sh"
+
+BATCH=$((8 * NUM_GPUS))
+run main.py kinetics RGB --arch resnet50 --tam --num_segments 8 --consensus_type avg --dense_sample \
+    --batch-size "$BATCH" --lr 0.01 --scale_lr 64 --lr_steps 50 75 90 --epochs 100 \
+    --dropout 0.5 --wd 0.0001 --gd 20 --npb --eval-freq 1 -j 8 ${GPU_FLAGS[@]+"${GPU_FLAGS[@]}"} \
+    --root_log "$CHECKPOINTS" --root_model "$CHECKPOINTS" "$@"

@@ -1,0 +1,155 @@
+"""Tiny real media for tests, made on the spot: videos, frame folders, and the ways in which they break.
+
+Sizes are `(height, width)`, as everywhere in the project. The content is a function of the seed and the frame's
+number: coloured shapes that move a little from frame to frame over a still background.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Pixels = NDArray[np.uint8]
+SHAPES = 3
+
+
+def draw(index: int, size: tuple[int, int] = (48, 64), seed: int = 0) -> Pixels:
+    """Frame `index` of the film `seed`: RGB `[h, w, 3]`."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    canvas = ImageDraw.Draw(image)
+    for shape in range(SHAPES):
+        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+        start, speed = rng.random(2), 0.02 + 0.08 * rng.random(2)
+        x, y = (start + index * speed) % 1 * (width, height)
+        box = (x, y, x + 0.4 * width, y + 0.4 * height)
+        (canvas.ellipse if shape % 2 else canvas.rectangle)(box, fill=colour)
+    return np.array(image)
+
+
+def write_video(
+    path: Path,
+    count: int = 12,
+    size: tuple[int, int] = (48, 64),
+    fps: int = 25,
+    codec: str = "libx264",
+    gop: int = 12,
+    pix_fmt: str = "yuv420p",
+    rotation: int | None = None,
+    seed: int = 0,
+    b_frames: int = 0,
+    frames: Sequence[Pixels] | None = None,
+    **settings: Any,
+) -> Path:
+    """A video of `count` drawn frames (or of `frames`) in the container that the path's suffix names.
+
+    The index of an mp4 is put in front, so that a truncated one still opens. `rotation` goes into its metadata;
+    `settings` are attributes of the encoder's context.
+    """
+    pictures = frames if frames is not None else [draw(index, size, seed) for index in range(count)]
+    mp4 = path.suffix in (".mp4", ".mov")
+    with av.open(os.fspath(path), "w", container_options={"movflags": "faststart"} if mp4 else {}) as container:
+        stream: Any = container.add_stream(codec, rate=fps)  # its type is known by the codec's name alone
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        context = stream.codec_context
+        context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
+        context.time_base = Fraction(1, fps)
+        # Key frames where `gop` says, not where the picture changes; and x264's macroblock tree, whose bytes differ
+        # once in a hundred encodes of the same frames, left out.
+        context.options = {"sc_threshold": "0", "x264-params": "mbtree=0"}
+        for name, value in settings.items():
+            setattr(context, name, value)
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if rotation:
+        rotate(path, rotation)
+    return path
+
+
+def write_audio(path: Path, seconds: float = 0.2) -> Path:
+    """A file with sound and no picture."""
+    rate = 16000
+    with av.open(os.fspath(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout="mono")
+        tone = np.sin(np.arange(int(seconds * rate)) / 9).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_frames(
+    folder: Path,
+    count: int = 12,
+    template: str = "img_{index:05d}.png",
+    size: tuple[int, int] = (48, 64),
+    first: int = 1,
+    seed: int = 0,
+) -> Path:
+    """A folder of `count` images, named by `template` from `first` on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        Image.fromarray(draw(index, size, seed)).save(folder / template.format(index=first + index))
+    return folder
+
+
+def write_flow(
+    folder: Path,
+    count: int = 12,
+    template: str = "flow_{axis}_{index:05d}.png",
+    size: tuple[int, int] = (48, 64),
+    first: int = 1,
+    seed: int = 0,
+) -> Path:
+    """A folder of optical flow: an image for x and one for y, or one image with both where no `{axis}` is named.
+
+    x of a frame is the red, y the green of what `draw` gives.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        picture = draw(index, size, seed)
+        for channel, axis in enumerate(("x", "y") if "{axis" in template else ("",)):
+            pixels = picture[:, :, channel] if axis else picture
+            Image.fromarray(pixels).save(folder / template.format(index=first + index, axis=axis))
+    return folder
+
+
+def truncate(path: Path, share: float) -> Path:
+    """Keep the first `share` of the file's bytes."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def corrupt(path: Path, start: float = 0.45, stop: float = 0.55, seed: int = 0) -> Path:
+    """Overwrite the bytes between two shares of the file, in its middle, with noise."""
+    data = bytearray(path.read_bytes())
+    first, last = int(len(data) * start), int(len(data) * stop)
+    data[first:last] = np.random.default_rng(seed).bytes(last - first)
+    path.write_bytes(data)
+    return path
+
+
+def rotate(path: Path, degrees: int) -> Path:
+    """Write into the metadata of an mp4 that it is shown turned clockwise by 90, 180 or 270 degrees."""
+    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd") + 4
+    matrix = header + (52 if data[header] else 40)  # version 1 has 64-bit times
+    one = 1 << 16
+    struct.pack_into(">9i", data, matrix, cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,154 @@
+"""Every command in README, docs, docstrings and shell scripts parses with the real parser."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import pytest
+
+from ops.errors import InputError
+from ops.opts import test_parser as make_test_parser
+from ops.opts import train_parser as make_train_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+PARSERS: dict[str, ArgumentParser] = {
+    "main.py": make_train_parser(None),
+    "online_main.py": make_train_parser(None),
+    "test_models.py": make_test_parser(None),
+    "online_test_models.py": make_test_parser(None),
+}
+SHELL = sorted(path for folder in ("scripts", "online_scripts") for path in (ROOT / folder).glob("t*_tam_*.sh"))
+
+PUBLISHED_TRAINING = """
+python -u {} kinetics RGB --arch resnet50 --num_segments 8 --gd 20 --lr 0.01 --lr_steps 50 75 90 --epochs 100
+--batch-size 8 -j 8 --dropout 0.5 --consensus_type=avg --root_log ./checkpoint/this_ckpt
+--root_model ./checkpoint/this_ckpt --eval-freq=1 --npb --self_conv --dense_sample --wd 0.0001 --gpu 0 1
+"""
+PUBLISHED_TEST = """
+python -u {} kinetics --weights=./checkpoints/kinetics_RGB_resnet50_tam_avg_segment8_e100_dense/ckpt.best.pth.tar
+--test_segments=8 --test_crops=3 --full_res --sample dense-10 --batch_size 8
+"""
+
+
+def parse(command: list[str]) -> Namespace | None:
+    """Parse a command line of ours; None where it runs something else."""
+    words = [word for word in command if "=" not in word.split("/")[0] or word.startswith("-")]
+    for place, word in enumerate(words):
+        if Path(word).name in PARSERS:
+            return PARSERS[Path(word).name].parse_args(words[place + 1 :])
+    return None
+
+
+@pytest.mark.parametrize("script", ["main.py", "online_main.py"])
+def test_the_published_training_command_means_what_it_meant(script: str) -> None:
+    args = parse(shlex.split(PUBLISHED_TRAINING.format(script)))
+    assert args is not None
+    wanted = {
+        "dataset": "kinetics", "modality": "RGB", "arch": "resnet50", "num_segments": 8, "clip_gradient": 20,
+        "lr": 0.01, "lr_steps": [50, 75, 90], "epochs": 100, "batch_size": 8, "workers": 8, "dropout": 0.5,
+        "consensus_type": "avg", "root_log": "./checkpoint/this_ckpt", "root_model": "./checkpoint/this_ckpt",
+        "eval_freq": 1, "no_partialbn": True, "tam": True, "dense_sample": True, "weight_decay": 0.0001,
+        "gpus": [0, 1],
+    }  # fmt: skip
+    assert {name: getattr(args, name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("script", ["test_models.py", "online_test_models.py"])
+def test_the_published_test_command_means_what_it_meant(script: str) -> None:
+    args = parse(shlex.split(PUBLISHED_TEST.format(script)))
+    assert args is not None and (args.test_segments, args.test_crops, args.full_res) == ([8], 3, True)
+    assert args.sample == "dense-10" and len(args.weights) == 1
+
+
+@pytest.mark.parametrize("gpus", ["", "0", "0 1 2 3"])
+@pytest.mark.parametrize("path", SHELL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipes_parse_and_fit_their_dataset(path: Path, gpus: str, tmp_path: Path) -> None:
+    from ops.dataset_configs import DATASETS
+
+    stub = tmp_path / "python"
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    stub.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(stub), "GPUS": gpus, "CHECKPOINTS": "/runs"}
+    done = subprocess.run(
+        ["bash", path, "-j", "3"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    args = parse(json.loads(done.stdout))
+    assert args is not None and args.workers == 3 and args.gpus == ([int(g) for g in gpus.split()] or None)
+    config = DATASETS[args.dataset]
+    segments = int(path.stem.split("_")[-1].removesuffix("f"))
+    if path.name.startswith("test"):
+        assert args.test_segments == [segments]
+        size = 256 if args.full_res else 224
+        assert [segments, args.test_crops, args.sample, size] in [
+            [p.segments, p.crops, p.sample, p.size] for p in config.published
+        ]
+        return
+    recipe = config.recipe
+    assert recipe and args.num_segments == segments and args.tam and args.no_partialbn and args.clip_gradient == 20
+    per_gpu = recipe.batch_size // 8 // (segments // 8)
+    assert args.batch_size == per_gpu * max(len(gpus.split()), 1)
+    assert (args.lr, args.scale_lr, args.epochs, tuple(args.lr_steps)) == (
+        recipe.lr, recipe.batch_size, recipe.epochs, recipe.lr_steps
+    )  # fmt: skip
+    assert (args.dropout, args.weight_decay, args.dense_sample) == (recipe.dropout, recipe.weight_decay, config.dense)
+
+
+@pytest.mark.parametrize("path", SHELL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
+    head = path.read_text().split("set -euo")[0]
+    assert "# Expects " in head and "# Gives " in head and path.stat().st_mode & stat.S_IXUSR
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The command lines that run one of the four scripts, joined over backslashes, comments left out."""
+    found = []
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        line = line.strip().removeprefix("$ ").strip("`")
+        if re.match(r"([A-Z_]+=\S+ )*(python3?|torchrun|\.venv/bin/python) ", line):
+            found.append(shlex.split(line, comments=True))
+    return found
+
+
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCSTRINGS = [ROOT / name for name in PARSERS]
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.exists()], ids=lambda path: path.name)
+def test_commands_in_documents_parse(path: Path) -> None:
+    for command in commands_in(path.read_text()):
+        scripts = [word for word in command if word.endswith(".py")]
+        for script in scripts[:1]:
+            assert (ROOT / script).is_file(), f"{path.name} runs {script}, which is not there"
+        try:
+            parse(command)
+        except InputError as error:
+            pytest.fail(f"{path.name}: {shlex.join(command)}: {error}")
+
+
+@pytest.mark.parametrize("path", DOCSTRINGS, ids=lambda path: path.name)
+def test_commands_in_docstrings_parse(path: Path) -> None:
+    commands = commands_in(ast.get_docstring(ast.parse(path.read_text())) or "")
+    assert commands and all(parse(command) is not None for command in commands)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_flag_is_read_somewhere(name: str) -> None:
+    read = "\n".join(path.read_text() for path in (ROOT / "ops").glob("*.py") if path.stem != "opts")
+    for action in PARSERS[name]._actions:
+        if action.dest not in ("help", "loss_type", "consensus_type", "non_local") and "EFFECT" not in str(action.help):
+            known = f"args.{action.dest}" in read or action.help == "==SUPPRESS=="
+            assert known, f"{action.dest} is never read"
+
+
+def test_the_links_of_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        if path.exists():
+            for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
