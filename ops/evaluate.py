@@ -17,15 +17,16 @@ from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.datasets import ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler
 from ops.report import TestResult
 from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
-from ops.storage import check_writable, make_folder
+from ops.storage import atomic_file, check_writable, make_folder
 
 log = logging.getLogger(__name__)
 
 NAMED = 20
-"""How many videos with the same kind of trouble are named on the console; predictions.csv has them all."""
+"""How many videos with the same kind of trouble are named; the csv files have them all."""
 
 Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
@@ -186,6 +187,20 @@ def summarise(result: TestResult, protocol: str, published: dict[str, float] | N
         log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", published)
 
 
+def write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
+    """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
+    names = class_names or [str(k) for k in range(result.scores.shape[1])]
+    confusion = report.confusion_matrix(result)
+    with atomic_file(folder / "confusion.npy") as file:
+        np.save(file, confusion)
+    draw_confusion(confusion, names, folder / "confusion.png")
+    worst = report.write_per_class(folder / "per_class.csv", result, names)
+    mistakes = report.write_mistakes(folder / "mistakes.csv", result, names, softmax)
+    with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("The worst classes, by top-1:\n\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
+        file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
+
+
 def write_results(
     args: argparse.Namespace,
     config: DatasetConfig,
@@ -209,6 +224,8 @@ def write_results(
     }
     report.write_metrics(folder / "metrics.json", result, facts)
     report.write_predictions(folder / "predictions.csv", result, ensemble.class_names)
+    if (result.ok & (result.labels >= 0)).any():
+        write_details(folder, result, ensemble.class_names, args.softmax)
     if args.save_scores:
         report.write_scores(args.save_scores, result)
     if args.csv_file:

@@ -124,6 +124,65 @@ def write_published_csv(path: str, result: TestResult, class_names: Sequence[str
                 file.write(";".join([video, *fields]) + "\n")
 
 
+def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
+    """How often class i was taken for class j, `[K, K]`, over the videos that were scored and have a label."""
+    from sklearn.metrics import confusion_matrix as count_pairs  # slow to import, and only a test needs it
+
+    counted = result.ok & (result.labels >= 0)
+    classes = np.arange(result.scores.shape[1])
+    pairs: NDArray[np.int64] = count_pairs(result.labels[counted], result.ranked[counted, 0], labels=classes)
+    return pairs
+
+
+def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) -> list[str]:
+    """`per_class.csv`: videos, top-1, top-5 and the commonest mistake of each class; returns the worst in words."""
+    confusion = confusion_matrix(result)
+    counted = result.ok & (result.labels >= 0)
+    in_five = (result.ranked == result.labels[:, None]).any(axis=1)
+    worst: list[tuple[float, str]] = []
+    with atomic_file(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("class", "name", "videos", "top1", "top5", "taken_for", "times"))
+        for k, name in enumerate(class_names):
+            videos = int(confusion[k].sum())
+            if not videos:
+                writer.writerow((k, name, 0, "", "", "", ""))
+                continue
+            wrong = confusion[k].copy()
+            wrong[k] = 0
+            other, times = int(wrong.argmax()), int(wrong.max())
+            top1 = 100.0 * float(confusion[k, k]) / videos
+            top5 = 100.0 * float(in_five[counted & (result.labels == k)].mean())
+            taken_for = class_names[other] if times else ""
+            writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times))
+            mistake = f", {times} times taken for {taken_for}" if times else ""
+            worst.append((top1, f"{top1:5.1f} %  {name} ({videos} videos{mistake})"))
+    return [line for _, line in sorted(worst)]
+
+
+def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], probabilities: bool) -> list[str]:
+    """`mistakes.csv`: wrong predictions, the most confident first; returns them in words.
+
+    `probabilities` says that scores are such (summed over models) and not logits.
+    """
+    scores = result.scores.astype(np.float64)
+    if not probabilities:
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    wrong = np.flatnonzero(result.ok & (result.labels >= 0) & (result.ranked[:, 0] != result.labels))
+    wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
+    lines = []
+    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "prediction", "confidence", "confidence_in_label"))
+        for i in wrong.tolist():
+            label, best = int(result.labels[i]), int(result.ranked[i, 0])
+            row = (result.paths[i], class_names[label], class_names[best], f"{shares[i, best]:.4f}")
+            writer.writerow((*row, f"{shares[i, label]:.4f}"))
+            lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, taken for {row[2]}")
+    return lines
+
+
 def file_sha256(path: str) -> str:
     """The hash of a file's bytes."""
     with open(path, "rb") as file:

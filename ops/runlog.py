@@ -1,4 +1,4 @@
-"""What a training run writes about itself: arguments, a CSV row per epoch, TensorBoard events, bad samples."""
+"""What a training run writes about itself: arguments, a row per epoch, curves, TensorBoard events, bad samples."""
 
 import csv
 import json
@@ -12,6 +12,7 @@ import torchvision
 from tensorboardX import SummaryWriter
 
 from ops.datasets import Failure
+from ops.figures import draw_curves
 from ops.storage import atomic_file
 
 COLUMNS = (
@@ -49,6 +50,7 @@ class RunLog:
             if name != "epoch" and isinstance(value, int | float) and value == value:
                 self._events.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
         self._events.flush()
+        draw_curves(self._rows, self.folder / "curves.png")
 
     def bad_samples(self, epoch: int, failures: Sequence[tuple[str, Failure]]) -> None:
         """Append videos that were broken ("replaced", "left out") or "cut short" to `bad_samples.csv`."""

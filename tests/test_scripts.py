@@ -96,7 +96,9 @@ def test_training_on_videos_leaves_a_run_folder_and_resumes_as_if_never_stopped(
     done = call(*train, "--epochs", "2", "-j", "2", "--store_name", "whole")
     assert "epoch 2/2: loss" in done.out and "best validation top-1" in done.out
     run = tmp_path / "runs" / "whole"
-    assert {"args.json", "log.csv", "ckpt.pth.tar", "ckpt.best.pth.tar"} <= {path.name for path in run.iterdir()}
+    assert {"args.json", "log.csv", "curves.png", "ckpt.pth.tar", "ckpt.best.pth.tar"} <= {
+        path.name for path in run.iterdir()
+    }
     assert list(run.glob("events.out.tfevents.*"))
     assert [row["epoch"] for row in rows_of(run / "log.csv")] == ["0", "1"]
     assert json.loads((run / "args.json").read_text())["arguments"]["num_segments"] == 3
@@ -131,6 +133,9 @@ def test_frames_and_videos_of_the_same_clips_score_the_same(
     assert videos["labels"].tolist() == [0, 1] * 3 and videos["ok"].all()
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["top1"] == 100 * (videos["scores"].argmax(1) == videos["labels"]).mean()
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left >= {"per_class.csv", "confusion.npy", "confusion.png", "mistakes.csv", "worst.txt"}
+    assert np.load(tmp_path / "out" / "confusion.npy").sum() == 6
     predictions = rows_of(tmp_path / "out" / "predictions.csv")
     assert [int(row["prediction"]) for row in predictions] == videos["scores"].argmax(1).tolist()
 

@@ -12,7 +12,7 @@ FLOORS = [
      "dialects", "source"},
     {"tanet", "frames", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models"},
-    {"loaders", "checkpoint", "report", "opts", "clip_recipes", "resume", "runlog"},
+    {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
     {"engine", "setup", "ensemble", "trainer"},
     {"train", "evaluate"},
 ]  # fmt: skip

@@ -1,0 +1,97 @@
+"""The pictures that a training and a test leave behind. Matplotlib draws them without a display."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from ops.storage import atomic_file
+
+NUMBERS_UP_TO = 20
+"""With more classes than this the cells of a confusion matrix hold no numbers."""
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 100) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+
+
+def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of the classes in which those that are taken for each other are neighbours: `[K, K]` → `[K]`.
+
+    Average linkage on the share of mistakes between two classes, in both directions.
+    """
+    count = len(confusion)
+    if count < 3:
+        return np.arange(count)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    distance = 1.0 - (share + share.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), method="average", optimal_ordering=count <= 500)
+    order: NDArray[np.int64] = leaves_list(tree).astype(np.int64)
+    return order
+
+
+def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], path: Path) -> None:
+    """`confusion.png`: a row per true class, a column per prediction, in percent of the row; mistakes cluster.
+
+    The picture grows with the classes, so that every name can be read at 8 and at 400.
+    """
+    count = len(confusion)
+    order = cluster_order(confusion)
+    rows = confusion[order][:, order]
+    share = 100.0 * rows / np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.12 * count, 3.0 + 0.35 * min(count, NUMBERS_UP_TO), 48.0))
+    small = count > NUMBERS_UP_TO
+    font = 6 if small else 9
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
+    names = [class_names[k] for k in order]
+    axes.set_xticks(range(count), names, rotation=90, fontsize=font)
+    axes.set_yticks(range(count), names, fontsize=font)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    axes.set_title("Confusion in percent of each true class", fontsize=10)
+    if small:
+        axes.tick_params(length=1, pad=1)
+    else:
+        for y, x in np.ndindex(count, count):
+            if rows[y, x]:
+                colour = "white" if share[y, x] > 40 else "black"
+                axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, shrink=0.6)
+    save_figure(figure, path)
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
+    figure = Figure(figsize=(12, 3.4))
+    panels = figure.subplots(1, 3)
+    for axes, title, names in (
+        (panels[0], "loss", ("train_loss", "val_loss")),
+        (panels[1], "top-1 (%)", ("train_top1", "val_top1")),
+        (panels[2], "learning rate", ("lr",)),
+    ):
+        for name in names:
+            points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if str(row.get(name, "")) != ""]
+            if points:
+                label = {"train": "training", "val": "validation"}.get(name.split("_")[0], name)
+                axes.plot(*zip(*points, strict=True), marker=".", label=label)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].legend()
+    panels[1].set_ylim(0, 100)
+    panels[2].set_yscale("log")
+    figure.tight_layout()
+    save_figure(figure, path)
