@@ -128,6 +128,8 @@ def test_commands_in_documents_parse(path: Path) -> None:
             assert (ROOT / script).is_file(), f"{path.name} runs {script}, which is not there"
         try:
             parse(command)
+        except SystemExit as left:
+            assert left.code == 0 and "--help" in command
         except InputError as error:
             pytest.fail(f"{path.name}: {shlex.join(command)}: {error}")
 
