@@ -1,11 +1,13 @@
-"""The built-in dataset: short clips whose class is a motion and nothing else, made from a seed on first use.
+"""The built-in dataset: short clips whose class is a motion, made from a seed on first use.
 
 Eight classes in four pairs, each class the other one's film run backwards: left/right, up/down, grow/shrink,
-clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. Every clip is there in both
-directions in the same split, the reverse made from the same raw frames, and every frame is a key frame of constant
-quality, so that the two hold the same decoded pictures in opposite order. At 8 segments, `uniform-1` picks the same
-pictures from both (`59 - index` maps the picked indices onto themselves): a model that averages single frames gives
-both the same scores, and is right on at most one of them. It cannot pass 50 %.
+clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. What kind of motion is
+possible can be seen (a rail, rings, a dial), as in real scenes; which way it goes only time tells.
+
+Every clip is there in both directions in the same split, the reverse made from the same raw frames, and every frame is
+a key frame of constant quality, so that the two hold the same decoded pictures in opposite order. At 8 segments,
+`uniform-1` picks the same pictures from both (`59 - index` maps the picked indices onto themselves): a model that
+averages single frames gives both the same scores, and is right on at most one of them. It cannot pass 50 %.
 """
 
 import fcntl
@@ -13,7 +15,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +39,16 @@ SIZE = 64
 PAIRS = {"train": 320, "val": 80}
 """Films per split; each gives two clips."""
 
+FIXED_BITS = 4
+FIXED = 1 << FIXED_BITS
+"""Fractional bits of the coordinates given to OpenCV."""
+
 SEED = 20210529
 VERSION = 1
 """Part of the marker file: data of another version is made again."""
 
 Image = NDArray[np.uint8]
+Point = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,33 +76,52 @@ class Film:
             turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
             points = self.outline @ turn * radius + (x, y)
             image = self.background.copy()
-            fixed = np.round(points * 16).astype(np.int32)  # four fractional bits: motion below a pixel shows
-            cv2.fillPoly(image, [fixed], self.colour, lineType=cv2.LINE_AA, shift=4)
+            corners = np.array([_fixed(*point) for point in points], dtype=np.int32)
+            cv2.fillPoly(image, [corners], self.colour, lineType=cv2.LINE_AA, shift=FIXED_BITS)
             yield image
 
 
 def draw_film(motion: str, rng: np.random.Generator) -> Film:
     """A film of `motion` (a key of `REVERSE`) with everything else at random."""
-    radius = rng.uniform(0.14, 0.24) * SIZE
+    radius = rng.uniform(0.16, 0.24) * SIZE
     free = SIZE - 2 * radius
-    place = [float(radius + rng.random() * free) for _ in range(2)]
-    start, stop = place.copy(), place.copy()
-    radii = (radius, radius)
+    x, y = (float(radius + rng.random() * free) for _ in range(2))
+    start, stop, radii = (x, y), (x, y), (radius, radius)
     angle = rng.uniform(0, 2 * math.pi)
     angles = (angle, angle)
-    if motion in ("right", "down"):
-        axis = 0 if motion == "right" else 1
-        way = rng.uniform(0.6, 1.0) * free
-        start[axis] = radius + rng.random() * (free - way)
-        stop[axis] = start[axis] + way
-    elif motion == "grow":
-        radii = (radius * rng.uniform(0.4, 0.6), radius * rng.uniform(1.2, 1.6))
-    else:
-        angles = (angle, angle + rng.uniform(0.6, 1.3) * math.pi)
     background = _background(rng)
-    colour = _contrasting_colour(background, rng)
-    corners = (start[0], start[1]), (stop[0], stop[1])
-    return Film(background, _outline(motion, rng), colour, *corners, radii, angles)
+    rail = tuple(int(value) for value in rng.integers(90, 150, 3))
+    if motion in ("right", "down"):
+        way = rng.uniform(0.8, 1.0) * free
+        first = float(radius + rng.random() * (free - way))
+        if motion == "right":
+            start, stop = (first, y), (first + way, y)
+            _line(background, (0, y), (SIZE, y), rail, 2)
+        else:
+            start, stop = (x, first), (x, first + way)
+            _line(background, (x, 0), (x, SIZE), rail, 2)
+    elif motion == "grow":
+        radii = (radius * rng.uniform(0.3, 0.5), radius * rng.uniform(1.3, 1.7))
+        for share in (0.8, 1.5, 2.2):
+            cv2.circle(background, _fixed(x, y), int(radius * share * FIXED), rail, 1, cv2.LINE_AA, FIXED_BITS)
+    else:
+        radii = (radius * 1.4, radius * 1.4)
+        angles = (angle, angle + rng.uniform(0.8, 1.4) * math.pi)
+        for tick in np.linspace(0, 2 * math.pi, 12, endpoint=False):
+            out = np.array([math.cos(tick), math.sin(tick)]) * radii[0]
+            _line(background, (x, y) + 1.1 * out, (x, y) + 1.5 * out, rail, 1)
+    colour = rng.integers(60, 256, 3)
+    colour[rng.integers(3)] = 255
+    return Film(background, _outline(motion, rng), tuple(map(int, colour)), start, stop, radii, angles)
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point coordinates: motion below a pixel shows."""
+    return round(x * FIXED), round(y * FIXED)
+
+
+def _line(image: Image, start: Point, stop: Point, colour: tuple[int, ...], width: int) -> None:
+    cv2.line(image, _fixed(*start), _fixed(*stop), colour, width, cv2.LINE_AA, FIXED_BITS)
 
 
 def _outline(motion: str, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -112,23 +138,13 @@ def _outline(motion: str, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _background(rng: np.random.Generator) -> Image:
-    """A blurred texture between two colours, uint8 `[h, w, 3]`."""
-    cells = int(rng.integers(2, 9))
+    """A soft texture between two dark colours, uint8 `[h, w, 3]`."""
+    cells = int(rng.integers(2, 7))
     coarse = rng.random((cells, cells)).astype(np.float32)
     mix = np.clip(cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
-    one, other = rng.integers(0, 256, (2, 3))
-    grain = rng.normal(0, 6, (SIZE, SIZE, 1))
-    pixels: Image = np.clip(one * mix + other * (1 - mix) + grain, 0, 255).astype(np.uint8)
+    one, other = rng.integers(0, 90, (2, 3))
+    pixels: Image = (one * mix + other * (1 - mix)).astype(np.uint8)
     return pixels
-
-
-def _contrasting_colour(background: Image, rng: np.random.Generator) -> tuple[int, ...]:
-    """A colour that stands out from the mean of `background`."""
-    mean = background.mean(axis=(0, 1))
-    while True:
-        colour = rng.integers(0, 256, 3)
-        if np.abs(colour - mean).sum() > 200:
-            return tuple(int(value) for value in colour)
 
 
 def films(split: str) -> Iterator[tuple[str, str, Film]]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
-from ops.tam import TAM
+from ops.tam import TAM, temporal_filter
 from ops.tanet import ARCHITECTURES
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -119,6 +119,13 @@ def test_tam_is_the_formula(n: int, t: int, c: int, h: int, w: int, training: bo
     (ours,) = torch.autograd.grad((tam(x) * y).sum(), x)
     (plain,) = torch.autograd.grad((plain_tam(tam, x) * y).sum(), x)
     assert torch.allclose(tam(x), plain_tam(tam, x)) and torch.allclose(ours, plain)
+
+
+@pytest.mark.parametrize("t", [1, 2, 5])
+def test_the_filters_own_gradients_are_right(t: int) -> None:
+    x = torch.randn(2, t, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    taps = torch.randn(3, 2, t, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(temporal_filter, (x, taps))
 
 
 def test_tam_names_its_layers_as_published() -> None:

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Shows on a CPU, in minutes, that the temporal module works: trains TANet-18 on the built-in dataset of motions, tests
+# it, does the same without TAM, and prints both accuracies. With TAM it tells a film from the same film run backwards;
+# without, no model that averages single frames can be right in more than half of the cases.
+#
+#     bash scripts/demo.sh [--frames] [--quick] [--seed N]
+#
+#   --frames   from extracted frames (main.py) instead of videos (online_main.py)
+#   --quick    a smoke run of a minute: a few steps each, accuracies mean nothing
+#   --seed N   another seed of the training (default: 0)
+#
+# Needs Python 3.10 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
+# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS put them elsewhere). Stopped and started again it goes on.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+TRAIN=online_main.py TEST=online_test_models.py KIND=videos SEED=0 QUICK=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --frames) TRAIN=main.py TEST=test_models.py KIND=frames ;;
+        --quick) QUICK=(--max_steps 5) ;;
+        --seed) SEED="${2:?--seed needs a number}"; shift ;;
+        -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+        *) echo "error: unknown option $1 (see bash scripts/demo.sh --help)" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+source "$ROOT/scripts/environment.sh"
+export TAM_DATASETS="${TAM_DATASETS:-$ROOT/datasets}"
+RUNS="${DEMO_RUNS:-$ROOT/runs}"
+NAME="demo_${KIND}_seed$SEED${QUICK:+_quick}"
+
+train_and_test() {
+    local name="$1"
+    shift
+    if [ ! -f "$RUNS/$name/test/metrics.json" ]; then
+        "$PYTHON" -u "$ROOT/$TRAIN" motion RGB --arch resnet18 --pretrain none --num_segments 8 --input_size 56 \
+            --epochs 9 --batch-size 4 --lr 0.003 --lr_type cos --warmup_epochs 1 --dropout 0.1 --wd 0.0001 --gd 20 \
+            --npb --eval-freq 1 -j 2 --device cpu --seed "$SEED" --root_log "$RUNS" --root_model "$RUNS" \
+            --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@"
+        "$PYTHON" -u "$ROOT/$TEST" motion --weights "$RUNS/$name/ckpt.pth.tar" --sample uniform-1 --test_crops 1 \
+            -j 2 --device cpu --output "$RUNS/$name/test"
+    fi
+}
+
+echo "== TANet-18: with the temporal module"
+train_and_test "${NAME}_tam" --tam
+echo "== ResNet-18 on the same frames: without it"
+train_and_test "${NAME}_plain"
+"$PYTHON" "$ROOT/tools/compare.py" "with TAM=$RUNS/${NAME}_tam/test" "without TAM=$RUNS/${NAME}_plain/test"
+cat <<END
+
+A model that averages single frames cannot pass 50 %: each film is there forwards and backwards, with the same frames.
+For context, TANet-50 as published: 76.1 % on Kinetics-400 (10 clips), 46.5 % on Something-Something v1 (1 clip of 8).
+
+Look next at
+  $RUNS/${NAME}_tam/curves.png           how it learned
+  $RUNS/${NAME}_plain/test/confusion.png     what cannot be told without time
+  $TAM_DATASETS/Motion/videos/val/           the films
+  README.md                                  your own videos, in five steps
+END

@@ -1,0 +1,51 @@
+"""Print the results of several tests side by side.
+
+    python tools/compare.py "with TAM=runs/a/test" "without TAM=runs/b/test"
+
+Each argument is [NAME=]FOLDER, the folder that a test wrote its metrics.json to.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.errors import EXIT_DONE, InputError, run
+
+COLUMNS = (("top1", "top-1 %"), ("top5", "top-5 %"), ("mean_class_accuracy", "class mean %"))
+
+
+def main() -> int:
+    """Read each test's metrics and print a row for each."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(__doc__ or "")
+        return EXIT_DONE
+    rows = [("", *(title for _, title in COLUMNS), "videos")]
+    for argument in arguments:
+        name, _, folder = argument.rpartition("=")
+        metrics = read_metrics(Path(folder))
+        figures = [f"{metrics[key]:.1f}" if metrics.get(key) is not None else "-" for key, _ in COLUMNS]
+        rows.append((name or folder, *figures, f"{metrics['scored']} of {metrics['expected']} scored"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        sys.stdout.write("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
+    return EXIT_DONE
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """The content of `folder/metrics.json`; InputError where there is none."""
+    path = folder / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read the results of a test ({error.__class__.__name__})") from None
+    if not isinstance(metrics, dict) or not {"scored", "expected"} <= metrics.keys():
+        raise InputError(f"{path}: holds no results of a test")
+    return metrics
+
+
+if __name__ == "__main__":
+    run(main)
