@@ -2,7 +2,7 @@
 
 Eight classes in four pairs, each class the other one's film run backwards: left/right, up/down, grow/shrink,
 clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. What kind of motion is
-possible can be seen (a rail, rings, a dial), as in real scenes; which way it goes only time tells.
+possible can be seen (a rail, rings, an orbit), as in real scenes; which way it goes only time tells.
 
 Every clip is there in both directions in the same split, the reverse made from the same raw frames, and every frame is
 a key frame of constant quality, so that the two hold the same decoded pictures in opposite order. At 8 segments,
@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,15 +48,15 @@ VERSION = 1
 """Part of the marker file: data of another version is made again."""
 
 Image = NDArray[np.uint8]
-Point = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Film:
     """One film: a shape on a background, moving. Lengths are in pixels, angles in radians.
 
-    The shape's centre goes from `start` to `stop`, its radius from `radius[0]` to `radius[1]`, its angle from
-    `angle[0]` to `angle[1]`, all at constant speed.
+    A point goes from `start` to `stop`, an angle from `angle[0]` to `angle[1]`, the shape's radius from `radius[0]` to
+    `radius[1]`, all at constant speed. The shape is turned by the angle and stands `orbit` away from the point in its
+    direction.
     """
 
     background: Image
@@ -66,6 +66,7 @@ class Film:
     stop: tuple[float, float]
     radius: tuple[float, float]
     angle: tuple[float, float]
+    orbit: float = 0.0
 
     def frames(self) -> Iterator[Image]:
         """The raw frames, RGB uint8 `[h, w, 3]`."""
@@ -74,7 +75,7 @@ class Film:
             x, y = (a + (b - a) * passed for a, b in zip(self.start, self.stop, strict=True))
             radius, angle = (a + (b - a) * passed for a, b in (self.radius, self.angle))
             turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-            points = self.outline @ turn * radius + (x, y)
+            points = self.outline @ turn * radius + (x, y) + self.orbit * turn[0]
             image = self.background.copy()
             corners = np.array([_fixed(*point) for point in points], dtype=np.int32)
             cv2.fillPoly(image, [corners], self.colour, lineType=cv2.LINE_AA, shift=FIXED_BITS)
@@ -86,7 +87,7 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
     radius = rng.uniform(0.16, 0.24) * SIZE
     free = SIZE - 2 * radius
     x, y = (float(radius + rng.random() * free) for _ in range(2))
-    start, stop, radii = (x, y), (x, y), (radius, radius)
+    start, stop, radii, orbit = (x, y), (x, y), (radius, radius), 0.0
     angle = rng.uniform(0, 2 * math.pi)
     angles = (angle, angle)
     background = _background(rng)
@@ -105,14 +106,15 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
         for share in (0.8, 1.5, 2.2):
             cv2.circle(background, _fixed(x, y), int(radius * share * FIXED), rail, 1, cv2.LINE_AA, FIXED_BITS)
     else:
-        radii = (radius * 1.4, radius * 1.4)
-        angles = (angle, angle + rng.uniform(0.8, 1.4) * math.pi)
-        for tick in np.linspace(0, 2 * math.pi, 12, endpoint=False):
-            out = np.array([math.cos(tick), math.sin(tick)]) * radii[0]
-            _line(background, (x, y) + 1.1 * out, (x, y) + 1.5 * out, rail, 1)
+        x, y = SIZE / 2 + rng.uniform(-4, 4, 2)
+        start, stop, orbit = (x, y), (x, y), rng.uniform(0.27, 0.33) * SIZE
+        radii = (radius * 0.8, radius * 0.8)
+        angle = math.pi + rng.uniform(-0.5, 0.5)  # from the left over the top, as y points down
+        angles = (angle, angle + rng.uniform(0.8, 1.1) * math.pi)
+        cv2.circle(background, _fixed(x, y), int(orbit * FIXED), rail, 2, cv2.LINE_AA, FIXED_BITS)
     colour = rng.integers(60, 256, 3)
     colour[rng.integers(3)] = 255
-    return Film(background, _outline(motion, rng), tuple(map(int, colour)), start, stop, radii, angles)
+    return Film(background, _outline(rng), tuple(map(int, colour)), start, stop, radii, angles, orbit)
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:
@@ -120,20 +122,17 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
     return round(x * FIXED), round(y * FIXED)
 
 
-def _line(image: Image, start: Point, stop: Point, colour: tuple[int, ...], width: int) -> None:
+def _line(
+    image: Image, start: tuple[float, float], stop: tuple[float, float], colour: tuple[int, ...], width: int
+) -> None:
     cv2.line(image, _fixed(*start), _fixed(*stop), colour, width, cv2.LINE_AA, FIXED_BITS)
 
 
-def _outline(motion: str, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The corners `[P, 2]` of a shape of radius 1. What turns must not look the same after a part of a turn."""
-    if motion == "clockwise":
-        spread = rng.uniform(0.5, 1.1)
-        angles = np.array([0, math.pi - spread, math.pi + spread])  # a pointed triangle
-        radii = np.array([1.0, 0.9, 0.9])
-    else:
-        corners = int(rng.integers(3, 8))
-        angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False)
-        radii = np.tile([1.0, rng.uniform(0.45, 1.0)], corners)  # from stars to polygons
+def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
+    """The corners `[P, 2]` of a shape of radius 1, from stars to polygons."""
+    corners = int(rng.integers(3, 8))
+    angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False)
+    radii = np.tile([1.0, rng.uniform(0.45, 1.0)], corners)
     return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
 
 

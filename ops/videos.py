@@ -5,11 +5,13 @@ bicubic chroma), rotation metadata applied. Two differences: PyAV's wheel also d
 cannot read; and OpenCV 5 maps wide-gamut colours (BT.2020, P3) to a screen's, where this takes them as they are.
 """
 
+import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -30,6 +32,9 @@ _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
 _READ_ERRORS = (av.error.FFmpegError, IndexError)
 """What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
+
+_PIXELS_HELD = 2**26
+"""How many pixels of decoded frames may be held at a time, at a byte and a half each."""
 
 _UNSPECIFIED = 2
 """FFmpeg's number for a colour matrix that is not named."""
@@ -78,7 +83,8 @@ def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
 
 
 class VideoSource(FrameSource):
-    """One video file. Each call of `frames` decodes it once from the start.
+    """One video file. Each call of `frames` decodes it once from the start, or, where every frame is a key frame,
+    decodes just the frames asked for.
 
     One thread decodes and converts: many workers with many threads each would fight for the same cores.
     """
@@ -86,13 +92,44 @@ class VideoSource(FrameSource):
     def __init__(self, path: str) -> None:
         self.path = path
         with closing(self._container()) as container:
-            self._length = _count_packets(path, container)
+            self._length, self._all_key_frames = _count_packets(path, container)
 
     def __len__(self) -> int:
         return self._length
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`. Packets that do not decode are passed over."""
+        if self._all_key_frames and max(indices, default=0) < self._length:
+            frames = self._key_frames(indices)
+            if frames is not None:
+                reformatter = VideoReformatter()
+                yield from ((i, self._to_tensor(frame, reformatter)) for i, frame in zip(indices, frames, strict=True))
+                return
+        yield from self._frames_in_sequence(indices)
+
+    def _key_frames(self, indices: Sequence[int]) -> list[VideoFrame] | None:
+        """The frames at `indices`, each decoded from its packet alone.
+
+        None where one of them does not decode, and where all of them together would fill the memory.
+        """
+        wanted = set(indices)
+        frames: list[VideoFrame] = []
+        with closing(self._container()) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            if len(wanted) * stream.width * stream.height > _PIXELS_HELD:
+                return None
+            position = -1
+            try:
+                for packet in container.demux(stream):
+                    position += _is_shown(packet)
+                    if (_is_shown(packet) and position in wanted) or not packet.size:  # an empty one ends the stream
+                        frames += [frame for frame in packet.decode() if isinstance(frame, VideoFrame)]
+            except _READ_ERRORS:
+                return None
+        return frames if len(frames) == len(wanted) else None
+
+    def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         wanted = iter(indices)
         target = next(wanted, None)
         if target is None:
@@ -134,18 +171,28 @@ class VideoSource(FrameSource):
         return container
 
 
-def _count_packets(path: str, container: "av.container.InputContainer") -> int:
-    """The number of video packets that are shown: exact on intact files, where a header's count can lie."""
-    count = 0
+def _is_shown(packet: "av.Packet[Any]") -> bool:
+    return packet.size > 0 and not packet.is_discard
+
+
+def _count_packets(path: str, container: "av.container.InputContainer") -> tuple[int, bool]:
+    """The number of video packets that are shown, and whether all are key frames in order of presentation.
+
+    The number is exact on intact files, where a header's count can lie.
+    """
+    count, all_key_frames, last = 0, True, -math.inf
     try:
         for packet in container.demux(container.streams.video[0]):
-            count += packet.size > 0 and not packet.is_discard
+            if _is_shown(packet):
+                count += 1
+                all_key_frames &= packet.is_keyframe and packet.pts is not None and packet.pts > last
+                last = packet.pts if packet.pts is not None else last
     except _READ_ERRORS as error:
         if not count:
             raise MediaError(path, _reason(error)) from None
     if not count:
         raise MediaError(path, "no frames in it")
-    return count
+    return count, all_key_frames
 
 
 def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:

@@ -100,6 +100,38 @@ def test_recipes_parse_and_fit_their_dataset(path: Path, gpus: str, tmp_path: Pa
     assert (args.dropout, args.weight_decay, args.dense_sample) == (recipe.dropout, recipe.weight_decay, config.dense)
 
 
+@pytest.mark.parametrize(
+    ("flags", "scripts"),
+    [
+        ([], ["online_main.py", "online_test_models.py"] * 2),
+        (["--frames", "--quick", "--seed", "3"], ["main.py", "test_models.py"] * 2),
+    ],
+)
+def test_the_demo_runs_the_same_commands_with_and_without_tam(
+    flags: list[str], scripts: list[str], tmp_path: Path
+) -> None:
+    stub = tmp_path / "venv" / "bin" / "python"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint('ran', json.dumps(sys.argv[1:]))\n")
+    stub.chmod(0o755)
+    environment = {**os.environ, "TAM_VENV": str(tmp_path / "venv"), "DEMO_RUNS": "/runs", "TAM_DATASETS": "/data"}
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "demo.sh", *flags], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("ran ")]
+    ran = [[word for word in words if word != "-u"] for words in lines if "pip" not in words]
+    assert [Path(words[0]).name for words in ran] == [*scripts, "compare.py"]
+    trained, _, plain, _ = (vars(PARSERS[Path(words[0]).name].parse_args(words[1:])) for words in ran[:4])
+    assert {name for name in trained if trained[name] != plain[name]} == {"tam", "store_name"}
+    assert trained["tam"] and trained["seed"] == (3 if flags else 0)
+
+
+def test_the_demo_refuses_what_it_does_not_know() -> None:
+    done = subprocess.run(["bash", ROOT / "scripts" / "demo.sh", "--fast"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: unknown option --fast")
+
+
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
     head = path.read_text().split("set -euo")[0]

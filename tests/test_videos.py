@@ -138,6 +138,27 @@ def test_a_decode_starts_no_threads(film: Path) -> None:
         assert len(os.listdir("/proc/self/task")) <= before
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
+def test_key_frames_are_decoded_alone_to_the_same_pixels(tmp_path: Path, codec: str) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_video(tmp_path / "x.mp4", 20, codec=codec, gop=1, pix_fmt=pix_fmt)
+    with open_video(path) as source:
+        assert torch.equal(source.read([3, 7, 19]), opencv(path)[[3, 7, 19]])
+        alone = source._key_frames([3, 7, 19])
+        assert alone is not None and [frame.pts for frame in alone] == sorted(frame.pts for frame in alone)
+
+
+def test_a_broken_key_frame_is_passed_over_as_in_a_sequence(tmp_path: Path) -> None:
+    path = corrupt(write_video(tmp_path / "x.mp4", 24, gop=1), 0.4, 0.7)
+    with open_video(path) as source:
+        claimed = len(source)
+        in_sequence = list(source._frames_in_sequence([0, 1, 2]))
+        assert [index for index, _ in source.frames([0, 1, 2])] == [0, 1, 2]
+        assert all(torch.equal(a, b) for (_, a), (_, b) in zip(source.frames([0, 1, 2]), in_sequence, strict=True))
+        with contextlib.suppress(TruncatedMediaError):
+            assert len(list(source.frames(range(claimed)))) == claimed
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 @pytest.mark.parametrize("size", [(48, 64), (46, 30)])
 def test_rotation_metadata_is_applied_as_opencv_does(tmp_path: Path, degrees: int, size: tuple[int, int]) -> None:
