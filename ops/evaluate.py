@@ -18,7 +18,7 @@ from ops.datasets import ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
-from ops.loaders import make_loader, shard_sampler
+from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.report import TestResult
 from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
@@ -121,7 +121,7 @@ def score_share(args: argparse.Namespace, ensemble: Ensemble, device: torch.devi
     labels = ensemble.streams[0].records.labels
     outcomes: dict[int, Outcome] = {}
     hits = np.zeros(3)  # top-1, top-5, of how many
-    with progress(None, len(share), "testing", "video", distributed.is_main()) as bar:
+    with workers_of(loader), progress(None, len(share), "testing", "video", distributed.is_main()) as bar:
         for items in loader:
             for item in items:
                 if item.failure:

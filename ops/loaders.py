@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import cv2
@@ -79,6 +80,22 @@ def make_loader(
         worker_init_fn=_start_worker,
         **how,
     )
+
+
+@contextmanager
+def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
+    """Ends the workers of `loaders` on the way out, whatever happens.
+
+    They ignore the signal by which Python ends what is left of them when it exits, so it would wait for ever.
+    """
+    try:
+        yield
+    finally:
+        for loader in loaders:
+            iterator: Any = loader._iterator
+            if hasattr(iterator, "_shutdown_workers"):  # not where the loader has none
+                iterator._shutdown_workers()
+            loader._iterator = None
 
 
 def shard_sampler(length: int, epoch: int | None = None) -> ShardSampler:

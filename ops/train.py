@@ -19,7 +19,7 @@ from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
 from ops.datasets import ClipDataset, collate_clips
 from ops.engine import validate
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
-from ops.loaders import TrainSampler, make_loader, shard_sampler
+from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.models import MEAN, STD, Recognizer, build_model
 from ops.resume import Progress, check_resumable, default_store_name, find_resume, restore
 from ops.runlog import RunLog
@@ -216,7 +216,8 @@ def fit(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
         make_meta(args, data), runlog, device,
     )  # fmt: skip
-    trainer.fit(progress)
+    with workers_of(trainer.loader, trainer.loader_val):
+        trainer.fit(progress)
     if runlog:
         runlog.close()
         log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)
@@ -246,7 +247,8 @@ def make_meta(args: argparse.Namespace, data: Data) -> dict[str, Any]:
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, device: torch.device) -> int:
     """`--evaluate`: one validation; status 1 where videos could not be read."""
     loader = make_val_loader(args, data, device)
-    result = validate(model, loader, device, len(loader), distributed.is_main())
+    with workers_of(loader):
+        result = validate(model, loader, device, len(loader), distributed.is_main())
     averages = result.meter.merge().averages()
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
     for failure in failures:

@@ -1,6 +1,7 @@
 """Metrics, schedule, loaders' samplers, storage of pretrained backbones: tables."""
 
 import math
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from ops.consensus import make_consensus
 from ops.datasets import Views
 from ops.engine import score_views
 from ops.errors import InputError
-from ops.loaders import ShardSampler, TrainSampler
+from ops.loaders import ShardSampler, TrainSampler, make_loader, workers_of
 from ops.metrics import Meter, correct_in_top, mean_class_accuracy
 from ops.models import build_model
 from ops.schedule import lr_factor
@@ -74,6 +75,26 @@ def test_a_training_step_has_the_same_clips_however_many_processes_share_it(worl
     assert [[index for part in step for _, index in part] for step in steps] == whole
     assert all(epoch == 5 for step in steps for part in step for epoch, _ in part)
     assert len(whole) == 2 and len({index for step in whole for index in step}) == 16
+
+
+class Numbers(torch.utils.data.Dataset[int]):
+    """Something to load."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def test_no_worker_outlives_its_loader() -> None:
+    loader = make_loader(Numbers(), 2, list, torch.device("cpu"), sampler=ShardSampler(4, 0, 1))
+    kept = loader  # what keeps it alive does not keep its workers
+    with pytest.raises(ValueError, match="stop"), workers_of(loader):
+        assert sorted(number for batch in loader for number in batch) == [0, 1, 2, 3]
+        assert len(multiprocessing.active_children()) >= 2
+        raise ValueError("stop")
+    assert not multiprocessing.active_children() and kept is loader
 
 
 class TrainSamplerAt:
