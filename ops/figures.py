@@ -92,6 +92,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].legend()
     panels[1].set_ylim(0, 100)
-    panels[2].set_yscale("log")
+    rates = [float(row["lr"]) for row in rows if str(row.get("lr", "")) != ""]
+    if any(rates):  # a cosine ends near zero, where a logarithm shows nothing else
+        panels[2].set_yscale("log")
+        panels[2].set_ylim(max(rates) * 1e-4, max(rates) * 2)
     figure.tight_layout()
     save_figure(figure, path)

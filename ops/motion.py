@@ -10,7 +10,6 @@ a key frame of constant quality, so that the two hold the same decoded pictures 
 averages single frames gives both the same scores, and is right on at most one of them. It cannot pass 50 %.
 """
 
-import fcntl
 import logging
 import math
 import os
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.console import progress
+from ops.storage import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,9 @@ def make(root: Path, kind: str, shown: bool) -> None:
     Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
     the others wait.
     """
-    root.parent.mkdir(parents=True, exist_ok=True)
+    import fcntl  # here, for not every system has it, and nothing else needs it
+
+    make_folder(root.parent)
     with (root.parent / f".{root.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_made(root, "videos"):

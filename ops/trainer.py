@@ -83,7 +83,8 @@ class Trainer:
                 shown = distributed.is_main()
                 validated = validate(self.model, self.loader_val, self.device, len(self.loader_val), shown)
             row = {"epoch": epoch, "step": self._global_step(progress), **_figures(trained, validated)}
-            row["lr"] = self.schedule.rate(epoch + (progress.step or len(self.sampler)) / len(self.sampler) - 1e-6)
+            last_step = (progress.step or len(self.sampler)) - 1
+            row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
             bad = _bad_videos(trained, validated)
             row["bad_samples"] = len(bad)
             is_best = "val_top1" in row and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
