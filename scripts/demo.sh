@@ -10,7 +10,8 @@
 #   --seed N   another seed of the training (default: 0)
 #
 # Needs Python 3.10 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
-# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS put them elsewhere). Stopped and started again it goes on.
+# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS put them elsewhere). Takes about 10 minutes on 2 cores; stopped
+# and started again it goes on.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -36,7 +37,7 @@ train_and_test() {
     shift
     if [ ! -f "$RUNS/$name/test/metrics.json" ]; then
         "$PYTHON" -u "$ROOT/$TRAIN" motion RGB --arch resnet18 --pretrain none --num_segments 8 --input_size 56 \
-            --epochs 8 --batch-size 4 --lr 0.002 --lr_type cos --warmup_epochs 1.5 --dropout 0 --wd 0.0001 --gd 20 \
+            --epochs 10 --batch-size 4 --lr 0.002 --lr_type cos --warmup_epochs 1.5 --dropout 0 --wd 0.0001 --gd 20 \
             --npb --eval-freq 2 -j 2 --device cpu --seed "$SEED" --root_log "$RUNS" --root_model "$RUNS" \
             --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@"
         "$PYTHON" -u "$ROOT/$TEST" motion --weights "$RUNS/$name/ckpt.pth.tar" --sample uniform-1 --test_crops 1 \
