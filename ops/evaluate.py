@@ -224,7 +224,7 @@ def write_results(
     }
     report.write_metrics(folder / "metrics.json", result, facts)
     report.write_predictions(folder / "predictions.csv", result, ensemble.class_names)
-    if (result.ok & (result.labels >= 0)).any():
+    if result.counted.any():
         write_details(folder, result, ensemble.class_names, args.softmax)
     if args.save_scores:
         report.write_scores(args.save_scores, result)

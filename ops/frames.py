@@ -1,5 +1,6 @@
 """The reader of frames on disk. The `+1` of `img_00001.jpg` lives only here."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,15 +72,12 @@ class FrameReader:
     def prepare(self, records: Records, root: str | Path) -> "FrameReader":
         """The reader with its template detected once; InputError names what was looked for."""
         refused: InputError | None = None
-        tried = 0
-        for record in records:
-            folder = os.path.join(root, record.path)
-            if os.path.isdir(folder) and tried < PROBES:
-                tried += 1
-                try:
-                    return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
-                except InputError as error:
-                    refused = refused or error
+        folders = (os.path.join(root, record.path) for record in records)
+        for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
+            try:
+                return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
+            except InputError as error:
+                refused = refused or error
         raise refused or InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
 
     @contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,18 @@ class TestResult:
     reasons: Sequence[str]
     truncated: Sequence[str]
 
-    @property
+    @cached_property
     def ok(self) -> NDArray[np.bool_]:
         """Which videos were scored, `[N]`."""
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
-    @property
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which videos count for accuracy, `[N]`: scored, and with a label."""
+        counted: NDArray[np.bool_] = self.ok & (self.labels >= 0)
+        return counted
+
+    @cached_property
     def ranked(self) -> NDArray[np.int64]:
         """The classes of each video, best first: `[N, min(5, K)]`; meaningless where it failed."""
         return np.argsort(-self.scores, axis=1, kind="stable")[:, :TOP]
@@ -51,7 +58,7 @@ class TestResult:
 
 def accuracies(result: TestResult) -> dict[str, float]:
     """top1, top5 and mean_class_accuracy in percent over the videos that were scored and have a label."""
-    counted = result.ok & (result.labels >= 0)
+    counted = result.counted
     if not counted.any():
         return dict.fromkeys(("top1", "top5", "mean_class_accuracy"), float("nan"))
     hits = result.ranked[counted] == result.labels[counted, None]
@@ -128,7 +135,7 @@ def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
     """How often class i was taken for class j, `[K, K]`, over the videos that were scored and have a label."""
     from sklearn.metrics import confusion_matrix as count_pairs  # slow to import, and only a test needs it
 
-    counted = result.ok & (result.labels >= 0)
+    counted = result.counted
     classes = np.arange(result.scores.shape[1])
     pairs: NDArray[np.int64] = count_pairs(result.labels[counted], result.ranked[counted, 0], labels=classes)
     return pairs
@@ -137,7 +144,7 @@ def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
 def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) -> list[str]:
     """`per_class.csv`: videos, top-1, top-5 and the commonest mistake of each class; returns the worst in words."""
     confusion = confusion_matrix(result)
-    counted = result.ok & (result.labels >= 0)
+    counted = result.counted
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
     worst: list[tuple[float, str]] = []
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
@@ -169,7 +176,7 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
     if not probabilities:
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares = scores / scores.sum(axis=1, keepdims=True)
-    wrong = np.flatnonzero(result.ok & (result.labels >= 0) & (result.ranked[:, 0] != result.labels))
+    wrong = np.flatnonzero(result.counted & (result.ranked[:, 0] != result.labels))
     wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
     lines = []
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:

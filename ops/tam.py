@@ -110,8 +110,3 @@ class TAM(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"in_channels={self.in_channels}, num_segments={self.num_segments}"
-
-
-def has_tam(module: nn.Module) -> bool:
-    """Whether a TAM is anywhere inside `module`."""
-    return any(isinstance(child, TAM) for child in module.modules())

@@ -116,7 +116,6 @@ class VideoSource(FrameSource):
         frames: list[VideoFrame] = []
         with closing(self._container()) as container:
             stream = container.streams.video[0]
-            stream.thread_count = 1
             if len(wanted) * stream.width * stream.height > _PIXELS_HELD:
                 return None
             position = -1
@@ -168,6 +167,7 @@ class VideoSource(FrameSource):
         if not container.streams.video:
             container.close()
             raise MediaError(self.path, "no video stream in it")
+        container.streams.video[0].thread_count = 1
         return container
 
 
@@ -198,7 +198,6 @@ def _count_packets(path: str, container: "av.container.InputContainer") -> tuple
 def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
     """All frames that decode, in order of presentation."""
     stream = container.streams.video[0]
-    stream.thread_count = 1
     packets = container.demux(stream)
     while True:
         try:
