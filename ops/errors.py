@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -9,6 +10,9 @@ EXIT_DONE = 0
 EXIT_WITH_FAILURES = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+GRACE = 5.0
+"""Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
 
 
 class InputError(Exception):
@@ -41,6 +45,8 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = main()
     except InputError as error:
         rank = os.environ.get("RANK", "0")
+        if rank != "0":
+            time.sleep(GRACE)
         sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {error}\n")
         status = EXIT_BAD_INPUT
     except KeyboardInterrupt:
