@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from ops.arguments import Parser, above_zero, count, fraction, not_negative, number, positive
 from ops.consensus import CONSENSUS_TYPES
 from ops.dataset_configs import DATASETS
 from ops.errors import InputError
@@ -19,17 +20,6 @@ NO_EFFECT = (
     "--num_set_segments",
 )
 """Flags of the published code that did nothing there that is done here: accepted, and said."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors become InputError, so that they end in one line and status 2 like all bad input."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Called by argparse on arguments that do not parse."""
-        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 class _NoEffect(argparse.Action):
@@ -65,18 +55,18 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str]) -> None:
     for split in lists:
         group.add_argument(f"--{split}_list", metavar="FILE", help="default: under $TAM_DATASETS (see README)")
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=_positive, metavar="K", help="default: the dataset's")
+    group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
     group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
-    group.add_argument("--input_size", type=_positive, default=224, metavar="PIXELS", help="default: 224")
+    group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="default: 224")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--arch", default="resnet50", help=f"default: resnet50; {', '.join(ARCHITECTURES)}")
     group.add_argument("--tam", "--self_conv", action="store_true", help="TANet: a TAM in every block (else TSN)")
-    group.add_argument("--num_segments", type=_positive, default=8, metavar="T", help="frames per clip (default: 8)")
+    group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="default: avg")
-    group.add_argument("--dropout", "--do", type=_fraction, default=0.5, metavar="P", help="default: 0.5")
+    group.add_argument("--dropout", "--do", type=fraction, default=0.5, metavar="P", help="default: 0.5")
     group.add_argument("--no_partialbn", "--npb", action="store_true", help="let all batch norms learn")
     group.add_argument("--syncbn", action="store_true", help="batch norms over the batches of all GPUs")
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
@@ -87,21 +77,21 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--dense_sample", action="store_true", help="train on windows of 64 frames (Kinetics)")
-    group.add_argument("--epochs", type=_positive, default=100, metavar="N", help="default: 100")
-    group.add_argument("--warmup_epochs", type=_not_negative, default=0.0, metavar="N", help="default: 0")
-    group.add_argument("-b", "--batch-size", "--batch_size", type=_positive, default=64, metavar="N",
+    group.add_argument("--epochs", type=positive, default=100, metavar="N", help="default: 100")
+    group.add_argument("--warmup_epochs", type=not_negative, default=0.0, metavar="N", help="default: 0")
+    group.add_argument("-b", "--batch-size", "--batch_size", type=positive, default=64, metavar="N",
                        help="clips per step over all processes (default: 64)")  # fmt: skip
-    group.add_argument("--lr", "--learning-rate", type=_above_zero, default=0.01, metavar="RATE", help="default: 0.01")
-    group.add_argument("--scale_lr", type=_positive, metavar="B", help="multiply the rate by batch size / B")
+    group.add_argument("--lr", "--learning-rate", type=above_zero, default=0.01, metavar="RATE", help="default: 0.01")
+    group.add_argument("--scale_lr", type=positive, metavar="B", help="multiply the rate by batch size / B")
     group.add_argument("--lr_type", default="step", choices=("step", "cos"), help="default: step")
-    group.add_argument("--lr_steps", type=_not_negative, nargs="+", default=[50, 75, 90], metavar="EPOCH",
+    group.add_argument("--lr_steps", type=not_negative, nargs="+", default=[50, 75, 90], metavar="EPOCH",
                        help="a tenth of the rate from each of these on (default: 50 75 90)")  # fmt: skip
-    group.add_argument("--momentum", type=_fraction, default=0.9, help="default: 0.9")
-    group.add_argument("--weight-decay", "--wd", type=_not_negative, default=1e-4, help="default: 1e-4")
-    group.add_argument("--clip-gradient", "--gd", type=_above_zero, metavar="NORM", help="default: no bound")
+    group.add_argument("--momentum", type=fraction, default=0.9, help="default: 0.9")
+    group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
+    group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM", help="default: no bound")
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="default: nll (cross-entropy)")
-    group.add_argument("--max_steps", type=_positive, metavar="N", help="stop after N steps of this run")
-    group.add_argument("--seed", type=_count, default=0, help="of everything random (default: 0)")
+    group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps of this run")
+    group.add_argument("--seed", type=count, default=0, help="of everything random (default: 0)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -111,18 +101,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--store_name", metavar="NAME", help="folder in both (default: made of the settings)")
     group.add_argument("--suffix", metavar="TEXT", help="appended to that name")
     group.add_argument("--resume", metavar="CKPT", help="go on from a checkpoint of this run; auto: from its last one")
-    group.add_argument("--start-epoch", type=_count, metavar="N", help="instead of where --resume left off")
+    group.add_argument("--start-epoch", type=count, metavar="N", help="instead of where --resume left off")
     group.add_argument("-e", "--evaluate", action="store_true", help="only validate, with the weights of --resume")
-    group.add_argument("--eval-freq", "-ef", type=_positive, default=5, metavar="N",
+    group.add_argument("--eval-freq", "-ef", type=positive, default=5, metavar="N",
                        help="validate every N epochs and after the last (default: 5)")  # fmt: skip
-    group.add_argument("--print-freq", "-p", type=_positive, default=20, metavar="N",
+    group.add_argument("--print-freq", "-p", type=positive, default=20, metavar="N",
                        help="renew the averages in the bar every N steps (default: 20)")  # fmt: skip
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
-    group.add_argument("-j", "--workers", type=_count, default=8, metavar="N", help="loaders per process (default: 8)")
-    group.add_argument("--gpus", "--gpu", type=_count, nargs="+", metavar="ID", help="several: one process for each")
+    group.add_argument("-j", "--workers", type=count, default=8, metavar="N", help="loaders per process (default: 8)")
+    group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID", help="several: one process for each")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
 
@@ -143,10 +133,8 @@ def test_parser(description: str | None) -> argparse.ArgumentParser:
     _add_results(parser)
     _add_device(parser)
     group = parser.add_argument_group("speed (scores do not depend on it)")
-    group.add_argument(
-        "--batch_size", type=_positive, default=1, metavar="N", help="videos a loader hands over at once"
-    )
-    group.add_argument("--views_per_forward", type=_positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
+    group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")
+    group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
     _add_no_effect(parser)
     return parser
 
@@ -165,14 +153,14 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
                        help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
     group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, help="per clip (default: 1)")
     group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
-    group.add_argument("--input_size", type=_positive, metavar="PIXELS", help="default: as trained, else 224")
+    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
 
 
 def _add_test_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
     group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=_positive, metavar="K", help="default: the checkpoint's")
+    group.add_argument("--num_class", type=positive, metavar="K", help="default: the checkpoint's")
     group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
     group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
 
@@ -187,26 +175,6 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 test_parser.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
 
 
-def _number(kind: type, check: Any, wanted: str) -> Any:
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not check(value):
-            raise argparse.ArgumentTypeError(f"{text!r} must be {wanted}")
-        return value
-
-    return convert
-
-
-_positive = _number(int, lambda value: value >= 1, "an integer of at least 1")
-_count = _number(int, lambda value: value >= 0, "an integer of at least 0")
-_not_negative = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
-_above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
-_fraction = _number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
-
-
 def _split(text: str) -> list[str]:
     parts = text.split(",")
     if not all(parts):
@@ -215,8 +183,8 @@ def _split(text: str) -> list[str]:
 
 
 def _split_positive(text: str) -> list[int]:
-    return [_positive(part) for part in _split(text)]
+    return [positive(part) for part in _split(text)]
 
 
 def _split_numbers(text: str) -> list[float]:
-    return [_number(float, lambda value: value == value, "a number")(part) for part in _split(text)]
+    return [number(float, lambda value: value == value, "a number")(part) for part in _split(text)]

@@ -70,6 +70,11 @@ def video_reader(config: DatasetConfig, modality: str) -> VideoReader:
 @contextmanager
 def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
     """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails."""
+    yield VideoSource(_checked(path))
+
+
+def _checked(path: str | os.PathLike[str]) -> str:
+    """`path` as text; MediaError unless it is a file."""
     path = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
@@ -79,7 +84,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
         raise MediaError(repr(path), str(error)) from None
     if not stat.S_ISREG(mode):
         raise MediaError(path, "not a regular file")
-    yield VideoSource(path)
+    return path
 
 
 class VideoSource(FrameSource):
@@ -106,6 +111,18 @@ class VideoSource(FrameSource):
                 yield from ((i, self._to_tensor(frame, reformatter)) for i, frame in zip(indices, frames, strict=True))
                 return
         yield from self._frames_in_sequence(indices)
+
+    def images(self) -> Iterator[NDArray[np.uint8]]:
+        """Every frame that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
+        with closing(self._container()) as container:
+            reformatter = VideoReformatter()
+            for frame in _decode(container):
+                yield self._to_image(frame, reformatter)
+
+    def decodable(self) -> int:
+        """How many frames decode; their pixels are not looked at."""
+        with closing(self._container()) as container:
+            return sum(1 for _ in _decode(container))
 
     def _key_frames(self, indices: Sequence[int]) -> list[VideoFrame] | None:
         """The frames at `indices`, each decoded from its packet alone.
@@ -147,6 +164,11 @@ class VideoSource(FrameSource):
 
     def _to_tensor(self, frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
         """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
+        rgb = cv2.cvtColor(self._to_image(frame, reformatter), cv2.COLOR_BGR2RGB)
+        return torch.from_numpy(rgb).permute(2, 0, 1)
+
+    def _to_image(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+        """BGR uint8 `[h, w, 3]`, upright."""
         try:
             bgr = _to_bgr(frame, reformatter)
         except av.error.FFmpegError:
@@ -156,19 +178,31 @@ class VideoSource(FrameSource):
             except av.error.FFmpegError as error:
                 raise MediaError(self.path, _reason(error)) from None
         upright = np.rot90(bgr, k=round(frame.rotation / 90)) if frame.rotation else bgr
-        rgb = cv2.cvtColor(np.ascontiguousarray(upright), cv2.COLOR_BGR2RGB)
-        return torch.from_numpy(rgb).permute(2, 0, 1)
+        return np.ascontiguousarray(upright)
 
     def _container(self) -> "av.container.InputContainer":
-        try:
-            container = av.open("file:" + self.path, options=dict(_OPTIONS), metadata_errors="replace")
-        except (av.error.FFmpegError, ValueError) as error:
-            raise MediaError(self.path, _reason(error)) from None
-        if not container.streams.video:
-            container.close()
-            raise MediaError(self.path, "no video stream in it")
-        container.streams.video[0].thread_count = 1
-        return container
+        return _open_container(self.path)
+
+
+def header_count(path: str | os.PathLike[str]) -> int:
+    """How many frames the file's header claims, 0 where it does not say; MediaError where it is no video.
+
+    Cheap, for nothing else is read, and not to be trusted.
+    """
+    with closing(_open_container(_checked(path))) as container:
+        return max(0, container.streams.video[0].frames)
+
+
+def _open_container(path: str) -> "av.container.InputContainer":
+    try:
+        container = av.open("file:" + path, options=dict(_OPTIONS), metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(path, _reason(error)) from None
+    if not container.streams.video:
+        container.close()
+        raise MediaError(path, "no video stream in it")
+    container.streams.video[0].thread_count = 1
+    return container
 
 
 def _is_shown(packet: "av.Packet[Any]") -> bool:

@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
-    {"errors", "console", "records", "sampling", "tam", "consensus", "schedule", "distributed", "metrics", "storage",
-     "dialects", "source"},
+    {"errors", "arguments", "console", "records", "sampling", "tam", "consensus", "schedule", "distributed", "metrics",
+     "storage", "dialects", "source"},
     {"tanet", "frames", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models"},
     {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},

@@ -1,0 +1,37 @@
+"""What all command lines share: a parser whose errors are bad input like any other, and kinds of numbers."""
+
+import argparse
+from typing import Any, NoReturn
+
+from ops.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors become InputError, so that they end in one line and status 2 like all bad input."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse on arguments that do not parse."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def number(kind: type, check: Any, wanted: str) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not check(value):
+            raise argparse.ArgumentTypeError(f"{text!r} must be {wanted}")
+        return value
+
+    return convert
+
+
+positive = number(int, lambda value: value >= 1, "an integer of at least 1")
+count = number(int, lambda value: value >= 0, "an integer of at least 0")
+not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")

@@ -1,0 +1,170 @@
+"""An append-only journal of finished work, so that a job killed at any moment goes on where it was.
+
+One line of JSON per item. A line cut short by a crash is ignored, and the item is done again. Several shards write a
+file each in the same folder and read each other's.
+"""
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.errors import InputError
+from ops.storage import make_folder
+
+SYNC_EVERY = 200
+"""Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item.
+
+    `stamp` says which state of its source was worked on (see `stamp_of`), `value` is what the work returned, as plain
+    JSON, and `reason` why it failed, empty where it did not.
+    """
+
+    item: str
+    stamp: str
+    value: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the work succeeded."""
+        return not self.reason
+
+
+def stamp_of(path: str | os.PathLike[str]) -> str:
+    """Size and time of the last change of a file or folder; "absent" where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "absent"
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+class Journal:
+    """The outcomes kept in `folder` for one kind of work, which `settings` (plain JSON) describe.
+
+    Work with other settings has other files. In memory an outcome takes 16 bytes, whatever it holds. Use as a context
+    manager; `name` is this writer's own file, such as "1-of-4": two writers of one name are an InputError.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any], name: str = "1-of-1") -> None:
+        self.folder = make_folder(folder)
+        text = json.dumps(settings, sort_keys=True)
+        self._digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        self.path = self.folder / f"{self._digest}-{name}.jsonl"
+        self._unsynced = 0
+        self._own: IO[bytes] = self.path.open("ab")
+        self._lock()
+        self._end_last_line()
+        self._files: list[IO[bytes]] = []
+        self._hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._places: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self.reload()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files and let the next writer in."""
+        for file in (self._own, *self._files):
+            file.close()
+
+    def add(self, outcome: Outcome) -> None:
+        """Append an outcome; it is safe from a kill of this process when this returns."""
+        entry = {"item": outcome.item, "stamp": outcome.stamp, "value": outcome.value, "reason": outcome.reason}
+        try:
+            self._own.write(json.dumps(entry).encode() + b"\n")
+            self._own.flush()
+            self._unsynced += 1
+            if self._unsynced >= SYNC_EVERY:
+                os.fsync(self._own.fileno())
+                self._unsynced = 0
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def reload(self) -> None:
+        """Look for what has been added to the files, by this process and by others."""
+        for file in self._files:
+            file.close()
+        self._files = [path.open("rb") for path in sorted(self.folder.glob(f"{self._digest}-*.jsonl"))]
+        hashes, places = array("Q"), array("Q")
+        for number, file in enumerate(self._files):
+            for offset, outcome in _read(file):
+                hashes.append(_hash(outcome.item))
+                places.append(number << 48 | offset)
+        keys = np.frombuffer(hashes, np.uint64) if hashes else np.empty(0, np.uint64)
+        order = np.argsort(keys, kind="stable")
+        self._hashes = keys[order]
+        self._places = np.frombuffer(places, np.uint64)[order] if places else np.empty(0, np.uint64)
+
+    def get(self, item: str, stamp: str) -> Outcome | None:
+        """The last outcome of `item` as of the last `reload`, if it was worked on in the state `stamp`."""
+        wanted = np.uint64(_hash(item))
+        first, last = np.searchsorted(self._hashes, wanted, "left"), np.searchsorted(self._hashes, wanted, "right")
+        for place in map(int, self._places[first:last][::-1]):
+            file = self._files[place >> 48]
+            file.seek(place & (1 << 48) - 1)
+            outcome = _parse(file.readline())
+            if outcome and outcome.item == item and outcome.stamp == stamp:
+                return outcome
+        return None
+
+    def _lock(self) -> None:
+        try:
+            import fcntl  # here, for not every system has it
+        except ImportError:
+            return
+        try:
+            fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._own.close()
+            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it") from None
+
+    def _end_last_line(self) -> None:
+        """A line that a crash cut short is ended, so that the next one stands alone."""
+        if self._own.tell():
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    self._own.write(b"\n")
+                    self._own.flush()
+
+
+def _read(file: IO[bytes]) -> Iterator[tuple[int, Outcome]]:
+    """Each whole line's place in the file, and its outcome."""
+    offset = 0
+    for line in file:
+        outcome = _parse(line)
+        if outcome:
+            yield offset, outcome
+        offset += len(line)
+
+
+def _parse(line: bytes) -> Outcome | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return Outcome(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _hash(item: str) -> int:
+    digest = hashlib.blake2b(item.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
