@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -24,18 +23,13 @@ from torch import Tensor
 
 from ops.dataset_configs import DatasetConfig
 from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.packets import READ_ERRORS, PacketIndex, decode_all, decode_needed
 from ops.records import Records
 from ops.source import FrameSource
 
 # Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
 _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
-_READ_ERRORS = (av.error.FFmpegError, IndexError)
-"""What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
-
-_PIXELS_HELD = 2**26
-"""How many pixels of decoded frames may be held at a time, at a byte and a half each."""
-
 _UNSPECIFIED = 2
 """FFmpeg's number for a colour matrix that is not named."""
 
@@ -88,79 +82,89 @@ def _checked(path: str | os.PathLike[str]) -> str:
 
 
 class VideoSource(FrameSource):
-    """One video file. Each call of `frames` decodes it once from the start, or, where every frame is a key frame,
-    decodes just the frames asked for.
+    """One video file. Each call of `frames` goes through it once and decodes only what the wanted frames need.
 
-    One thread decodes and converts: many workers with many threads each would fight for the same cores.
+    One thread decodes and converts: many workers with many threads each would fight for the same cores. `claimed` is
+    the number of frames that its header promises, or its packets, if they are more.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         with closing(self._container()) as container:
-            self._length, self._all_key_frames = _count_packets(path, container)
+            try:
+                self._index = PacketIndex(container)
+            except READ_ERRORS as error:
+                raise MediaError(path, _reason(error)) from None
+            self.claimed = max(len(self), container.streams.video[0].frames - self._index.hidden)
+        if not len(self):
+            raise MediaError(path, "no frames in it")
 
     def __len__(self) -> int:
-        return self._length
+        return self._index.length
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`. Packets that do not decode are passed over."""
-        if self._all_key_frames and max(indices, default=0) < self._length:
-            frames = self._key_frames(indices)
-            if frames is not None:
-                reformatter = VideoReformatter()
-                yield from ((i, self._to_tensor(frame, reformatter)) for i, frame in zip(indices, frames, strict=True))
-                return
-        yield from self._frames_in_sequence(indices)
+        reformatter = VideoReformatter()
+        done = 0
+        for index, frame in self._needed_frames(indices):
+            yield index, self._to_tensor(frame, reformatter)
+            done += 1
+        for index, frame in self._frames_in_sequence(indices[done:]):
+            yield index, self._to_tensor(frame, reformatter)
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
         """Every frame that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
+        return (image for _, image in self.timed_images())
+
+    def timed_images(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
+        """`images`, each with the time in seconds at which it is shown, None where the file does not say."""
         with closing(self._container()) as container:
             reformatter = VideoReformatter()
-            for frame in _decode(container):
-                yield self._to_image(frame, reformatter)
+            for frame in decode_all(container):
+                yield frame.time, self._to_image(frame, reformatter)
 
     def decodable(self) -> int:
         """How many frames decode; their pixels are not looked at."""
         with closing(self._container()) as container:
-            return sum(1 for _ in _decode(container))
+            return sum(1 for _ in decode_all(container))
 
-    def _key_frames(self, indices: Sequence[int]) -> list[VideoFrame] | None:
-        """The frames at `indices`, each decoded from its packet alone.
+    def _needed_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """The frames at `indices` with as little decoding as they need, as far as that goes.
 
-        None where one of them does not decode, and where all of them together would fill the memory.
+        It ends early, or at once, where packets do not tell which frame they give, or do not give it.
         """
-        wanted = set(indices)
-        frames: list[VideoFrame] = []
+        times = self._index.times
+        if times is None or not len(indices) or max(indices) >= len(self):
+            return
+        wanted = times[list(indices)].tolist()
+        expected = iter(zip(indices, wanted, strict=True))
+        index, time = next(expected)
         with closing(self._container()) as container:
-            stream = container.streams.video[0]
-            if len(wanted) * stream.width * stream.height > _PIXELS_HELD:
-                return None
-            position = -1
             try:
-                for packet in container.demux(stream):
-                    position += _is_shown(packet)
-                    if (_is_shown(packet) and position in wanted) or not packet.size:  # an empty one ends the stream
-                        frames += [frame for frame in packet.decode() if isinstance(frame, VideoFrame)]
-            except _READ_ERRORS:
-                return None
-        return frames if len(frames) == len(wanted) else None
+                for frame in decode_needed(container, self._index.needed(wanted), set(wanted)):
+                    if frame.pts == time and not frame.is_corrupt:
+                        yield index, frame
+                        index, time = next(expected, (-1, math.inf))
+                    elif frame.pts is None or frame.pts >= time:
+                        return
+            except READ_ERRORS:
+                return
 
-    def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         wanted = iter(indices)
         target = next(wanted, None)
         if target is None:
             return
         readable = 0
         with closing(self._container()) as container:
-            reformatter = VideoReformatter()
-            for position, frame in enumerate(_decode(container)):
+            for position, frame in enumerate(decode_all(container)):
                 readable = position + 1
                 if position == target:
-                    yield position, self._to_tensor(frame, reformatter)
+                    yield position, frame
                     target = next(wanted, None)
                     if target is None:
                         return
-        raise TruncatedMediaError(self.path, self._length, readable)
+        raise TruncatedMediaError(self.path, len(self), readable)
 
     def _to_tensor(self, frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
         """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
@@ -203,48 +207,6 @@ def _open_container(path: str) -> "av.container.InputContainer":
         raise MediaError(path, "no video stream in it")
     container.streams.video[0].thread_count = 1
     return container
-
-
-def _is_shown(packet: "av.Packet[Any]") -> bool:
-    return packet.size > 0 and not packet.is_discard
-
-
-def _count_packets(path: str, container: "av.container.InputContainer") -> tuple[int, bool]:
-    """The number of video packets that are shown, and whether all are key frames in order of presentation.
-
-    The number is exact on intact files, where a header's count can lie.
-    """
-    count, all_key_frames, last = 0, True, -math.inf
-    try:
-        for packet in container.demux(container.streams.video[0]):
-            if _is_shown(packet):
-                count += 1
-                all_key_frames &= packet.is_keyframe and packet.pts is not None and packet.pts > last
-                last = packet.pts if packet.pts is not None else last
-    except _READ_ERRORS as error:
-        if not count:
-            raise MediaError(path, _reason(error)) from None
-    if not count:
-        raise MediaError(path, "no frames in it")
-    return count, all_key_frames
-
-
-def _decode(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
-    """All frames that decode, in order of presentation."""
-    stream = container.streams.video[0]
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, *_READ_ERRORS):
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            continue
-        for frame in frames:
-            if isinstance(frame, VideoFrame):
-                yield frame
 
 
 def _to_bgr(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:

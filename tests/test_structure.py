@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "arguments", "console", "records", "sampling", "tam", "consensus", "schedule", "distributed", "metrics",
      "storage", "dialects", "source"},
-    {"tanet", "frames", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
+    {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models"},
     {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
     {"engine", "setup", "ensemble", "trainer"},

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from av.video.reformatter import VideoReformatter
 from media import corrupt, draw, rotate, truncate, write_audio, write_video
 from torch import Tensor
 
@@ -138,23 +139,52 @@ def test_a_decode_starts_no_threads(film: Path) -> None:
         assert len(os.listdir("/proc/self/task")) <= before
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
-def test_key_frames_are_decoded_alone_to_the_same_pixels(tmp_path: Path, codec: str) -> None:
-    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    path = write_video(tmp_path / "x.mp4", 20, codec=codec, gop=1, pix_fmt=pix_fmt)
+@pytest.mark.parametrize(
+    ("name", "options", "quick"),
+    [
+        ("few_keys.mp4", {"gop": 10, "b_frames": 3}, True),
+        ("open_groups.mp4", {"gop": 10, "b_frames": 3, "options": {"x264-params": "open-gop=1:scenecut=0"}}, True),
+        ("all_keys.mp4", {"gop": 1}, True),
+        ("mkv.mkv", {"gop": 10, "b_frames": 2}, True),
+        ("stream.ts", {"gop": 10, "b_frames": 2}, True),
+        ("mjpeg.mp4", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, True),
+        ("vp9.webm", {"codec": "libvpx-vp9", "gop": 10}, True),
+        ("av1.mkv", {"codec": "libsvtav1", "gop": 10}, True),
+        ("mpeg4.mp4", {"codec": "mpeg4", "gop": 10}, False),  # its packets may hold no frame
+        ("b_frames.avi", {"codec": "mpeg4", "gop": 10, "b_frames": 2}, False),
+    ],
+)
+def test_decoding_only_what_is_needed_changes_no_pixel(
+    tmp_path: Path, name: str, options: dict[str, Any], quick: bool
+) -> None:
+    path = write_video(tmp_path / name, 40, **options)
     with open_video(path) as source:
-        assert torch.equal(source.read([3, 7, 19]), opencv(path)[[3, 7, 19]])
-        alone = source._key_frames([3, 7, 19])
-        assert alone is not None and [frame.pts for frame in alone] == sorted(frame.pts for frame in alone)
+        every = [torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1) for image in source.images()]
+        assert len(every) == len(source) == 40
+        for indices in ([0], [39], [19, 20, 21], [9, 10, 11, 29], [3, 17, 38], list(range(0, 40, 5)), list(range(40))):
+            assert [index for index, _ in source.frames(indices)] == indices
+            assert all(torch.equal(frame, every[index]) for index, frame in source.frames(indices))
+            assert len(list(source._needed_frames(indices))) == (len(indices) if quick else 0)
+
+
+def test_only_the_packets_that_a_frame_needs_are_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "x.mp4", 40, gop=10)
+    with open_video(path) as source:
+        times = source._index.times
+        assert times is not None
+        needed = source._index.needed([times[12], times[31]])
+    assert np.flatnonzero(needed).tolist() == [10, 11, 12, 30, 31]
 
 
 def test_a_broken_key_frame_is_passed_over_as_in_a_sequence(tmp_path: Path) -> None:
     path = corrupt(write_video(tmp_path / "x.mp4", 24, gop=1), 0.4, 0.7)
     with open_video(path) as source:
         claimed = len(source)
-        in_sequence = list(source._frames_in_sequence([0, 1, 2]))
+        in_sequence = [
+            source._to_tensor(frame, VideoReformatter()) for _, frame in source._frames_in_sequence([0, 1, 2])
+        ]
         assert [index for index, _ in source.frames([0, 1, 2])] == [0, 1, 2]
-        assert all(torch.equal(a, b) for (_, a), (_, b) in zip(source.frames([0, 1, 2]), in_sequence, strict=True))
+        assert all(torch.equal(a, b) for (_, a), b in zip(source.frames([0, 1, 2]), in_sequence, strict=True))
         with contextlib.suppress(TruncatedMediaError):
             assert len(list(source.frames(range(claimed)))) == claimed
 
