@@ -43,8 +43,8 @@ FIXED_BITS = 4
 FIXED = 1 << FIXED_BITS
 """Fractional bits of the coordinates given to OpenCV."""
 
-SEED = 20210529
-VERSION = 1
+SEED = 20211011
+VERSION = 2
 """Part of the marker file: data of another version is made again."""
 
 Image = NDArray[np.uint8]
@@ -102,15 +102,15 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
             start, stop = (x, first), (x, first + way)
             _line(background, (x, 0), (x, SIZE), rail, 2)
     elif motion == "grow":
-        radii = (radius * rng.uniform(0.3, 0.5), radius * rng.uniform(1.3, 1.7))
+        radii = (radius * rng.uniform(0.25, 0.4), radius * rng.uniform(1.5, 1.9))
         for share in (0.8, 1.5, 2.2):
             cv2.circle(background, _fixed(x, y), int(radius * share * FIXED), rail, 1, cv2.LINE_AA, FIXED_BITS)
     else:
         x, y = SIZE / 2 + rng.uniform(-4, 4, 2)
         start, stop, orbit = (x, y), (x, y), rng.uniform(0.27, 0.33) * SIZE
         radii = (radius * 0.8, radius * 0.8)
-        angle = math.pi + rng.uniform(-0.5, 0.5)  # from the left over the top, as y points down
-        angles = (angle, angle + rng.uniform(0.8, 1.1) * math.pi)
+        top, way = 1.5 * math.pi + rng.uniform(-0.4, 0.4), rng.uniform(0.6, 0.8) * math.pi  # y points down
+        angles = (top - way / 2, top + way / 2)
         cv2.circle(background, _fixed(x, y), int(orbit * FIXED), rail, 2, cv2.LINE_AA, FIXED_BITS)
     colour = rng.integers(60, 256, 3)
     colour[rng.integers(3)] = 255

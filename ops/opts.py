@@ -86,6 +86,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr_type", default="step", choices=("step", "cos"), help="default: step")
     group.add_argument("--lr_steps", type=not_negative, nargs="+", default=[50, 75, 90], metavar="EPOCH",
                        help="a tenth of the rate from each of these on (default: 50 75 90)")  # fmt: skip
+    group.add_argument("--no_fc_lr5", action="store_true", help="one rate for all (default: 5 times for linear)")
     group.add_argument("--momentum", type=fraction, default=0.9, help="default: 0.9")
     group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
     group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM", help="default: no bound")

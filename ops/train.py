@@ -77,7 +77,7 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
         model, same_classes = start_model(args, data, origin, bool(resume), device)
         if args.evaluate:
             return evaluate_only(args, model, data, device)
-        optimizer = make_optimizer(args, model, rate, fast_head=not same_classes)
+        optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
         progress = restore(origin, optimizer) if resume and origin else Progress()
         if args.start_epoch is not None:
             progress.epoch, progress.step = args.start_epoch, 0
