@@ -5,23 +5,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 
 class TemporalFilter(torch.autograd.Function):
     """A three-tap filter over time whose taps differ for every clip, frame and channel.
 
-    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps x and the taps,
-    and is several times faster on a CPU.
+    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps x and the taps.
+    Frames of all clips are taken in one row, with taps of zero where one clip ends and the next begins: so every
+    operand is one piece of memory. Works in any memory format, and in half precision.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
-        """`x [N, T, C, H, W]`; `taps [3, N, T, C]`: the weight of frame t for frame t + 1, t and t - 1."""
+        """`x [F, C, H, W]`; `taps [3, F, C]`: the weight of frame f for frame f + 1, f and f - 1."""
         ctx.save_for_backward(x, taps)
         to_next, to_self, to_previous = taps[..., None, None].unbind()
         out = x * to_self
-        out[:, 1:].addcmul_(x[:, :-1], to_next[:, :-1])
-        out[:, :-1].addcmul_(x[:, 1:], to_previous[:, 1:])
+        out[1:].addcmul_(x[:-1], to_next[:-1])
+        out[:-1].addcmul_(x[1:], to_previous[1:])
         return out
 
     @staticmethod
@@ -30,22 +32,42 @@ class TemporalFilter(torch.autograd.Function):
         """The same filter run the other way, and the dot product of each frame with the gradient it met."""
         x, taps = ctx.saved_tensors
         to_next, to_self, to_previous = taps[..., None, None].unbind()
-        grad_x = grad * to_self
-        grad_x[:, :-1].addcmul_(grad[:, 1:], to_next[:, :-1])
-        grad_x[:, 1:].addcmul_(grad[:, :-1], to_previous[:, 1:])
         grad_taps = torch.zeros_like(taps)
-        grad_taps[0, :, :-1] = (x[:, :-1] * grad[:, 1:]).sum(dim=(3, 4))
-        grad_taps[1] = (x * grad).sum(dim=(3, 4))
-        grad_taps[2, :, 1:] = (x[:, 1:] * grad[:, :-1]).sum(dim=(3, 4))
+        product = x * grad  # one piece of memory for all products, and for the result
+        grad_taps[1] = product.sum(dim=(2, 3))
+        grad_taps[0, :-1] = torch.mul(x[:-1], grad[1:], out=product[1:]).sum(dim=(2, 3))
+        grad_taps[2, 1:] = torch.mul(x[1:], grad[:-1], out=product[1:]).sum(dim=(2, 3))
+        grad_x = torch.mul(grad, to_self, out=product)
+        grad_x[:-1].addcmul_(grad[1:], to_next[:-1])
+        grad_x[1:].addcmul_(grad[:-1], to_previous[1:])
         return grad_x, grad_taps
+
+
+class SpatialMean(torch.autograd.Function):
+    """The mean over height and width, whose gradient is one number per map until it is added to another's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """`x [F, C, H, W]` → `[F, C]` of type `dtype`."""
+        ctx.shape, ctx.dtype = x.shape, x.dtype
+        return x.mean(dim=(2, 3), dtype=dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """`[F, C]` → a view of shape `[F, C, H, W]`."""
+        h, w = ctx.shape[2:]
+        return (grad / (h * w)).to(ctx.dtype)[..., None, None].expand(ctx.shape), None
 
 
 def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
     """`y[:, t] = taps[0, :, t-1] · x[:, t-1] + taps[1, :, t] · x[:, t] + taps[2, :, t+1] · x[:, t+1]`, per channel.
 
-    `x [N, T, C, H, W]` and `taps [3, N, T, C]` → `[N, T, C, H, W]`; outside the clip there is nothing.
+    `x [N·T, C, H, W]` and `taps [3, N, T, C]` → `[N·T, C, H, W]`; outside a clip there is nothing.
     """
-    out: Tensor = TemporalFilter.apply(x, taps)
+    inside = taps.new_ones(3, 1, taps.shape[2], 1)
+    inside[0, :, -1] = inside[2, :, 0] = 0
+    out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
     return out
 
 
@@ -86,26 +108,34 @@ class TAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x [N·T, C, H, W]`, the frames of a clip one after another → the same shape."""
-        frames, c, h, w = x.shape
+        frames, c = x.shape[:2]
         t = self.num_segments
         if frames % t or c != self.in_channels:
             raise ValueError(
                 f"input of shape {list(x.shape)} must fold into clips of {t} frames with {self.in_channels} channels"
             )
-        n = frames // t
-        x = x.view(n, t, c, h, w)
-        kernel, importance = self.coefficients(x.mean(dim=(3, 4)))  # [N, C, 3], [N, C, T]
-        taps = kernel[..., None] * importance[:, :, None]  # [N, C, 3, T]
-        out = temporal_filter(x, taps.permute(2, 0, 3, 1))
-        return out.view(frames, c, h, w)
+        with torch.autocast(x.device.type, enabled=False):  # the coefficients are small: full precision costs nothing
+            pooled = SpatialMean.apply(x, self.G[0].weight.dtype).view(-1, t, c)
+            kernel, importance = self.coefficients(pooled)  # [N, C, 3], [N, C, T]
+            taps = kernel[..., None] * importance[:, :, None]  # [N, C, 3, T]
+            return temporal_filter(x, taps.permute(2, 0, 3, 1))
 
     def coefficients(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Spatial means `[N, T, C]` → the global branch's kernels `[N, C, 3]`, the local one's `[N, C, T]`."""
         n, t, c = pooled.shape
-        series = pooled.transpose(1, 2)  # [N, C, T]
-        kernel: Tensor = self.G(series.reshape(n * c, t)).view(n, c, 3)
-        importance: Tensor = self.L(series)
-        return kernel, importance
+        kernel: Tensor = self.G(pooled.transpose(1, 2).reshape(n * c, t)).view(n, c, 3)
+        return kernel, self._importance(pooled).transpose(1, 2)
+
+    def _importance(self, pooled: Tensor) -> Tensor:
+        """L, its convolutions over so few places written as products of matrices: `[N, T, C]` → the same shape."""
+        n, t, c = pooled.shape
+        narrow, norm, relu, wide, gate = self.L.children()
+        assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
+        padded = F.pad(pooled, (0, 0, 1, 1))
+        windows = torch.cat([padded[:, :-2], pooled, padded[:, 2:]], dim=2).view(n * t, 3 * c)
+        hidden = F.linear(windows, narrow.weight.transpose(1, 2).flatten(1))  # [C / 4, C, 3] → [C / 4, 3 · C]
+        importance: Tensor = gate(F.linear(relu(norm(hidden)), wide.weight.squeeze(2)))
+        return importance.view(n, t, c)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
-from ops.tam import TAM, temporal_filter
+from ops.tam import TAM, SpatialMean, temporal_filter
 from ops.tanet import ARCHITECTURES
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -97,7 +97,8 @@ def plain_tam(tam: TAM, x: torch.Tensor) -> torch.Tensor:
     """The formula of the paper, written out frame by frame."""
     t = tam.num_segments
     x = x.view(-1, t, *x.shape[1:])
-    kernel, importance = tam.coefficients(x.mean(dim=(3, 4)))
+    series = x.mean(dim=(3, 4)).transpose(1, 2)  # [N, C, T]
+    kernel, importance = tam.G(series.flatten(0, 1)).view(-1, x.shape[2], 3), tam.L(series)
     out = torch.zeros_like(x)
     for here in range(t):
         for k in range(3):
@@ -123,9 +124,39 @@ def test_tam_is_the_formula(n: int, t: int, c: int, h: int, w: int, training: bo
 
 @pytest.mark.parametrize("t", [1, 2, 5])
 def test_the_filters_own_gradients_are_right(t: int) -> None:
-    x = torch.randn(2, t, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2 * t, 3, 2, 3, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(3, 2, t, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(temporal_filter, (x, taps))
+    assert torch.autograd.gradcheck(lambda x: SpatialMean.apply(x, torch.float64), x)
+
+
+def losses_and_gradients(tam: TAM, x: torch.Tensor) -> list[torch.Tensor]:
+    """The output, and gradients of the input and of all weights, as float32."""
+    x = x.detach().requires_grad_()
+    y = tam(x)
+    weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+    return [value.float() for value in (y, *torch.autograd.grad((y * weight).sum(), [x, *tam.parameters()]))]
+
+
+@pytest.mark.parametrize(("t", "h", "w"), [(1, 3, 5), (3, 7, 7), (8, 14, 9), (16, 1, 1)])
+def test_tam_is_the_same_in_every_memory_format_and_compiled(t: int, h: int, w: int) -> None:
+    tam, x = TAM(8, t), torch.randn(2 * t, 8, h, w)
+    plain = losses_and_gradients(tam, x)
+    last = x.to(memory_format=torch.channels_last)
+    assert tam(last).is_contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(tam, backend="aot_eager", fullgraph=True)
+    for other in (losses_and_gradients(tam, last), losses_and_gradients(compiled, x)):
+        assert all(torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in zip(plain, other, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_tam_in_half_precision_keeps_its_type_and_value(dtype: torch.dtype) -> None:
+    tam, x = TAM(8, 8), torch.randn(16, 8, 7, 7)
+    plain = losses_and_gradients(tam, x)
+    with torch.autocast("cpu", dtype=dtype):
+        assert tam(x.to(dtype)).dtype == dtype
+        half = losses_and_gradients(tam, x.to(dtype))
+    assert all((a - b).norm() <= 0.03 * a.norm() + 1e-3 for a, b in zip(plain, half, strict=True))
 
 
 def test_tam_names_its_layers_as_published() -> None:
