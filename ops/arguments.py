@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
 
 def number(kind: type, check: Any, wanted: str) -> Any:
     """An argparse type: a number of `kind` for which `check` holds, else an error that says what is `wanted`."""
+
     def convert(text: str) -> Any:
         try:
             value = kind(text)

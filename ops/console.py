@@ -13,7 +13,9 @@ class _BarSafeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + record.getMessage(), file=sys.stdout)
+        encoding = sys.stdout.encoding or "utf-8"  # which may not have all that file names hold
+        text = f"{prefix}{record.getMessage()}".encode(encoding, "backslashreplace").decode(encoding)
+        tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
 

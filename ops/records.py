@@ -137,6 +137,15 @@ def read_records(path: str | os.PathLike[str], counts_in_pairs: bool) -> Records
     )
 
 
+def format_line(record: Record) -> str:
+    """The line of a list for `record`, without its end; ValueError where it would not be read back as what it is."""
+    fields = record.path, record.num_frames, record.label
+    line = " ".join(map(str, fields))
+    if "\n" in line or "\0" in line or _parse_line(line.strip(), False) != fields:
+        raise ValueError(f"{record.path!r} cannot stand in a list")
+    return line
+
+
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, a list file is needed")

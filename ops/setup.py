@@ -74,9 +74,9 @@ def find_class_names(config: DatasetConfig, file: str | None, num_classes: int |
         return read_class_names(file)
     names: list[str] | None = None
     if config.folder:
-        beside = config.root() / "annotations" / "class_names.txt"
-        if beside.is_file():
-            names = read_class_names(beside)
+        for beside in ("annotations/class_names.txt", f"{config.videos or config.name}_class_names.txt"):
+            if names is None and (config.root() / beside).is_file():
+                names = read_class_names(config.root() / beside)
     if names is None and config.class_names:
         names = config.class_names()
     return names if names and num_classes in (None, len(names)) else None

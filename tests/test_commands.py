@@ -1,9 +1,11 @@
 """Every command in README, docs, docstrings and shell scripts parses with the real parser."""
 
 import ast
+import functools
 import json
 import os
 import re
+import runpy
 import shlex
 import stat
 import subprocess
@@ -24,6 +26,13 @@ PARSERS: dict[str, ArgumentParser] = {
     "test_models.py": make_test_parser(None),
     "online_test_models.py": make_test_parser(None),
 }
+FOLDERS = ("tools", "online_label_tools", "benchmarks", "examples")
+TOOLS = {
+    path.name: path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if "def make_parser(" in path.read_text()
+}
 SHELL = sorted(path for folder in ("scripts", "online_scripts") for path in (ROOT / folder).glob("t*_tam_*.sh"))
 
 PUBLISHED_TRAINING = """
@@ -37,12 +46,22 @@ python -u {} kinetics --weights=./checkpoints/kinetics_RGB_resnet50_tam_avg_segm
 """
 
 
+@functools.cache
+def parser_of(name: str) -> ArgumentParser | None:
+    """The parser of the script called `name`; None where it is none of ours."""
+    if name in TOOLS:
+        parser: ArgumentParser = runpy.run_path(str(TOOLS[name]))["make_parser"]()
+        return parser
+    return PARSERS.get(name)
+
+
 def parse(command: list[str]) -> Namespace | None:
     """Parse a command line of ours; None where it runs something else."""
-    words = [word for word in command if "=" not in word.split("/")[0] or word.startswith("-")]
-    for place, word in enumerate(words):
-        if Path(word).name in PARSERS:
-            return PARSERS[Path(word).name].parse_args(words[place + 1 :])
+    start = next((place for place, word in enumerate(command) if "=" not in word.split("/")[0]), 0)
+    for place, word in enumerate(command[start:], start):
+        parser = parser_of(Path(word).name)
+        if parser:
+            return parser.parse_args([re.sub(r"\$\w+", "1", word) for word in command[place + 1 :]])
     return None
 
 
@@ -139,17 +158,17 @@ def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The command lines that run one of the four scripts, joined over backslashes, comments left out."""
+    """The command lines that run a script of ours, joined over backslashes, comments left out."""
     found = []
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-        line = line.strip().removeprefix("$ ").strip("`")
+        line = re.sub(r"^cd \S+ && ", "", line.strip().removeprefix("$ ").strip("`"))
         if re.match(r"([A-Z_]+=\S+ )*(python3?|torchrun|\.venv/bin/python) ", line):
             found.append(shlex.split(line, comments=True))
     return found
 
 
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-DOCSTRINGS = [ROOT / name for name in PARSERS]
+DOCSTRINGS = [*(ROOT / name for name in PARSERS), *TOOLS.values()]
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.exists()], ids=lambda path: path.name)
@@ -157,7 +176,7 @@ def test_commands_in_documents_parse(path: Path) -> None:
     for command in commands_in(path.read_text()):
         scripts = [word for word in command if word.endswith(".py")]
         for script in scripts[:1]:
-            assert (ROOT / script).is_file(), f"{path.name} runs {script}, which is not there"
+            assert (ROOT / script).is_file() or script in TOOLS, f"{path.name} runs {script}, which is not there"
         try:
             parse(command)
         except SystemExit as left:
@@ -179,6 +198,15 @@ def test_every_flag_is_read_somewhere(name: str) -> None:
         if action.dest not in ("help", "loss_type", "consensus_type", "non_local") and "EFFECT" not in str(action.help):
             known = f"args.{action.dest}" in read or action.help == "==SUPPRESS=="
             assert known, f"{action.dest} is never read"
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_the_help_of_a_tool_begins_with_examples_and_fits_a_screen(name: str) -> None:
+    parser = parser_of(name)
+    assert parser
+    text = parser.format_help()
+    assert len(text.splitlines()) <= 70 and "python " in text.split("options:")[0]
+    assert all(action.help for action in parser._actions)
 
 
 def test_the_links_of_documents_lead_somewhere() -> None:

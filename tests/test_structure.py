@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors", "arguments", "console", "records", "sampling", "tam", "consensus", "schedule", "distributed", "metrics",
-     "storage", "dialects", "source"},
+     "storage", "dialects", "source", "compute"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models"},
     {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
@@ -18,6 +18,7 @@ FLOORS = [
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 MODULES = sorted((ROOT / "ops").glob("*.py"))
+PREPARE = sorted((ROOT / "ops" / "prepare").glob("*.py"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -42,8 +43,16 @@ def test_imports_go_to_the_same_floor_or_below(path: Path) -> None:
     assert not above, f"{path.stem} (floor {FLOOR[path.stem]}) imports {above} from above"
 
 
-def test_imports_have_no_circle() -> None:
-    graph = {path.stem: imports_of(path) for path in MODULES}
+def test_only_tools_prepare_data() -> None:
+    assert not [path.stem for path in MODULES if any(name.startswith("prepare") for name in imports_of(path))]
+    house = {path.stem for path in MODULES} | {f"prepare.{path.stem}" for path in PREPARE}
+    assert all(imports_of(path) <= house - {"train", "evaluate"} for path in PREPARE)
+
+
+@pytest.mark.parametrize("paths", [MODULES, PREPARE], ids=["ops", "prepare"])
+def test_imports_have_no_circle(paths: list[Path]) -> None:
+    names = {path.stem for path in paths}
+    graph = {path.stem: {name.removeprefix("prepare.") for name in imports_of(path)} & names for path in paths}
     done: set[str] = set()
     while len(done) < len(graph):
         free = {name for name, needs in graph.items() if name not in done and needs <= done}
@@ -56,7 +65,7 @@ def test_entry_scripts_fit_a_screen(name: str) -> None:
     assert len((ROOT / f"{name}.py").read_text().splitlines()) <= 40
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*MODULES, *PREPARE], ids=lambda path: path.stem)
 def test_rooms_stay_small_and_labelled(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) < 300

@@ -2,15 +2,17 @@
 
     python tools/compare.py "with TAM=runs/a/test" "without TAM=runs/b/test"
 
-Each argument is [NAME=]FOLDER, the folder that a test wrote its metrics.json to.
+FOLDER is where a test wrote its metrics.json.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops.arguments import Parser
 from ops.errors import EXIT_DONE, InputError, run
 
 COLUMNS = (("top1", "top-1 %"), ("top5", "top-5 %"), ("mean_class_accuracy", "class mean %"))
@@ -18,12 +20,9 @@ COLUMNS = (("top1", "top-1 %"), ("top5", "top-5 %"), ("mean_class_accuracy", "cl
 
 def main() -> int:
     """Read each test's metrics and print a row for each."""
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(__doc__ or "")
-        return EXIT_DONE
+    args = make_parser().parse_args()
     rows = [("", *(title for _, title in COLUMNS), "videos")]
-    for argument in arguments:
+    for argument in args.tests:
         name, _, folder = argument.rpartition("=")
         metrics = read_metrics(Path(folder))
         figures = [f"{metrics[key]:.1f}" if metrics.get(key) is not None else "-" for key, _ in COLUMNS]
@@ -33,6 +32,15 @@ def main() -> int:
         cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         sys.stdout.write("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
     return EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "tests", nargs="+", metavar="[NAME=]FOLDER", help="what it is called, and where its results are"
+    )
+    return parser
 
 
 def read_metrics(folder: Path) -> dict[str, float]:

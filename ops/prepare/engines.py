@@ -8,10 +8,14 @@ import itertools
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import TimeoutError
-from multiprocessing import get_context
+from concurrent.futures import Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,15 @@ from ops.errors import InputError, MediaError
 Work = Callable[[str, str], dict[str, Any]]
 """`work(path, item)` → what to keep, as plain JSON. MediaError where the item is at fault, InputError to stop all."""
 
-Task = tuple[str, str]
-"""The path of an item's source, and the item."""
+
+@dataclass(frozen=True)
+class Task:
+    """The item to work on, the path of its source, and in which state that was found (see `journal.stamp_of`)."""
+
+    path: str
+    item: str
+    stamp: str
+
 
 Result = tuple[str, Any]
 """("done", value), ("failed", reason) or ("stop", message)."""
@@ -37,15 +48,23 @@ ENGINES = ("local", "ray")
 AHEAD = 4
 """Tasks handed out per process, so that none waits for the next."""
 
+RENEWED_AFTER = 1000
+"""Tasks after which a process makes way for a new one: what decoders leak stays small."""
+
+SHARED_IMPORTS = ("av", "cv2", "torch", "torchvision.transforms.v2", "torchvision.models.video")
+"""What is imported once for all processes. Modules of this project are not found there from another folder."""
+
 
 def run_tasks(work: Work, tasks: Iterable[Task], engine: str, jobs: int, timeout: float) -> Results:
     """Run `work` on every task, in any order; yields each with its result.
 
     `jobs` is the number of processes at a time; an item that takes longer than `timeout` seconds is ended. Closing the
-    iterator ends all processes.
+    iterator ends all processes. Besides `ENGINES` there is "here": one after the other in this process, unprotected.
     """
-    runner = {"local": _run_local, "ray": _run_ray}[engine]
-    return runner(work, iter(tasks), jobs, timeout)
+    runner = {"local": _run_local, "ray": _run_ray, "here": _run_here}[engine]
+    tasks = iter(tasks)
+    for first in tasks:  # no process is started for nothing
+        yield from runner(work, itertools.chain([first], tasks), jobs, timeout)
 
 
 def attempt(work: Work, path: str, item: str) -> Result:
@@ -60,40 +79,70 @@ def attempt(work: Work, path: str, item: str) -> Result:
         return "failed", f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
+def _run_here(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Results:
+    return ((task, attempt(work, task.path, task.item)) for task in tasks)
+
+
 def _run_local(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Results:
+    """Replaces a pool that breaks, as when the system ends an idle process of it, and goes on with what it lost."""
+    broken = 0
+    while broken < 3:
+        running: dict[Future[Result], Task] = {}
+        with closing(_run_pool(work, tasks, jobs, timeout, running)) as results:
+            for task, result in results:
+                broken = 0
+                yield task, result
+        if not running:
+            return
+        broken += 1
+        tasks = itertools.chain(list(running.values()), tasks)
+    raise InputError("the processes end by themselves again and again; is memory short? try a smaller -j")
+
+
+def _run_pool(
+    work: Work, tasks: Iterator[Task], jobs: int, timeout: float, running: dict["Future[Result]", Task]
+) -> Results:
+    """One pool, until all tasks are done, or until it breaks: then `running` holds what is lost."""
     context = get_context("forkserver" if hasattr(os, "fork") else "spawn")
     if hasattr(os, "fork"):
-        context.set_forkserver_preload([__name__])
-    ended: queue.SimpleQueue[tuple[Task, Any]] = queue.SimpleQueue()
-    with ProcessPool(max_workers=jobs, initializer=_start_worker, context=context) as pool:
+        context.set_forkserver_preload(list(SHARED_IMPORTS))
+    ended: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
+    with ProcessPool(jobs, RENEWED_AFTER, _start_worker, context=context) as pool:
         try:
-            running = 0
-            while True:
-                for task in itertools.islice(tasks, AHEAD * jobs - running):
-                    future = pool.schedule(attempt, args=(work, *task), timeout=timeout)
-                    future.add_done_callback(functools.partial(_put, ended, task))
-                    running += 1
+            while pool.active:
+                for task in itertools.islice(tasks, AHEAD * jobs - len(running)):
+                    future = _schedule(pool, work, task, timeout)
+                    running[future] = task
+                    future.add_done_callback(ended.put)
                 if not running:
                     return
-                task, future = ended.get()
-                running -= 1
-                yield task, _result(future, timeout)
+                try:
+                    future = ended.get(timeout=1.0)
+                except queue.Empty:
+                    continue
+                if isinstance(future.exception(), BrokenProcessPool):
+                    return
+                yield running.pop(future), _result(future, timeout)
         finally:
             pool.stop()  # type: ignore[no-untyped-call]
 
 
-def _put(ended: "queue.SimpleQueue[tuple[Task, Any]]", task: Task, future: Any) -> None:
-    ended.put((task, future))
-
-
-def _result(future: Any, timeout: float) -> Result:
+def _schedule(pool: ProcessPool, work: Work, task: Task, timeout: float) -> "Future[Result]":
     try:
-        result: Result = future.result()
+        future: Future[Result] = pool.schedule(attempt, args=(work, task.path, task.item), timeout=timeout)
+    except RuntimeError as error:  # the pool is broken
+        future = Future()
+        future.set_exception(BrokenProcessPool(str(error)))
+    return future
+
+
+def _result(future: "Future[Result]", timeout: float) -> Result:
+    try:
+        return future.result()
     except TimeoutError:
         return "failed", _too_long(timeout)
     except ProcessExpired as error:
         return "failed", f"reading it ended the process ({_ending(error.exitcode)})"
-    return result
 
 
 def _too_long(timeout: float) -> str:
@@ -110,8 +159,22 @@ def _ending(code: int | None) -> str:
 
 
 def _start_worker() -> None:
-    """One thread per process, no chatter, and the interrupt key left to the parent."""
+    """One thread per process, no chatter, the interrupt key left to the parent, and no life after it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _keep_to_one_thread()
+
+
+def _end_with_parent() -> None:
+    """However the parent ended, `kill -9` included."""
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+@functools.cache
+def _keep_to_one_thread() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     av.logging.set_level(None)
@@ -131,7 +194,7 @@ def _run_ray(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Re
         running: dict[Any, tuple[Task, float]] = {}
         while True:
             for task in itertools.islice(tasks, jobs - len(running)):
-                running[remote.remote(work, *task)] = task, time.monotonic()
+                running[remote.remote(work, task.path, task.item)] = task, time.monotonic()
             if not running:
                 return
             done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
@@ -143,20 +206,14 @@ def _run_ray(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Re
                     yield task, ("failed", _too_long(timeout))
                     continue
                 try:
-                    yield task, ray.get(ref)
-                except ray.exceptions.WorkerCrashedError:
-                    yield task, ("failed", "reading it ended the process")
+                    result = ray.get(ref)
+                except ray.exceptions.RayError as error:
+                    result = "failed", f"reading it ended the process ({type(error).__name__})"
+                yield task, result
     finally:
         ray.shutdown()
 
 
 def _attempt_on_ray(work: Work, path: str, item: str) -> Result:
-    _start_worker_on_ray()
+    _keep_to_one_thread()
     return attempt(work, path, item)
-
-
-@functools.cache
-def _start_worker_on_ray() -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    av.logging.set_level(None)

@@ -118,11 +118,11 @@ class Job:
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
             todo = self._todo(bar)
             with closing(run_tasks(self.work, todo, options.engine, options.jobs, options.timeout)) as results:
-                for (path, item), (ending, value) in results:
+                for task, (ending, value) in results:
                     if ending == "stop":
                         raise InputError(value)
                     kept = {"value": value} if ending == "done" else {"reason": value}
-                    self._journal.add(Outcome(item, stamp_of(path), **kept))
+                    self._journal.add(Outcome(task.item, task.stamp, **kept))
                     self._count(bar, ending == "failed")
                     bar.update()
         self._journal.reload()
@@ -130,20 +130,30 @@ class Job:
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of every item, in the order of the items. Only after a `run` that was the last."""
-        for item in self.items:
-            yield self._known(item) or Outcome(item, "", reason="changed while the job was running")
+        return map(self.outcome, self.items)
+
+    def outcome(self, item: str) -> Outcome:
+        """What became of one item, likewise."""
+        return self._known(item) or Outcome(item, "", reason="changed while the job was running")
+
+    def forget(self) -> None:
+        """Let the next run do everything anew: for work on folders, whose stamps say nothing of the files' content."""
+        self._journal.remove()
 
     def _todo(self, bar: Any) -> Iterator[Task]:
         """The tasks of this shard that are left; the others are counted as done on `bar`."""
         self._failed = 0
         for item in self.options.shard.of(self.items):
-            known = self._known(item)
+            path = self._path(item)
+            stamp = stamp_of(path)
+            known = self._journal.get(item, stamp)
             if known and self._done_before(known) and (known.ok or not self.options.retry):
                 self._count(bar, not known.ok)
-                bar.initial += 1  # it has no part in the rate
+                if not bar.disable:
+                    bar.initial += 1  # it has no part in the rate
                 bar.update()
             else:
-                yield self._path(item), item
+                yield Task(path, item, stamp)
 
     def _count(self, bar: Any, failed: bool) -> None:
         self._failed += failed

@@ -4,12 +4,15 @@ One line of JSON per item. A line cut short by a crash is ignored, and the item 
 file each in the same folder and read each other's.
 """
 
+import errno
 import hashlib
 import json
 import os
+import time
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -21,6 +24,12 @@ from ops.storage import make_folder
 
 SYNC_EVERY = 200
 """Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""
+
+OPEN_FILES = 200
+"""Files of other shards that are open for reading at a time."""
+
+OFFSET_BITS = 48
+"""A line's place is one number: that of its file, and in these low bits the offset there."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,11 @@ class Journal:
         self._digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         self.path = self.folder / f"{self._digest}-{name}.jsonl"
         self._unsynced = 0
-        self._own: IO[bytes] = self.path.open("ab")
+        self._own = self.path.open("ab", buffering=0)
         self._lock()
         self._end_last_line()
-        self._files: list[IO[bytes]] = []
+        self._paths: list[Path] = []
+        self._open: dict[int, IO[bytes]] = {}
         self._hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._places: NDArray[np.uint64] = np.empty(0, np.uint64)
         self.reload()
@@ -82,15 +92,21 @@ class Journal:
 
     def close(self) -> None:
         """Close all files and let the next writer in."""
-        for file in (self._own, *self._files):
-            file.close()
+        self._own.close()
+        self._close_read()
+
+    def remove(self) -> None:
+        """Close and delete the files of all writers."""
+        self.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     def add(self, outcome: Outcome) -> None:
         """Append an outcome; it is safe from a kill of this process when this returns."""
-        entry = {"item": outcome.item, "stamp": outcome.stamp, "value": outcome.value, "reason": outcome.reason}
+        line = json.dumps({"time": time.time(), **vars(outcome)}).encode() + b"\n"
         try:
-            self._own.write(json.dumps(entry).encode() + b"\n")
-            self._own.flush()
+            if self._own.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._unsynced += 1
             if self._unsynced >= SYNC_EVERY:
                 os.fsync(self._own.fileno())
@@ -100,30 +116,45 @@ class Journal:
 
     def reload(self) -> None:
         """Look for what has been added to the files, by this process and by others."""
-        for file in self._files:
-            file.close()
-        self._files = [path.open("rb") for path in sorted(self.folder.glob(f"{self._digest}-*.jsonl"))]
-        hashes, places = array("Q"), array("Q")
-        for number, file in enumerate(self._files):
-            for offset, outcome in _read(file):
+        self._close_read()
+        self._paths = sorted(self.folder.glob(f"{self._digest}-*.jsonl"))
+        hashes, places, times = array("Q"), array("Q"), array("d")
+        for number in range(len(self._paths)):
+            try:
+                file = self._file(number)
+            except FileNotFoundError:  # another shard ended and removed all
+                continue
+            for offset, (written, outcome) in _read(file):
                 hashes.append(_hash(outcome.item))
-                places.append(number << 48 | offset)
-        keys = np.frombuffer(hashes, np.uint64) if hashes else np.empty(0, np.uint64)
-        order = np.argsort(keys, kind="stable")
-        self._hashes = keys[order]
-        self._places = np.frombuffer(places, np.uint64)[order] if places else np.empty(0, np.uint64)
+                places.append(number << OFFSET_BITS | offset)
+                times.append(written)
+        order = np.lexsort((np.array(times), np.array(hashes)))
+        self._hashes = np.array(hashes, np.uint64)[order]
+        self._places = np.array(places, np.uint64)[order]
 
     def get(self, item: str, stamp: str) -> Outcome | None:
         """The last outcome of `item` as of the last `reload`, if it was worked on in the state `stamp`."""
         wanted = np.uint64(_hash(item))
         first, last = np.searchsorted(self._hashes, wanted, "left"), np.searchsorted(self._hashes, wanted, "right")
         for place in map(int, self._places[first:last][::-1]):
-            file = self._files[place >> 48]
-            file.seek(place & (1 << 48) - 1)
-            outcome = _parse(file.readline())
-            if outcome and outcome.item == item and outcome.stamp == stamp:
-                return outcome
+            file = self._file(place >> OFFSET_BITS)
+            file.seek(place & (1 << OFFSET_BITS) - 1)
+            parsed = _parse(file.readline())
+            if parsed and parsed[1].item == item and parsed[1].stamp == stamp:
+                return parsed[1]
         return None
+
+    def _file(self, number: int) -> IO[bytes]:
+        """The file of that number, which stays open, but for too many at a time."""
+        if number not in self._open:
+            if len(self._open) == OPEN_FILES:
+                self._close_read()
+            self._open[number] = self._paths[number].open("rb")
+        return self._open[number]
+
+    def _close_read(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
 
     def _lock(self) -> None:
         try:
@@ -132,9 +163,11 @@ class Journal:
             return
         try:
             fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._own.close()
             raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it") from None
+        except OSError:  # a file system without locks
+            pass
 
     def _end_last_line(self) -> None:
         """A line that a crash cut short is ended, so that the next one stands alone."""
@@ -143,25 +176,26 @@ class Journal:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     self._own.write(b"\n")
-                    self._own.flush()
 
 
-def _read(file: IO[bytes]) -> Iterator[tuple[int, Outcome]]:
-    """Each whole line's place in the file, and its outcome."""
+def _read(file: IO[bytes]) -> Iterator[tuple[int, tuple[float, Outcome]]]:
+    """Each whole line's place in the file, and what it says."""
     offset = 0
     for line in file:
-        outcome = _parse(line)
-        if outcome:
-            yield offset, outcome
+        parsed = _parse(line)
+        if parsed:
+            yield offset, parsed
         offset += len(line)
 
 
-def _parse(line: bytes) -> Outcome | None:
+def _parse(line: bytes) -> tuple[float, Outcome] | None:
+    """When an outcome was written, in seconds, and the outcome; None for a line that is not whole."""
     if not line.endswith(b"\n"):
         return None
     try:
-        return Outcome(**json.loads(line))
-    except (ValueError, TypeError):
+        entry = json.loads(line)
+        return float(entry.pop("time")), Outcome(**entry)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -1,0 +1,64 @@
+"""Make the lists of Kinetics videos for online training and testing.
+
+    python gen_online_label_kinetics.py --video_path datasets/Kinetics400 --label_path datasets/Kinetics400 -j 16
+
+or set VIDEO_PATH and label_path below and run it without arguments. Under --video_path are train/, val/ and test/ with
+videos at any depth, named {youtube_id}_{start:06d}_{end:06d}.mp4 (or .mkv, .webm, …); under --label_path train.csv,
+val.csv (or validate.csv) and test.csv. For each split that has both, these go into --label_path:
+
+    k400_train_list.txt            video_path num_frames action_cls; paths are relative to --video_path
+    missing_k400_train_list.txt    clips without a usable video, each with the reason
+    damaged_k400_train_list.txt    videos in the list that are shorter than they claim, where there are any
+    k400_class_names.txt           the classes in order of action_cls
+
+Killed, it goes on where it was; so several machines share the work: --shard 1/8 … --shard 8/8. Exit status: 0 done
+(clips without a video are only counted), 1 some videos cannot be read, 2 bad input.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser
+from ops.console import start_logging
+from ops.errors import InputError, run
+from ops.prepare.jobs import add_job_options, job_options
+from ops.prepare.kinetics import KINETICS, make_kinetics_lists
+from ops.prepare.probe import VERIFY
+
+VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
+label_path = ""  # the folder of the csv files, where the lists go too
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The arguments; their defaults are the two variables above."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--video_path", default=VIDEO_PATH, metavar="DIR", help="holds train/, val/ and test/")
+    parser.add_argument("--label_path", default=label_path, metavar="DIR", help="holds the csv files; lists go there")
+    parser.add_argument("--splits", nargs="+", choices=("train", "val", "test"), metavar="SPLIT",
+                        help="train, val, test (default: those that have csv file and videos)")  # fmt: skip
+    parser.add_argument("--dataset", choices=tuple(KINETICS), help="default: found out from the labels")
+    parser.add_argument("--class_names", metavar="FILE",
+                        help="one class name per line, in order of action_cls (default: alphabetical)")  # fmt: skip
+    parser.add_argument("--verify", choices=VERIFY, default="packets",
+                        help="count frames by the file's header, by packets (default) or by decoding all")  # fmt: skip
+    add_job_options(parser)
+    return parser
+
+
+def main() -> int:
+    """Find the clips of the csv files, count their frames, write the lists."""
+    args = make_parser().parse_args()
+    if not (args.video_path and args.label_path):
+        raise InputError("where are the videos and csv files? Give --video_path and --label_path, or set VIDEO_PATH "
+                         f"and label_path at the top of {__file__}")  # fmt: skip
+    start_logging()
+    return make_kinetics_lists(
+        args.video_path, args.label_path, args.splits, args.dataset, args.class_names, args.verify, job_options(args)
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""What annotations say, whatever their format: classes, and for each split the names of its videos and their labels."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.errors import InputError
+from ops.prepare.tree import Texts
+
+SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
+"""The splits, and what files and folders call them."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The videos of a split in the order of its annotations: `names [N]` and `labels [N]`, int32, -1 where unknown."""
+
+    name: str
+    names: Texts
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The class names, in order of the labels, and the splits."""
+
+    classes: list[str]
+    splits: list[Split]
+
+
+def annotation_files(paths: Sequence[str]) -> list[Path]:
+    """The files among `paths` and in the folders among them, sorted by name; InputError where there is none."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        try:
+            files += path.iterdir() if path.is_dir() else [path] if path.stat() else []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return sorted(file for file in files if not file.name.startswith(".") and not file.is_dir())
+
+
+def pick(paths: Iterable[Path], words: Sequence[str], what: str) -> Path | None:
+    """The one of `paths` that is called by one of `words`, else the only one with such a word in its name.
+
+    `train` is found as train.csv, kinetics-400_train.csv and train_256. InputError, which says `what` is looked for,
+    where several could be meant.
+    """
+    by_name = {path.stem.lower(): path for path in paths}
+    for word in words:
+        if word in by_name:
+            return by_name[word]
+    found = [path for name, path in by_name.items() if set(words) & set(re.split("[^a-z]+", name))]
+    if len(found) > 1:
+        names = " or ".join(path.name for path in found)
+        raise InputError(f"{found[0].parent}: which is {what}: {names}? Name one of them {words[0]}{found[0].suffix}")
+    return found[0] if found else None
+
+
+def needed(path: Path | None, what: str) -> Path:
+    """`path`; InputError that `what` is missing where it is None."""
+    if path is None:
+        raise InputError(f"--annotations: {what} is not there")
+    return path
+
+
+def with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
+    """Those of `paths` that end in `suffix`, in capitals too."""
+    return [path for path in paths if path.suffix.lower() == suffix]
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of an annotation file; InputError where it cannot be read."""
+    try:
+        return Path(path).read_text("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None

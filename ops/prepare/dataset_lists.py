@@ -1,0 +1,138 @@
+"""The lists of a dataset, from its annotations and its frames or videos, where training looks for them."""
+
+import logging
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.dataset_configs import DatasetConfig, dataset_config, read_class_names
+from ops.errors import InputError
+from ops.prepare.annotations import SPLITS, annotation_files
+from ops.prepare.jobs import JobOptions
+from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
+from ops.prepare.labels import FORMATS, reordered, split_folders
+from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
+from ops.prepare.tree import relative
+
+log = logging.getLogger(__name__)
+
+FOLDER = "folder"
+"""What a tree of class folders is called beside the datasets."""
+
+DATASETS = (*KINETICS.values(), *FORMATS, FOLDER)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a dataset is: its frame folders or videos below `data`; `out` is for its lists.
+
+    Paths in lists are relative to `out` where `data` lies in it, as in the published layout, else to `data`.
+    """
+
+    data: str
+    out: Path
+    kind: str
+    flow: bool = False
+
+    @property
+    def root(self) -> str:
+        """What paths in lists are relative to."""
+        return str(self.out) if self._inside else self.data
+
+    @property
+    def under(self) -> str:
+        """`data` from there."""
+        return relative(self.data, self.out) if self._inside else ""
+
+    @property
+    def _inside(self) -> bool:
+        return Path(relative(self.data, self.out)).parts[:1] != (os.pardir,)
+
+    def list_path(self, config: DatasetConfig, split: str) -> Path:
+        """Where the list of a split goes: below `out` as below the dataset's own place."""
+        if config.folder is None:
+            return self.out / f"{split}.txt"
+        path = self.out / config.list_path(split, self.kind).relative_to(config.root())
+        return path.with_name(f"flow_{path.name}") if self.flow else path
+
+
+def make_dataset_lists(
+    name: str,
+    place: Data,
+    annotations: Sequence[str],
+    class_names: str | None,
+    number: int,
+    verify: str,
+    options: JobOptions,
+) -> int:
+    """Make the lists and the class-name file of the dataset `name` (one of `DATASETS` but "folder").
+
+    `annotations` are its files or the folders that hold them, `number` which of its published splits is meant. A file
+    of `class_names` puts the classes in another order. Returns the exit status.
+    """
+    config = dataset_config(name)
+    files = annotation_files(annotations)
+    source = Source(place.root, place.kind, config, verify, place.flow)
+    _check_folder(place.data)
+    if name in KINETICS.values():
+        dataset = next(short for short, known in KINETICS.items() if known == name)
+        known = read_kinetics(files, dataset, class_names)[1]
+        rules = RULES
+        plans = kinetics_plans(known, place.root, place.under, None, lambda split: place.list_path(config, split))
+    else:
+        known = FORMATS[name].read(files, number)
+        rules = FORMATS[name].rules
+        if class_names:
+            known = reordered(known, read_class_names(class_names), class_names)
+        plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
+    parts = locate(plans, source, rules)
+    class_file = place.out / "annotations" / "class_names.txt"
+    write_class_names(class_file, known.classes)
+    status = make_lists(parts, source, place.out, options)
+    if place.root != str(config.root()):  # where training looks by default
+        _say_how_to_train(name, place, plans, class_file)
+    return status
+
+
+def make_folder_lists(place: Data, val_fraction: float, seed: int, verify: str, options: JobOptions) -> int:
+    """Likewise for videos or frame folders in class folders: `data/class/…`; see `ops.prepare.labels.split_folders`."""
+    config = dataset_config("custom")
+    source = Source(place.data, place.kind, config, verify, place.flow)
+    _check_folder(place.data)
+    paths = source.find("")
+    known = split_folders(paths, val_fraction, seed)
+    if not known.splits:
+        raise InputError(f"{place.data}: no folder of it holds {source.unit}s; they are looked for as CLASS/…")
+    if len(known.classes) > 1 and set(known.classes) <= {name for names in SPLITS.values() for name in names}:
+        raise InputError(
+            f"{place.data}: holds splits ({', '.join(known.classes)}) where classes are looked for; "
+            "take each of them as --data, with --val_fraction 0 and an --out of its own"
+        )
+    outside = len(paths) - sum(len(split.names) for split in known.splits)
+    if outside:
+        log.warning("%ss in no class folder, left out: %d", source.unit, outside)
+    plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
+    class_file = place.out / "class_names.txt"
+    parts = locate(plans, source, ())
+    write_class_names(class_file, known.classes)
+    status = make_lists(parts, source, place.out, options)
+    _say_how_to_train("custom", place, plans, class_file)
+    return status
+
+
+def _check_folder(path: str) -> None:
+    if not os.path.isdir(path):
+        raise InputError(f"--data {path}: no such folder")
+
+
+def _say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:
+    if not all(plan.path.exists() for plan in plans):
+        return  # other shards are not done
+    command = ["python", "online_main.py" if place.kind == "videos" else "main.py", name]
+    command += ["Flow" if place.flow else "RGB", "--root_path", place.root, "--class_names", str(class_file)]
+    for plan in plans:
+        if plan.split.name != "test":
+            command += [f"--{plan.split.name}_list", str(plan.path)]
+    log.info("train with: %s", shlex.join(command))

@@ -1,0 +1,255 @@
+"""From annotations and a tree of files to lists: find each name's file, count its frames, write what was found.
+
+Beside a list come `missing_…`, every name without a usable file and every file too many, with the reason, and, only
+where there are such, `damaged_…`, the files that are listed though shorter than they claim to be.
+"""
+
+import functools
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ops.dataset_configs import DatasetConfig
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.prepare.annotations import Split
+from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.journal import Outcome
+from ops.prepare.matching import Matches, Rules, match, whole
+from ops.prepare.probe import count_frames, probe_video
+from ops.prepare.tree import Texts, find_frame_folders, find_videos
+from ops.records import Record, format_line
+from ops.storage import atomic_file, make_folder
+
+log = logging.getLogger(__name__)
+
+ENDS = {"listed": "", "damaged": "damaged", "absent": "missing", "failed": "missing", "spare": "missing"}
+"""What becomes of a name or file, and which file beside the list says so; "" is the list itself."""
+
+SHOWN = 3
+"""Duplicates that the log names; the files name all."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files are, and how frames are counted.
+
+    root: what the paths in lists are relative to.
+    kind: "videos", counted as `verify` says (see `ops.prepare.probe`), or "frames", folders whose images are named by
+        the template of `config`.
+    """
+
+    root: str
+    kind: str
+    config: DatasetConfig
+    verify: str = "packets"
+    flow: bool = False
+
+    def find(self, under: str) -> Texts:
+        """All videos or frame folders below `root/under`, relative to `root`."""
+        find = find_videos if self.kind == "videos" else find_frame_folders
+        return find(self.root, under=under)
+
+    def stem(self, path: str) -> str:
+        """A path as annotations name it: videos without their extension."""
+        return os.path.splitext(path)[0] if self.kind == "videos" else path
+
+    @property
+    def unit(self) -> str:
+        """What one of them is called."""
+        return "video" if self.kind == "videos" else "frame folder"
+
+    @property
+    def pattern(self) -> str:
+        """The template of frames."""
+        return self.config.flow if self.flow else self.config.rgb
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """All that counts depend on."""
+        if self.kind == "videos":
+            return {"count": "videos", "verify": self.verify}
+        return {"count": "frames", "pattern": self.pattern, "flow": self.flow}
+
+    def work(self) -> functools.partial[dict[str, object]]:
+        """The function that counts the frames of one file or folder."""
+        if self.kind == "videos":
+            return functools.partial(probe_video, verify=self.verify)
+        return functools.partial(count_frames, pattern=self.pattern, flow=self.flow)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A list to be made: the split, the folder below the source's root that holds its files, and where it goes."""
+
+    split: Split
+    under: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Located:
+    """A plan and the files found for it: `files` has the numbers, `paths` what they stand for."""
+
+    plan: Plan
+    paths: Texts
+    matches: Matches
+
+    def __len__(self) -> int:
+        return int((self.matches.files >= 0).sum())
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.paths[file] for file in self.matches.files.tolist() if file >= 0)
+
+
+class Items:
+    """The files of several lists, one after the other: see `ops.prepare.jobs.Items`."""
+
+    def __init__(self, parts: Sequence[Located]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[str]:
+        return (item for part in self._parts for item in part)
+
+
+def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]:
+    """Find the files of the names in `plans`; InputError where there is not one.
+
+    `rules` say how files are named (see `ops.prepare.matching.match`); without any, names are paths.
+    """
+    trees = {under: source.find(under) for under in dict.fromkeys(plan.under for plan in plans)}
+    parts = []
+    for plan in plans:
+        paths, names = trees[plan.under], plan.split.names
+        found = match(names, paths, rules, source.stem) if rules else match(names, paths, ((whole, whole),), whole)
+        parts.append(Located(plan, paths, found))
+    files = sum(map(len, trees.values()))
+    used = sum(len(part) + len(part.matches.spare) for part in parts)
+    if not used:
+        name = next((name for plan in plans for name in plan.split.names), "…")
+        raise InputError(
+            f"{Path(source.root, plans[0].under)}: none of its {files} {source.unit}s is named as in the annotations, "
+            f"such as {name}"
+        )
+    if used < files:
+        log.info("%ss not in the annotations, left out: %d", source.unit, files - used)
+    return parts
+
+
+def make_lists(parts: Sequence[Located], source: Source, out: Path, options: JobOptions) -> int:
+    """Count the frames of all files and write the lists; the exit status, 1 where a file that is there is of no use.
+
+    `out` keeps the journal. With one shard of several, lists are only written when all shards are done.
+    """
+    for part in parts:
+        make_folder(part.plan.path.parent)
+    items = Items(parts)
+    with Job(source.work(), items, source.root, out, source.settings, options, unit=source.unit) as job:
+        if not job.run("counting frames"):
+            log.info("share %s is done; the lists are written when all are", options.shard)
+            return EXIT_DONE
+        outcomes = job.outcomes()
+        counts = [write_list(part, outcomes, source) for part in parts]
+    return EXIT_WITH_FAILURES if any(count["failed"] for count in counts) else EXIT_DONE
+
+
+def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Counter[str]:
+    """Write the list of `part` and what goes beside it; `outcomes` gives one for each of its files.
+
+    Returns how many names and files came to which of `ENDS`.
+    """
+    path, counts = part.plan.path, Counter[str]()
+    places = {place: _beside(path, place) for place in ENDS.values()}
+    with ExitStack() as stack:
+        files = {place: stack.enter_context(_text_file(name)) for place, name in places.items()}
+        for end, line in verdicts(part, outcomes, source):
+            counts[end] += 1
+            files[ENDS[end]].write(f"{line}\n")
+    if not counts["damaged"]:
+        places["damaged"].unlink(missing_ok=True)
+    _report(part, counts)
+    return counts
+
+
+def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iterator[tuple[str, str]]:
+    """One of `ENDS`, and its line, for each name of `part` and each file too many; damaged files have two."""
+    names, labels, matches = part.plan.split.names, part.plan.split.labels, part.matches
+    for number, file in enumerate(matches.files.tolist()):
+        name = names[number]
+        if file < 0:
+            reason = (
+                "is named twice" if matches.again[number] else f"no such {source.unit} {_where(part.plan)}".rstrip()
+            )
+            yield "absent", _one_line(f"{name} {reason}")
+            continue
+        outcome = next(outcomes)
+        line, reason = _list_line(outcome, int(labels[number]), source)
+        if reason:
+            yield "failed", _one_line(f"{name} {outcome.item}: {reason}")
+            continue
+        yield "listed", line
+        num_frames, claimed = outcome.value["num_frames"], outcome.value["claimed"]
+        if num_frames < claimed:
+            yield "damaged", _one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
+    for file, number in matches.spare:
+        used = part.paths[int(matches.files[number])]
+        yield "spare", _one_line(f"{part.paths[file]} a duplicate: {used} is used for {names[number]}")
+
+
+def _list_line(outcome: Outcome, label: int, source: Source) -> tuple[str, str]:
+    """The line of a list, or why there is none."""
+    if not outcome.ok:
+        return "", outcome.reason
+    num_frames = outcome.value["num_frames"] * (source.config.flow_counts if source.flow else 1)
+    try:
+        return format_line(Record(outcome.item, num_frames, label)), ""
+    except ValueError:
+        return "", "a list cannot hold this path; rename it"
+
+
+def _where(plan: Plan) -> str:
+    return f"under {plan.under}/" if plan.under else ""
+
+
+def _beside(path: Path, place: str) -> Path:
+    return path.with_name(f"{place}_{path.name}") if place else path
+
+
+def _one_line(text: str) -> str:
+    """A line of a file or of the log, whatever file names hold."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+
+
+def _text_file(path: Path) -> AbstractContextManager[IO[str]]:
+    return atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def write_class_names(path: Path, names: Sequence[str]) -> None:
+    """One class name per line, in order of the labels."""
+    make_folder(path.parent)
+    with _text_file(path) as file:
+        file.writelines(f"{_one_line(name)}\n" for name in names)
+
+
+def _report(part: Located, counts: Counter[str]) -> None:
+    path, spare = part.plan.path, part.matches.spare
+    log.info("%s: %d of %d listed", path, counts["listed"], len(part.plan.split.names))
+    if counts["absent"] or counts["failed"]:
+        log.info("%s: %d not there, %d of no use", _beside(path, "missing"), counts["absent"], counts["failed"])
+    if counts["damaged"]:
+        log.warning("%s: %d listed with fewer frames than claimed", _beside(path, "damaged"), counts["damaged"])
+    for file, number in spare[:SHOWN]:
+        used = part.paths[int(part.matches.files[number])]
+        log.warning(_one_line(f"{part.paths[file]}: a duplicate of {used}, which is used"))
+    if len(spare) > SHOWN:
+        log.warning("… and %d more duplicates", len(spare) - SHOWN)
+    if not counts["listed"]:
+        log.warning("%s: the list is empty", path)

@@ -1,0 +1,87 @@
+"""Finding videos and frame folders below a folder, in a fixed order and held compactly."""
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ops.errors import InputError
+
+VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts",
+                    ".ogv")  # fmt: skip
+"""What is taken for a video by its name, in capitals too."""
+
+Above = tuple[tuple[int, int], ...]
+"""Device and inode of the folders that a walk is in, so that a link back to one of them ends it."""
+
+
+class Texts(Sequence[str]):
+    """Many short strings in one block of bytes: each costs its length and 8 bytes, where a `str` costs 50 more."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        block, ends = bytearray(), array("q", [0])
+        for text in texts:
+            block += text.encode("utf-8", "surrogateescape")
+            ends.append(len(block))
+        self._block, self._ends = bytes(block), np.frombuffer(ends, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # one at a time, no slices
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._block[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
+
+def find_videos(root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = "") -> Texts:
+    """The paths, relative to `root`, of all that is named like a video below its folder `under`, at any depth.
+
+    Sorted by folder and name; links to folders are followed, but not in circles, and names that begin with a dot are
+    passed over. InputError where a folder cannot be listed.
+    """
+    endings = tuple(extension.lower() for extension in extensions)
+    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: not folder and name.endswith(endings)))
+
+
+def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> Texts:
+    """Likewise all folders that hold no further ones: those that frames were extracted to."""
+    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
+
+
+def relative(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
+    """`path` as seen from `root`; empty where they are the same."""
+    inner = os.path.relpath(path, root)
+    return "" if inner == os.curdir else inner
+
+
+def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], above: Above = ()) -> Iterator[str]:
+    """Paths below `root/folder`, relative to `root`, of which `wanted(path, lower-case name, is a folder)` holds."""
+    path = os.path.join(root, folder) if folder else root
+    try:
+        status = os.stat(path)
+        with os.scandir(path) as entries:
+            listing = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None
+    here = status.st_dev, status.st_ino
+    if here in above:
+        return
+    for name, is_folder in listing:
+        inner = os.path.join(folder, name)
+        if wanted(os.path.join(root, inner), name.lower(), is_folder):
+            yield inner
+        elif is_folder:
+            yield from _walk(root, inner, wanted, (*above, here))
+
+
+def _is_frame_folder(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return not any(entry.is_dir() for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None

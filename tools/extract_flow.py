@@ -1,0 +1,71 @@
+"""Write the optical flow of videos, or of folders of frames, as images that a Flow training reads.
+
+    python tools/extract_flow.py VIDEOS_PATH/ -o DATASETS_PATH/flow/ -j 16 --size min=256
+    python tools/extract_flow.py FRAMES_PATH/ -o DATASETS_PATH/flow/ --kind frames --dataset something
+
+OUT/<name>/flow_x_00001.jpg and flow_y_00001.jpg hold the motion from frame 1 to frame 2: 128 is none, 0 is --bound
+pixels to the left or up, 255 as many to the right or down: round((motion + bound) * 255 / (2 * bound)).
+There are as many as frames (the last repeats the one before), so the list of the RGB frames serves as it is: python
+main.py custom Flow --root_path OUT --train_list LIST. (Lists of `something` count the images of x and y: twice that.)
+A folder is whole or absent; an interrupted run goes on where it was when started again. OUT/report.csv says what became
+of every video; the exit status is 1 if any failed.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, above_zero
+from ops.dataset_configs import DATASETS
+from ops.errors import run
+from ops.prepare.flow import METHODS, PRESETS, FlowOptions, extract_flow
+from ops.prepare.images import ImageJob, add_image_options
+from ops.prepare.jobs import add_job_options, job_options
+from ops.prepare.outputs import add_place_options, image_folder, locate_frame_folders, locate_videos
+
+TIMEOUT = 7200.0
+
+
+def main() -> int:
+    """Extract the flow of all videos or frame folders."""
+    args = make_parser().parse_args()
+    frames = args.kind == "frames"
+    if frames:
+        root, items = locate_frame_folders(args.path, args.out_path)
+    else:
+        root, items = locate_videos(args.path, args.out_path, args.videos_exts)
+    template = DATASETS[args.dataset].flow
+    options = FlowOptions(args.method, args.preset, template, args.bound, args.size, args.quality, args.keep_dirs)
+    name_of = partial(image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
+    settings = {"tool": "extract_flow", **asdict(options)}
+    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, settings)
+    status, lines = job.run(job_options(args), "flow")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return status
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("path", metavar="PATH", help="a folder of videos or of frame folders, or one of them")
+    add_place_options(parser, "the folders of flow")
+    parser.add_argument(
+        "--kind", choices=("videos", "frames"), default="videos", help="what PATH holds (default: videos)"
+    )
+    parser.add_argument("--dataset", choices=DATASETS, default="custom", metavar="NAME",
+                        help=f"name files as this one's are: {', '.join(DATASETS)} (default: custom)")  # fmt: skip
+    parser.add_argument("--method", choices=METHODS, default="dis", help="DIS (default) or Farnebäck's")
+    parser.add_argument("--preset", choices=PRESETS, default="medium", help="of DIS, faster or finer (default: medium)")
+    parser.add_argument("--bound", type=above_zero, default=20.0, metavar="PIXELS",
+                        help="the largest motion that is kept, in pixels (default: 20)")  # fmt: skip
+    add_image_options(parser)
+    add_job_options(parser, TIMEOUT)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

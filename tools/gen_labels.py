@@ -1,0 +1,75 @@
+"""Make the lists of a dataset for training and testing, from its annotations and its frames or videos.
+
+    python tools/gen_labels.py somethingv2 --annotations labels/ --data datasets/SomethingV2/frames
+    python tools/gen_labels.py ucf101 --annotations ucfTrainTestlist/ --data UCF-101 --kind videos --split 1
+    python tools/gen_labels.py folder --data clips --out lists --val_fraction 0.2
+
+`folder` takes any clips/CLASS/…: the classes are the folders, in alphabetical order, and of each class a share is
+drawn for validation. Else the lists go to where training looks for them, by default under $TAM_DATASETS:
+
+    annotations/train.txt, val.txt     of frame folders: path num_frames label; test.txt where it is annotated
+    ucf101_train_list.txt, …           of videos, likewise
+    missing_train.txt, …               what the annotations name and is not there, or cannot be read, and why
+    damaged_train.txt, …               what is listed though shorter than it claims, where there is such
+    annotations/class_names.txt        one class per line, in order of the labels
+
+Killed, it goes on where it was. Exit status: 0 done (what is not there is only counted), 1 some of what is there cannot
+be read, 2 bad input.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, count, fraction
+from ops.console import start_logging
+from ops.dataset_configs import dataset_config
+from ops.errors import InputError, run
+from ops.prepare.dataset_lists import DATASETS, FOLDER, Data, make_dataset_lists, make_folder_lists
+from ops.prepare.jobs import add_job_options, job_options
+from ops.prepare.probe import VERIFY
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All arguments."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
+    parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
+    parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place, see README)")
+    parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames; for folder: videos")
+    parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
+    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
+    parser.add_argument("--class_names", metavar="FILE", help="one per line: another order of the classes")
+    parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
+    parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
+    parser.add_argument("--verify", choices=VERIFY, default="packets",
+                        help="count frames of videos by header, packets (default) or by decoding all")  # fmt: skip
+    add_job_options(parser)
+    return parser
+
+
+def main() -> int:
+    """Read the annotations, find and count the frames, write the lists."""
+    args = make_parser().parse_args()
+    is_folder = args.dataset == FOLDER
+    kind = args.kind or ("videos" if is_folder else "frames")
+    if args.modality == "Flow" and kind == "videos":
+        raise InputError("--modality Flow goes with --kind frames: videos hold no flow")
+    if is_folder and not args.out:
+        raise InputError("--out is needed: the folder for the lists")
+    if not (is_folder or args.annotations):
+        raise InputError(f"--annotations is needed: the files that {args.dataset} is published with, or their folder")
+    start_logging()
+    out = Path(args.out) if args.out else dataset_config(args.dataset).root()
+    place = Data(args.data, out, kind, args.modality == "Flow")
+    options = job_options(args)
+    if is_folder:
+        return make_folder_lists(place, args.val_fraction, args.seed, args.verify, options)
+    return make_dataset_lists(args.dataset, place, args.annotations, args.class_names, args.split, args.verify, options)
+
+
+if __name__ == "__main__":
+    run(main)
