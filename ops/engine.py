@@ -1,7 +1,9 @@
 """The loops: one training epoch, one validation, the scores of all views of a video."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ops.compute import Compute
 from ops.console import progress
 from ops.datasets import ClipBatch, Failure, Views
-from ops.errors import InputError
+from ops.errors import CHECK_ADVICE, InputError
 from ops.metrics import Meter
 
 
@@ -50,8 +53,10 @@ def train_epoch(
     model: nn.Module,
     batches: Iterable[ClipBatch],
     optimizer: Optimizer,
+    scaler: torch.amp.GradScaler,
     start_step: Callable[[int], float],
-    device: torch.device,
+    compute: Compute,
+    parts: int,
     clip_gradient: float | None,
     steps: int,
     print_freq: int,
@@ -60,51 +65,78 @@ def train_epoch(
 ) -> EpochResult:
     """Train on `batches`, of which there are `steps`.
 
-    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate.
+    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate. A batch goes
+    through the model in `parts`, whose gradients are added up: less memory, the same step but for batch norms.
     `clip_gradient` bounds the norm of all gradients together. The bar is refreshed every `print_freq` steps:
     reading the averages waits for the device.
     """
     model.train()
-    result = EpochResult(Meter(device))
+    result = EpochResult(Meter(compute.device))
     with progress(None, steps, title, "step", shown) as bar:
         for batch in result.timed(batches):
             if len(batch.labels) < batch.asked:
                 raise InputError(_hopeless(batch))
             rate = start_step(result.steps - 1)
-            scores, labels, loss = forward(model, batch, device)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            scores, labels, loss = accumulate(model, batch, scaler, compute, parts)
             if clip_gradient:
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), clip_gradient)
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
             result.meter.add(scores, labels, loss)
             if result.steps % print_freq == 0 or result.steps == steps:
-                bar.set_postfix(_postfix(result, rate, device), refresh=False)
+                bar.set_postfix(_postfix(result, rate, compute.device), refresh=False)
             bar.update()
     return result
 
 
 @torch.inference_mode()
-def validate(
-    model: nn.Module, batches: Iterable[ClipBatch], device: torch.device, steps: int, shown: bool
-) -> EpochResult:
+def validate(model: nn.Module, batches: Iterable[ClipBatch], compute: Compute, steps: int, shown: bool) -> EpochResult:
     """Loss and accuracy of one clip per video. Videos that cannot be read are left out, and named."""
     model.eval()
-    result = EpochResult(Meter(device))
+    result = EpochResult(Meter(compute.device))
     with progress(None, steps, "validating", "batch", shown) as bar:
         for batch in result.timed(batches):
             if len(batch.labels):
-                result.meter.add(*forward(model, batch, device))
+                scores = forward(model, batch.pixels, compute)
+                labels = compute.bring(batch.labels)
+                result.meter.add(scores, labels, F.cross_entropy(scores, labels))
             bar.update()
     return result
 
 
-def forward(model: nn.Module, batch: ClipBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores `[N, K]`, labels `[N]` and mean cross-entropy of a batch, on `device`."""
-    pixels = batch.pixels.to(device, non_blocking=True)  # still uint8: a quarter of the bytes
-    labels = batch.labels.to(device, non_blocking=True)
-    scores = model(pixels)
-    return scores, labels, F.cross_entropy(scores, labels)
+def accumulate(
+    model: nn.Module, batch: ClipBatch, scaler: torch.amp.GradScaler, compute: Compute, parts: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add the gradients of a batch, in `parts`, to those of the model; scores `[N, K]`, labels `[N]`, mean loss.
+
+    Processes that share the gradients wait for each other only after the last part.
+    """
+    labels = compute.bring(batch.labels)
+    scores, loss = [], torch.zeros((), device=compute.device)
+    pieces = list(zip(batch.pixels.tensor_split(parts), labels.tensor_split(parts), strict=True))
+    for number, (pixels, wanted) in enumerate(pieces, 1):
+        with contextlib.nullcontext() if number == parts else _no_sync(model):
+            part = forward(model, pixels, compute)
+            share = F.cross_entropy(part, wanted, reduction="sum") / len(labels)
+            scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        scores.append(part.detach())
+        loss += share.detach()
+    return torch.cat(scores), labels, loss
+
+
+def forward(model: nn.Module, pixels: Tensor, compute: Compute) -> Tensor:
+    """Scores `[N, K]`, float32, of clips `[N, T, C, H, W]`."""
+    pixels = compute.bring(pixels)  # still uint8: a quarter of the bytes
+    with compute.autocast():
+        scores: Tensor = model(pixels)
+    return scores.float()
+
+
+def _no_sync(model: nn.Module) -> AbstractContextManager[None]:
+    no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", contextlib.nullcontext)
+    return no_sync()
 
 
 @torch.inference_mode()
@@ -114,7 +146,7 @@ def score_views(
     clips: Tensor,
     partners: NDArray[np.int64],
     views_per_forward: int,
-    device: torch.device,
+    compute: Compute,
 ) -> Tensor:
     """The mean logits `[K]` of a video over its crops and clips, float32 on the CPU.
 
@@ -124,14 +156,14 @@ def score_views(
     """
     model.eval()
     partners = np.where(partners < 0, np.arange(len(partners)), partners)
-    frames = views.frames.to(device, non_blocking=True)  # [crops, F, C, H, W]
-    clips = clips.to(device, non_blocking=True)
+    frames = compute.bring(views.frames)  # [crops, F, C, H, W]
+    clips = compute.bring(clips)
     each = [(crop, v) for crop in range(len(frames)) for v in range(len(clips))]
     total = torch.zeros(len(partners), dtype=torch.float64)
     for start in range(0, len(each), views_per_forward):
         chunk = each[start : start + views_per_forward]
         pixels = torch.stack([frames[crop][clips[v]].flatten(1, 2) for crop, v in chunk])  # [n, T, L·C, H, W]
-        scores = model(pixels).double().cpu()  # [n, K]
+        scores = forward(model, pixels, compute).double().cpu()  # [n, K]
         for (crop, _), score in zip(chunk, scores, strict=True):
             total += score[partners] if views.mirrored[crop] else score
     return (total / len(each)).float()
@@ -167,5 +199,5 @@ def _hopeless(batch: ClipBatch) -> str:
     failed = batch.failures[0]
     return (
         f"{failed.path}: {failed.reason}; and so many others in its place that training cannot go on "
-        f"({len(batch.failures)} failures in one batch): check --root_path and the list"
+        f"({len(batch.failures)} failures in one batch): check --root_path and the list; {CHECK_ADVICE}"
     )

@@ -9,10 +9,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ops.checkpoint import Checkpoint, model_of, read_checkpoint
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
+from ops.compute import Compute
 from ops.dataset_configs import DatasetConfig, mirror_partners
 from ops.datasets import Stream, VideoItem
 from ops.engine import score_views
@@ -52,13 +53,18 @@ class Ensemble:
     class_names: list[str] | None
     partners: NDArray[np.int64]
 
-    def scores(self, item: VideoItem, softmax: bool, views_per_forward: int, device: torch.device) -> Tensor:
-        """The weighted sum `[K]` over models of their mean logits, or with `softmax` of the softmax of these."""
+    def scores(
+        self, item: VideoItem, models: Sequence[nn.Module], softmax: bool, views_per_forward: int, compute: Compute
+    ) -> Tensor:
+        """The weighted sum `[K]` over models of their mean logits, or with `softmax` of the softmax of these.
+
+        `models` are those of the members, or what runs them compiled.
+        """
         total = torch.zeros(len(self.partners))
-        for member in self.members:
+        for member, model in zip(self.members, models, strict=True):
             views = item.streams[member.stream]
             clips = views.clips[member.place]
-            scores = score_views(member.model, views, clips, self.partners, views_per_forward, device)
+            scores = score_views(model, views, clips, self.partners, views_per_forward, compute)
             total += member.coeff * (scores.softmax(0) if softmax else scores)
         return total
 

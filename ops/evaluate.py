@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ops import distributed, report
+from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.datasets import ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.report import TestResult
@@ -47,7 +47,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     distributed.start(device)
     try:
         began = time.perf_counter()
-        result = put_together(ensemble, score_share(args, ensemble, device))
+        result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device)))
         seconds = time.perf_counter() - began
     finally:
         distributed.stop()
@@ -110,10 +110,12 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
     return None
 
 
-def score_share(args: argparse.Namespace, ensemble: Ensemble, device: torch.device) -> dict[int, Outcome]:
+def score_share(args: argparse.Namespace, ensemble: Ensemble, compute: Compute) -> dict[int, Outcome]:
     """Score this process's share of the videos: place in the list → outcome."""
     for member in ensemble.members:
-        member.model.to(device)
+        compute.prepare(member.model)
+    device = compute.device
+    models = [compute.compiled(member.model) for member in ensemble.members]
     dataset = ViewsDataset(ensemble.streams)
     share = shard_sampler(len(dataset))
     loader = make_loader(dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size)
@@ -127,7 +129,7 @@ def score_share(args: argparse.Namespace, ensemble: Ensemble, device: torch.devi
                 if item.failure:
                     outcomes[item.index] = None, item.failure.reason
                 else:
-                    scores = ensemble.scores(item, args.softmax, chunk, device)
+                    scores = ensemble.scores(item, models, args.softmax, chunk, compute)
                     notes = [views.truncated for views in item.streams if views.truncated]
                     outcomes[item.index] = scores.numpy(), "; ".join(notes)
                     hits += running_hits(scores.numpy(), int(labels[item.index]))
@@ -175,6 +177,8 @@ def summarise(result: TestResult, protocol: str, published: dict[str, float] | N
             log.warning("%s: %s", what, line)
         if len(named) > NAMED:
             log.warning("%s: %d more, see predictions.csv", what, len(named) - NAMED)
+    if numbers["failed"] or any(result.truncated):
+        log.warning(CHECK_ADVICE)
     log.info("protocol: %s", protocol)
     log.info("videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers) + f"; {seconds:.1f} s")
     if figures["top1"] == figures["top1"]:

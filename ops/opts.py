@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ops.arguments import Parser, above_zero, count, fraction, not_negative, number, positive
+from ops.compute import add_compute_options
 from ops.consensus import CONSENSUS_TYPES
 from ops.dataset_configs import DATASETS
 from ops.errors import InputError
@@ -46,6 +47,7 @@ def train_parser(description: str | None) -> argparse.ArgumentParser:
     _add_schedule(parser)
     _add_run(parser)
     _add_device(parser)
+    add_compute_options(parser.add_argument_group("speed"))
     _add_no_effect(parser)
     return parser
 
@@ -91,6 +93,8 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
     group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM", help="default: no bound")
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="default: nll (cross-entropy)")
+    group.add_argument("--accumulate", type=positive, default=1, metavar="N",
+                       help="compute a step's batch in N parts, for less memory (default: 1)")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps of this run")
     group.add_argument("--seed", type=count, default=0, help="of everything random (default: 0)")
 
@@ -133,7 +137,8 @@ def test_parser(description: str | None) -> argparse.ArgumentParser:
     _add_test_data(parser)
     _add_results(parser)
     _add_device(parser)
-    group = parser.add_argument_group("speed (scores do not depend on it)")
+    group = parser.add_argument_group("speed")
+    add_compute_options(group)
     group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")
     group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
     _add_no_effect(parser)

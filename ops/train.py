@@ -14,6 +14,7 @@ from torch.optim import SGD
 from ops import distributed
 from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
+from ops.compute import Compute, compute_of
 from ops.console import start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
 from ops.datasets import ClipDataset, collate_clips
@@ -71,17 +72,18 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
         make_folder(folder)
         make_folder(Path(args.root_log) / folder.name)
     rate = base_rate(args, config)
+    compute = compute_of(args, device)
     distributed.start(device)
     try:
         torch.manual_seed(args.seed)
-        model, same_classes = start_model(args, data, origin, bool(resume), device)
+        model, same_classes = start_model(args, data, origin, bool(resume), compute)
         if args.evaluate:
-            return evaluate_only(args, model, data, device)
+            return evaluate_only(args, model, data, compute)
         optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
         progress = restore(origin, optimizer) if resume and origin else Progress()
         if args.start_epoch is not None:
             progress.epoch, progress.step = args.start_epoch, 0
-        fit(args, model, optimizer, rate, data, folder, progress, device)
+        fit(args, model, optimizer, rate, data, folder, progress, origin if resume else None, compute)
     finally:
         distributed.stop()
     return EXIT_DONE
@@ -97,6 +99,9 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
             f"--batch-size ({args.batch_size}) is the total over all processes; "
             f"{distributed.world_size()} must divide it"
         )
+    per_rank = args.batch_size // distributed.world_size()
+    if args.accumulate > per_rank:
+        raise InputError(f"--accumulate ({args.accumulate}) must be at most the {per_rank} clips that a process has")
     if args.syncbn and device.type == "cpu":
         raise InputError("--syncbn needs GPUs: PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
     if args.evaluate and not args.resume:
@@ -139,9 +144,9 @@ def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: Make
 
 
 def start_model(
-    args: argparse.Namespace, data: Data, origin: Checkpoint | None, resumed: bool, device: torch.device
+    args: argparse.Namespace, data: Data, origin: Checkpoint | None, resumed: bool, compute: Compute
 ) -> tuple[Recognizer, bool]:
-    """The model to train, on `device`; and whether it kept the classifier of --tune_from."""
+    """The model to train, on its device; and whether it kept the classifier of --tune_from."""
     model = build_model(
         args.arch, data.num_classes, args.num_segments, args.modality, args.tam, args.dropout,
         "none" if origin else args.pretrain,  # nothing is downloaded that a checkpoint would overwrite
@@ -155,7 +160,8 @@ def start_model(
     if args.syncbn:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     model.partial_bn = not args.no_partialbn
-    return model.to(device).train(), same_classes
+    compute.prepare(model)
+    return model.train(), same_classes
 
 
 def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
@@ -199,13 +205,15 @@ def fit(
     data: Data,
     folder: Path,
     progress: Progress,
-    device: torch.device,
+    origin: Checkpoint | None,
+    compute: Compute,
 ) -> None:
-    """Train to the end, with the logs in place."""
+    """Train to the end, with the logs in place; `origin` is what the run goes on from."""
+    device = compute.device
     sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
     loader = make_loader(data.train, args.workers, collate_clips, device, batch_sampler=sampler)
     schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
-    pace = Pace(args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps)
+    pace = Pace(args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate)
     runlog = None
     if distributed.is_main():
         log.info("run folder: %s", folder)
@@ -214,8 +222,10 @@ def fit(
         runlog.arguments(vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=lists)
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
-        make_meta(args, data), runlog, device,
+        make_meta(args, data), runlog, compute,
     )  # fmt: skip
+    if origin and origin.rest.get("scaler"):
+        trainer.scaler.load_state_dict(origin.rest["scaler"])
     with workers_of(trainer.loader, trainer.loader_val):
         trainer.fit(progress)
     if runlog:
@@ -244,11 +254,11 @@ def make_meta(args: argparse.Namespace, data: Data) -> dict[str, Any]:
     }
 
 
-def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, device: torch.device) -> int:
+def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:
     """`--evaluate`: one validation; status 1 where videos could not be read."""
-    loader = make_val_loader(args, data, device)
+    loader = make_val_loader(args, data, compute.device)
     with workers_of(loader):
-        result = validate(model, loader, device, len(loader), distributed.is_main())
+        result = validate(compute.compiled(model), loader, compute, len(loader), distributed.is_main())
     averages = result.meter.merge().averages()
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
     for failure in failures:

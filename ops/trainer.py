@@ -18,8 +18,10 @@ from torch.utils.data import DataLoader
 
 from ops import distributed
 from ops.checkpoint import save_checkpoint
+from ops.compute import Compute
 from ops.datasets import Failure
 from ops.engine import EpochResult, train_epoch, validate
+from ops.errors import CHECK_ADVICE
 from ops.loaders import TrainSampler
 from ops.models import Recognizer
 from ops.resume import BEST, LAST, Progress
@@ -31,13 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pace:
-    """How a run goes on: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never)."""
+    """How a run goes on: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
+
+    A step computes its batch in `parts`, one after another.
+    """
 
     seed: int
     eval_freq: int
     print_freq: int
     clip_gradient: float | None
     max_steps: int | None
+    parts: int = 1
 
 
 class Trainer:
@@ -58,14 +64,17 @@ class Trainer:
         folder: Path,
         meta: Mapping[str, Any],
         runlog: RunLog | None,
-        device: torch.device,
+        compute: Compute,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
-        self.pace, self.folder, self.meta, self.runlog, self.device = pace, folder, meta, runlog, device
-        self.parallel: nn.Module = model
+        self.pace, self.folder, self.meta, self.runlog, self.compute = pace, folder, meta, runlog, compute
+        self.scaler = compute.scaler()
+        parallel: nn.Module = model
         if distributed.world_size() > 1:
-            self.parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
+            device = compute.device
+            parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
+        self.parallel = compute.compiled(parallel)
 
     def fit(self, progress: Progress) -> Progress:
         """Train on from `progress`, to the last epoch or for `max_steps`; returns where it ended."""
@@ -81,7 +90,7 @@ class Trainer:
             if due or not left or completed == self.schedule.epochs:
                 distributed.share_buffers(self.model)
                 shown = distributed.is_main()
-                validated = validate(self.model, self.loader_val, self.device, len(self.loader_val), shown)
+                validated = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown)
             row = {"epoch": epoch, "step": self._global_step(progress), **_figures(trained, validated)}
             last_step = (progress.step or len(self.sampler)) - 1
             row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
@@ -104,8 +113,10 @@ class Trainer:
             self.parallel,
             self.loader,
             self.optimizer,
+            self.scaler,
             lambda step: self._start_step(epoch, first + step),
-            self.device,
+            self.compute,
+            self.pace.parts,
             self.pace.clip_gradient,
             steps,
             self.pace.print_freq,
@@ -141,6 +152,7 @@ class Trainer:
                 step=progress.step,
                 best_prec1=progress.best,
                 optimizer=self.optimizer.state_dict(),
+                scaler=self.scaler.state_dict(),
             )
 
     def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
@@ -156,8 +168,8 @@ class Trainer:
         log.info("%s; %.0f s", text, row["seconds"])
         for what, failure in bad[:5]:
             log.warning("%s %s: %s", failure.path, what, failure.reason)
-        if len(bad) > 5:
-            log.warning("%d more such videos: see %s", len(bad) - 5, runlog.folder / "bad_samples.csv")
+        if bad:
+            log.warning("%d such videos: see %s; %s", len(bad), runlog.folder / "bad_samples.csv", CHECK_ADVICE)
 
 
 def _figures(trained: EpochResult, validated: EpochResult | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ops.compute import Compute
 from ops.consensus import make_consensus
 from ops.datasets import Views
 from ops.engine import score_views
@@ -130,7 +131,7 @@ def test_scores_do_not_depend_on_how_views_are_chunked(chunk: int) -> None:
     clips = torch.tensor([[[0], [1], [2]], [[2], [3], [4]]])
     views = Views(frames, [clips], (False, False, True))
     partners = np.array([1, 0, -1, 3])
-    got = score_views(model, views, clips, partners, chunk, torch.device("cpu"))
+    got = score_views(model, views, clips, partners, chunk, Compute(torch.device("cpu")))
     with torch.inference_mode():
         each = [model(views.clip(crop, clips)) for crop in range(3)]  # [V, K] each
     mirrored = each[2][:, [1, 0, 2, 3]]
