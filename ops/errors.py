@@ -14,6 +14,9 @@ EXIT_INTERRUPTED = 130
 GRACE = 5.0
 """Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
 
+CHECK_ADVICE = "python tools/check_dataset.py finds all bad videos of a dataset beforehand"
+"""For messages about videos that turn out to be bad while a network is at work."""
+
 
 class InputError(Exception):
     """Something the user gave cannot be used; the message says what, where and what to do, in one line."""

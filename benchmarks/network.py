@@ -1,0 +1,161 @@
+"""The network: TAM alone, a training step, memory, latency; against the published method and against no TAM at all."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.published import PublishedTAM, use_published_tam
+from benchmarks.timing import Row, Timing, compare
+from ops.compute import Compute
+from ops.datasets import ClipBatch
+from ops.engine import accumulate, forward
+from ops.models import Recognizer, build_model
+from ops.tam import TAM
+
+VARIANTS = ("ours", "published", "plain")
+STAGES = ((64, 56), (128, 28), (256, 14), (512, 7))
+"""Channels and side of the maps that TAM sees in the four stages of a ResNet-50 at 224 pixels."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is computed at once: clips of 8 frames of `size` pixels square."""
+
+    clips: int
+    size: int = 224
+
+
+def tam_rows(device: torch.device, rounds: int, clips: int) -> list[Row]:
+    """TAM forward and backward at the shape of each stage, contiguous float32."""
+    return [row for channels, side in STAGES for row in _stage_rows(device, rounds, 8 * clips, channels, side)]
+
+
+def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, side: int) -> list[Row]:
+    torch.manual_seed(0)
+    tam, published = TAM(channels, 8).to(device), PublishedTAM(channels, 8).to(device)
+    published.load_state_dict(tam.state_dict())
+    x = torch.randn(frames, channels, side, side, device=device, requires_grad=True)
+    gradient = torch.randn_like(x)
+    times = compare(
+        {
+            "ours": lambda: _there_and_back(tam, x, gradient),
+            "published": lambda: _there_and_back(published, x, gradient),
+            "copies": lambda: [x.detach().clone() for _ in range(4)],
+        },
+        rounds,
+        _wait(device),
+    )
+    passes = Timing(*(7 / 8 * seconds for seconds in vars(times["copies"]).values()))  # a copy reads and writes
+    what = f"TAM, {frames}×{channels}×{side}×{side}, forward + backward"
+    return [
+        Row(what, "published method", times["ours"], times["published"], "≥ 2.5"),
+        Row(what, "7 passes over x, at the speed of copies", times["ours"], passes, "≤ reported"),
+    ]
+
+
+def _there_and_back(tam: TAM, x: Tensor, gradient: Tensor) -> None:
+    torch.autograd.grad(tam(x), [x, *tam.parameters()], gradient)
+
+
+def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
+    """A training step of a ResNet-50: with TAM, with TAM by the published method, without."""
+    steps = {name: training_step(name, compute, load) for name in VARIANTS}
+    times = compare(steps, rounds, _wait(compute.device))
+    what = f"TANet-50 training step, {load.clips} × 8 × {load.size}²"
+    return [
+        Row(what, "published method", times["ours"], times["published"], "≥ 1"),
+        Row(what, "ResNet-50 without TAM", times["ours"], times["plain"], "≤ 1.08"),
+    ]
+
+
+def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
+    """The scores of one clip."""
+    models = {name: _model(name, compute).eval() for name in VARIANTS}
+    pixels = torch.randint(0, 256, (1, 8, 3, size, size), dtype=torch.uint8)
+
+    def score(model: Recognizer) -> Callable[[], object]:
+        def run() -> object:
+            with torch.inference_mode():
+                return forward(model, pixels, compute)
+
+        return run
+
+    times = compare({name: score(model) for name, model in models.items()}, rounds, _wait(compute.device))
+    wanted = "≥ 1.5" if compute.device.type == "cuda" else "≥ 1.2"
+    what = f"scores of one clip, 8 × {size}²"
+    return [
+        Row(what, "published method", times["ours"], times["published"], wanted),
+        Row(what, "ResNet-50 without TAM", times["ours"], times["plain"], "≤ 1.05"),
+    ]
+
+
+def peak_memory(compute: Compute, load: Load) -> dict[str, float]:
+    """The most memory of a process that takes training steps, in MiB, for each variant."""
+    found = {}
+    for name in VARIANTS:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.network",
+            name,
+            str(compute.device),
+            str(load.clips),
+            str(load.size),
+        ]
+        root = Path(__file__).resolve().parents[1]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+        found[name] = float(json.loads(done.stdout))
+    return found
+
+
+def training_step(name: str, compute: Compute, load: Load) -> Callable[[], object]:
+    """One step of SGD on random clips."""
+    model = _model(name, compute).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    pixels = torch.randint(0, 256, (load.clips, 8, 3, load.size, load.size), dtype=torch.uint8)
+    batch = ClipBatch(pixels, torch.arange(load.clips) % 400, list(range(load.clips)), load.clips)
+    scaler = compute.scaler()
+
+    def run() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        accumulate(model, batch, scaler, compute, 1)
+        scaler.step(optimizer)
+        scaler.update()
+
+    return run
+
+
+def _model(name: str, compute: Compute) -> Recognizer:
+    torch.manual_seed(0)
+    model = build_model("resnet50", 400, 8, tam=name != "plain")
+    if name == "published":
+        use_published_tam(model)
+    compute.prepare(model)
+    return model
+
+
+def _wait(device: torch.device) -> Callable[[], None]:
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+def _peak(name: str, device: torch.device, load: Load) -> float:
+    """MiB at the peak of two training steps, less what the process had before; of this process's life."""
+    step = training_step(name, Compute(device), load)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        step()
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+if __name__ == "__main__":
+    variant, place, clips, size = sys.argv[1:]
+    sys.stdout.write(json.dumps(_peak(variant, torch.device(place), Load(int(clips), int(size)))))

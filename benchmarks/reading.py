@@ -1,0 +1,99 @@
+"""From file to batch: decoding, and a whole test sample, on one thread."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms.v2 import functional as F
+
+from benchmarks.prepare import draw_video
+from benchmarks.published import decode_by_seeking, three_crops
+from benchmarks.timing import Row, compare
+from ops.clip_recipes import ClipShape, choose_views, test_plan_for
+from ops.datasets import load_views
+from ops.models import MEAN, STD
+from ops.sampling import parse_sample, view_indices
+from ops.videos import VideoReader, open_video
+
+SIZE = 256
+SEGMENTS = 8
+WINDOW = 64
+
+
+def rows(video: str | None, folder: Path, rounds: int) -> list[Row]:
+    """Measure on `video`, or on one that is drawn into `folder`: 300 frames of 340 x 256, 2 key frames."""
+    path = video or draw_video(folder / "drawn.mp4", 0)
+    with open_video(path) as source:
+        length = len(source)
+    clips = view_indices(length, SEGMENTS, parse_sample("dense-10"))
+    window = (length * 2 // 3 - WINDOW + WINDOW // SEGMENTS * np.arange(SEGMENTS))[None]
+    found = []
+    for what, wanted, published, floor in (
+        ("decode 10 clips × 8 frames", clips, "≥ 20", "≤ 1.15"),
+        ("decode 8 frames in a 64-frame window", window, "≥ 4", "≤ 1.15"),
+    ):
+        first = 0 if wanted is clips else _key_frame_before(path, int(wanted.min()))
+        times = compare(
+            {
+                "ours": lambda wanted=wanted: decode(path, wanted),
+                "published": lambda wanted=wanted: decode_by_seeking(path, wanted),
+                "floor": lambda wanted=wanted, first=first: decode_through(path, first, int(wanted.max())),
+            },
+            rounds,
+        )
+        name = "one sequential decode to the last frame" if wanted is clips else "decoding from the key frame before"
+        found += [
+            Row(what, "a seek per frame", times["ours"], times["published"], published),
+            Row(what, name, times["ours"], times["floor"], floor),
+        ]
+    return found + sample_rows(path, clips, rounds)
+
+
+def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
+    """One video of a test, dense-10 × 3 crops at 256 pixels."""
+    shape = ClipShape(SEGMENTS, "RGB", 224)
+    plan, sample = test_plan_for(shape, 3, full_res=True), parse_sample("dense-10")
+
+    def ours() -> object:
+        return load_views(VideoReader(), path, -1, lambda n: choose_views(n, [SEGMENTS], sample, 1), plan)
+
+    def published() -> object:
+        return three_crops(decode_by_seeking(path, clips), SIZE, list(MEAN["RGB"]), list(STD["RGB"]))
+
+    def floor() -> None:
+        for frame in decode(path, clips):
+            height, width = frame.shape[-2:]
+            F.resize(frame, [SIZE, SIZE * width // height], antialias=True)
+
+    times = compare({"ours": ours, "published": published, "floor": floor}, rounds)
+    what = "one test sample, dense-10 × 3 crops"
+    return [
+        Row(what, "seeks, Pillow, floats", times["ours"], times["published"], "≥ 15"),
+        Row(what, "decode + resize of the distinct frames", times["ours"], times["floor"], "≤ 1.25"),
+    ]
+
+
+def decode(path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:
+    """The distinct frames among `indices`, as this project reads them."""
+    with open_video(path) as source:
+        return [frame for _, frame in source.frames(np.unique(indices).tolist())]
+
+
+def decode_through(path: str, first: int, last: int) -> None:
+    """Decode the packets `first` … `last`, in order of decoding, and nothing else."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        for number, packet in enumerate(container.demux(stream)):
+            if number > last:
+                break
+            if number >= first:
+                packet.decode()
+
+
+def _key_frame_before(path: str, index: int) -> int:
+    with av.open(path) as container:
+        keys = [n for n, packet in enumerate(container.demux(video=0)) if packet.is_keyframe]
+    return max(key for key in keys if key <= index)

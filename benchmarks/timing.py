@@ -1,0 +1,80 @@
+"""What all benchmarks share: rounds of measurements that can be compared, and what they ran on."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one step over several rounds."""
+
+    median: float
+    least: float
+    most: float
+
+
+def compare(
+    steps: Mapping[str, Callable[[], object]], rounds: int, wait: Callable[[], None] = lambda: None
+) -> dict[str, Timing]:
+    """Time each of `steps`, once per round, after a round to warm up.
+
+    Every round takes all steps in turn, so that a machine that slows down does so for all. `wait` is called before a
+    clock is read, to let a device finish.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            wait()
+            began = time.perf_counter()
+            step()
+            wait()
+            if number:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: Timing(statistics.median(each), min(each), max(each)) for name, each in seconds.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: ours against what it is compared to, and the target for the ratio."""
+
+    what: str
+    against: str
+    ours: Timing
+    other: Timing
+    target: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long the other takes where the target begins with ≥, else how many times as long ours."""
+        faster = self.other.median / self.ours.median
+        return faster if self.target.startswith("≥") else 1 / faster
+
+    def cells(self) -> list[str]:
+        """What the table shows: milliseconds as median (least–most)."""
+        times = [f"{1e3 * t.median:.2f} ({1e3 * t.least:.2f}–{1e3 * t.most:.2f})" for t in (self.ours, self.other)]
+        return [self.what, self.against, *times, f"{self.ratio:.2f}", self.target]
+
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {**asdict(self), "ratio": self.ratio}
+
+
+def machine(device: torch.device) -> str:
+    """What this runs on."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, PyAV {av.__version__}"
+    return f"{model}, {os.cpu_count()} cores{gpu}, {versions}"

@@ -1,0 +1,156 @@
+"""The check of a dataset's lists, from what training takes to what is wrong with them."""
+
+import functools
+import itertools
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.clip_recipes import ClipShape
+from ops.dataset_configs import DatasetConfig
+from ops.errors import InputError
+from ops.frames import FrameReader, frame_reader
+from ops.prepare.check import check_folder, check_video
+from ops.prepare.check_report import CheckedList, Findings, class_balance
+from ops.prepare.engines import Work
+from ops.prepare.entries import Entries, relate
+from ops.prepare.findings import Rules, label_problems, media_problems
+from ops.prepare.journal import Outcome
+from ops.records import Records, read_records
+from ops.setup import count_classes, find_class_names
+from ops.videos import video_reader
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+KINDS = ("frames", "videos")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is checked: lists by split, the folder that their paths are relative to, their kind, classes and naming."""
+
+    lists: dict[str, Records]
+    root: str
+    kind: str
+    modality: str
+    num_classes: int
+    class_names: list[str] | None
+    pattern: str
+
+    def work(self, decode: str) -> tuple[Work, dict[str, Any]]:
+        """What looks at one entry, and the settings that its results depend on."""
+        if self.kind == "videos":
+            return functools.partial(check_video, decode=decode), {"check": "video", "decode": decode}
+        work = functools.partial(check_folder, decode=decode, pattern=self.pattern, flow=self.modality == "Flow")
+        return work, {"check": "folder", **work.keywords}
+
+
+def open_dataset(
+    config: DatasetConfig,
+    modality: str,
+    kind: str | None,
+    files: Mapping[str, str | None],
+    root: str | None,
+    num_class: int | None,
+    class_file: str | None,
+) -> Dataset:
+    """The lists in `files` (by split), else those of the dataset that are there; InputError, early, on what is wrong.
+
+    Without `kind` it is what the default lists are for, or what the first path that exists in a given list is.
+    """
+    folder = root if root is not None else str(config.root()) if config.folder else ""
+    if root and not os.path.isdir(root):
+        raise InputError(f"--root_path {root}: no such folder")
+    given = {split: Path(file) for split, file in files.items() if file}
+    kind = kind or ("frames" if modality == "Flow" else None) or _kind_of(config, given, folder)
+    if kind == "videos":
+        video_reader(config, modality)  # refuses what videos do not hold
+    paths = {**_default_lists(config, kind), **given}
+    if not paths:
+        place = f"under {config.root()}" if config.folder else "by default"
+        raise InputError(f"no list of {kind} {place}: give --train_list and --val_list, or set TAM_DATASETS")
+    lists = {split: read_records(paths[split], kind == "frames") for split in SPLITS if split in paths}
+    if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
+        del lists["test"]  # as published: what is validated on is tested on
+    for records in lists.values():
+        records.check_some_exist(folder)
+        if modality == "Flow" and config.flow_counts > 1:
+            records.num_frames //= config.flow_counts
+    names = find_class_names(config, class_file, num_class or config.num_classes)
+    num_classes = count_classes(config, num_class, names)
+    if num_classes is None:
+        num_classes = 1 + max(int(records.labels.max()) for records in lists.values())
+        log.warning("classes taken to be 0…%d, as in the lists: --class_names or --num_class says it", num_classes - 1)
+    pattern = config.flow if modality == "Flow" else config.rgb
+    return Dataset(lists, folder, kind, modality, max(num_classes, 1), names, pattern)
+
+
+def _default_lists(config: DatasetConfig, kind: str) -> dict[str, Path]:
+    """The dataset's own lists of training and validation, where they are there."""
+    if not config.folder:
+        return {}
+    paths = {split: config.list_path(split, kind) for split in ("train", "val")}
+    return {split: path for split, path in paths.items() if path.exists()}
+
+
+def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str) -> str:
+    for path in given.values():
+        records = read_records(path, counts_in_pairs=False)
+        records.check_some_exist(folder)
+        places = (os.path.join(folder, records.path(index)) for index in range(len(records)))
+        return "frames" if os.path.isdir(next(place for place in places if os.path.exists(place))) else "videos"
+    there = [kind for kind in KINDS if _default_lists(config, kind)]
+    if len(there) == 2:
+        raise InputError(
+            f"{config.root()}: lists of frames and of videos are there; say which: --kind frames or videos"
+        )
+    return there[0] if there else "frames"
+
+
+def rules_of(dataset: Dataset, config: DatasetConfig, split: str, decode: str, segments: int, dense: bool) -> Rules:
+    """What the entries of a list should be; InputError where no folder of it holds frames."""
+    template = None
+    if dataset.kind == "frames":
+        reader: FrameReader = frame_reader(config, dataset.modality)
+        template = reader.prepare(dataset.lists[split], dataset.root).template
+    return Rules(
+        num_classes=dataset.num_classes,
+        labelled=split != "test",
+        counted=dataset.kind == "frames" or decode != "none",
+        template=template,
+        num_segments=segments,
+        dense=dense,
+        new_length=ClipShape(segments, dataset.modality, 224).new_length,
+    )
+
+
+def find_problems(
+    dataset: Dataset, entries: Entries, rules: Mapping[str, Rules], outcome_of: Callable[[str], Outcome], out: Findings
+) -> list[CheckedList]:
+    """Give `out` what is wrong with every entry, list by list, line by line; the lists with their good lines."""
+    relations = relate(entries, outcome_of, dataset.kind == "videos")
+    checked = [CheckedList(split, records, np.ones(len(records), bool)) for split, records in dataset.lists.items()]
+    paths = entries.paths()
+    for start, each in zip(entries.bounds, checked, strict=False):
+        for index, record in enumerate(each.records):
+            problems = itertools.chain(
+                label_problems(record.label, rules[each.split]),
+                media_problems(record, outcome_of(next(paths)), rules[each.split]),
+                relations.problems(start + index),
+            )
+            for problem in problems:
+                out.add(each, index, problem)
+        if (each.records.labels >= 0).any():
+            for label in class_balance(each.records.labels, dataset.num_classes)["empty"]:
+                out.add_class(each, _class_words(label, dataset.class_names))
+    return checked
+
+
+def _class_words(label: int, names: Sequence[str] | None) -> str:
+    return f"class {label} ({names[label]})" if names else f"class {label}"

@@ -1,0 +1,169 @@
+"""What a check of lists found, as a table, as files, and as lists without the bad lines."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.errors import InputError
+from ops.prepare.findings import ERROR, KINDS, WARNING, Problem
+from ops.records import Records
+from ops.storage import atomic_file
+
+EXAMPLES = 3
+"""Problems of a kind that the summary shows; the csv file has them all."""
+
+CLASSES_NAMED = 20
+
+
+@dataclass(frozen=True)
+class CheckedList:
+    """A list that is checked: what it is for ("train", "val", "test"), its records, and which lines are good."""
+
+    split: str
+    records: Records
+    good: NDArray[np.bool_]
+
+
+class Findings:
+    """Problems as they come up: counted, the first ones kept as examples, all written to `writer`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, checked: CheckedList, index: int, problem: Problem) -> None:
+        """A problem of entry `index` of a list."""
+        kind, detail = problem
+        records = checked.records
+        self._note(checked, kind, f"{records.where(index)}: {records.path(index)}: {detail}")
+        self._writer.writerow((records.source, records.lines[index], records.path(index), kind, detail))
+        checked.good[index] &= KINDS[kind].severity != ERROR
+
+    def add_class(self, checked: CheckedList, name: str) -> None:
+        """A class without a video in a list."""
+        self._note(checked, "empty_class", f"{checked.records.source}: {name}")
+        self._writer.writerow((checked.records.source, "", "", "empty_class", name))
+
+    def total(self, severity: str) -> int:
+        """How many problems of that severity there are."""
+        return sum(count for (kind, _), count in self.counts.items() if KINDS[kind].severity == severity)
+
+    def _note(self, checked: CheckedList, kind: str, example: str) -> None:
+        self.counts[kind, checked.split] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
+
+
+@contextmanager
+def open_findings(path: Path) -> Iterator[Findings]:
+    """Findings whose rows `list, line, path, problem, detail` go to the csv file `path`, whole or not at all."""
+    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(("list", "line", "path", "problem", "detail"))
+        yield Findings(writer)
+
+
+def class_balance(labels: NDArray[np.int32], num_classes: int) -> dict[str, Any]:
+    """Over the classes: the least, the median and the largest number of videos, and the classes without any."""
+    known = labels[(labels >= 0) & (labels < num_classes)]
+    counts = np.bincount(known, minlength=num_classes)
+    return {
+        "min": int(counts.min()),
+        "median": float(np.median(counts)),
+        "max": int(counts.max()),
+        "empty": np.flatnonzero(counts == 0).tolist(),
+    }
+
+
+def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, folder: Path) -> str:
+    """What a person reads: the lists, how many problems of each kind they have, and the first of each."""
+    text = ""
+    for checked in lists:
+        balance = class_balance(checked.records.labels, num_classes)
+        text += f"{checked.split}: {checked.records.source}, {len(checked.good)} entries, {checked.good.sum()} good; "
+        text += f"{num_classes - len(balance['empty'])} of {num_classes} classes, "
+        text += f"{balance['min']} / {balance['median']:g} / {balance['max']} a class (least / median / most)\n"
+    rows = [("", "problem", *(checked.split for checked in lists), "")]
+    for kind in KINDS:
+        counts = [findings.counts[kind, checked.split] for checked in lists]
+        if any(counts):
+            rows.append((KINDS[kind].severity, kind, *map(str, counts), KINDS[kind].meaning))
+    if len(rows) > 1:
+        text += "\n" + _table(rows) + "\nThe first of each:\n"
+        text += "".join(f"  {kind}  {example}\n" for kind in KINDS for example in findings.examples.get(kind, ()))
+    text += f"\n{findings.total(ERROR)} errors, {findings.total(WARNING)} warnings; all are in {folder}\n"
+    return text
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned: words to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) if 1 < place < len(row) - 1 else cell.ljust(width)
+                 for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(cells).rstrip() + "\n")
+    return "".join(lines)
+
+
+def write_report(
+    path: Path, lists: Sequence[CheckedList], num_classes: int, findings: Findings, settings: Mapping[str, Any]
+) -> None:
+    """The same for machines, as JSON."""
+    content = {
+        "settings": dict(settings),
+        "num_classes": num_classes,
+        "errors": findings.total(ERROR),
+        "warnings": findings.total(WARNING),
+        "lists": {
+            checked.split: {
+                "path": checked.records.source,
+                "sha256": checked.records.sha256,
+                "entries": len(checked.good),
+                "good": int(checked.good.sum()),
+                "videos_per_class": class_balance(checked.records.labels, num_classes),
+            }
+            for checked in lists
+        },
+        "problems": {
+            kind: {
+                "severity": KINDS[kind].severity,
+                "meaning": KINDS[kind].meaning,
+                "counts": {checked.split: findings.counts[kind, checked.split] for checked in lists},
+                "examples": findings.examples[kind],
+            }
+            for kind in KINDS
+            if kind in findings.examples
+        },
+    }
+    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def write_clean_lists(folder: Path, lists: Sequence[CheckedList]) -> list[Path]:
+    """Beside the report a list `<name>.clean.txt` of the good lines of each, byte for byte as they were."""
+    stems = [Path(checked.records.source).stem for checked in lists]
+    written = []
+    for checked, stem in zip(lists, stems, strict=True):
+        data = Path(checked.records.source).read_bytes()
+        if hashlib.sha256(data).hexdigest() != checked.records.sha256:
+            raise InputError(f"{checked.records.source}: changed while it was checked; check again")
+        lines = io.BytesIO(data).readlines()
+        name = stem if stems.count(stem) == 1 else f"{checked.split}_{stem}"
+        written.append(folder / f"{name}.clean.txt")
+        with atomic_file(written[-1]) as file:
+            file.writelines(lines[number - 1] for number in checked.records.lines[checked.good])
+    return written

@@ -1,0 +1,97 @@
+"""Check the lists of a dataset, and all that they name, before a training runs into it.
+
+    python tools/check_dataset.py kinetics --kind videos -j 16
+    python tools/check_dataset.py somethingv2 --decode full --write_clean
+    python tools/check_dataset.py custom --train_list train.txt --val_list val.txt --root_path videos/ --num_class 5
+
+It takes what training takes. Looked at are: whether each path exists and can be read, its number of frames, how frames
+are named, labels, videos too short for the sampling, the same video twice in a list or in two lists, classes without
+videos. A summary is printed; report.json, problems.csv (every problem with its list and line) and, with --write_clean,
+lists without the bad lines go to --output. Nothing else is written, and no video or list is changed. An interrupted
+check goes on where it was. Exit status: 0 all is good (there may be warnings), 1 there are errors, 2 bad input.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, positive
+from ops.console import start_logging
+from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
+from ops.prepare.check import DECODE
+from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
+from ops.prepare.check_report import open_findings, summary, write_clean_lists, write_report
+from ops.prepare.entries import Entries
+from ops.prepare.findings import ERROR
+from ops.prepare.jobs import Job, add_job_options, job_options
+from ops.sampling import DENSE_WINDOW
+from ops.storage import make_folder
+
+
+def main() -> int:
+    """Check, and say what was found; the exit status."""
+    args = make_parser().parse_args()
+    start_logging()
+    config = dataset_config(args.dataset)
+    dense = args.dense_sample or config.dense
+    if dense and args.num_segments > DENSE_WINDOW:
+        raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with dense sampling")
+    files = {split: getattr(args, f"{split}_list") for split in SPLITS}
+    dataset = open_dataset(config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names)
+    first = next(iter(dataset.lists.values()))
+    folder = make_folder(args.output or Path(first.source).parent / "check")
+    return check(args, config, dataset, dense, folder)
+
+
+def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, dense: bool, folder: Path) -> int:
+    """Look at every entry, then write what was found to `folder`; the exit status."""
+    rules = {split: rules_of(dataset, config, split, args.decode, args.num_segments, dense) for split in dataset.lists}
+    entries = Entries(list(dataset.lists.values()))
+    work, settings = dataset.work(args.decode)
+    unit = "folder" if dataset.kind == "frames" else "video"
+    with Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
+        if not job.run("checking"):
+            sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
+            return EXIT_DONE
+        with open_findings(folder / "problems.csv") as findings:
+            lists = find_problems(dataset, entries, rules, job.outcome, findings)
+        if dataset.kind == "frames":
+            job.forget()
+    asked = {"dataset": config.name, "modality": args.modality, "kind": dataset.kind, "root": dataset.root,
+             "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
+    write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
+    clean = write_clean_lists(folder, lists) if args.write_clean else []
+    sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
+    sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
+    return EXIT_WITH_FAILURES if findings.total(ERROR) else EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("modality", nargs="?", choices=("RGB", "Flow"), default="RGB", help="default: RGB")
+    group = parser.add_argument_group("data, as in training")
+    group.add_argument("--kind", choices=KINDS, help="default: by the lists that are there, or the first path in them")
+    for split in SPLITS:
+        default = "default: none" if split == "test" else "default: under $TAM_DATASETS"
+        group.add_argument(f"--{split}_list", metavar="FILE", help=default)
+    group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
+    group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
+    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
+    group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")
+    group = parser.add_argument_group("check")
+    group.add_argument("--decode", choices=DECODE, default="ends",
+                       help="nothing, the first and the last frame (default), or every frame")  # fmt: skip
+    group.add_argument("--output", metavar="DIR", help="default: check/ beside the first list")
+    group.add_argument("--write_clean", action="store_true", help="write lists of the good lines, NAME.clean.txt")
+    add_job_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
