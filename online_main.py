@@ -5,11 +5,19 @@
 Everything it writes and every flag: README.md, `python online_main.py --help`.
 """
 
+from functools import partial
+
+from ops.decoders import DECODERS, video_reader
 from ops.errors import run
 from ops.opts import train_parser
 from ops.train import train
-from ops.videos import video_reader
+
+
+def main() -> int:
+    """Parse the command line and do what it says."""
+    args = train_parser(__doc__, tuple(DECODERS)).parse_args()
+    return train(args, partial(video_reader, decoder=args.decoder))
+
 
 if __name__ == "__main__":
-    parser = train_parser(__doc__)
-    run(lambda: train(parser.parse_args(), video_reader))
+    run(main)

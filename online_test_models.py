@@ -5,11 +5,19 @@
 Everything it writes and every flag: README.md, `python online_test_models.py --help`.
 """
 
+from functools import partial
+
+from ops.decoders import DECODERS, video_reader
 from ops.errors import run
 from ops.evaluate import evaluate
 from ops.opts import test_parser
-from ops.videos import video_reader
+
+
+def main() -> int:
+    """Parse the command line and do what it says."""
+    args = test_parser(__doc__, tuple(DECODERS)).parse_args()
+    return evaluate(args, partial(video_reader, decoder=args.decoder))
+
 
 if __name__ == "__main__":
-    parser = test_parser(__doc__)
-    run(lambda: evaluate(parser.parse_args(), video_reader))
+    run(main)

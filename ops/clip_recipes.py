@@ -36,11 +36,17 @@ class ClipShape:
         return self.input_size * 256 // 224
 
 
-def training_recipe(shape: ClipShape, dense: bool, mirror: bool, partners: Indices) -> ClipRecipe:
-    """Random sampling and cutting; `mirror` as the dataset allows, `partners [K]` the classes of mirror images."""
+def training_recipe(
+    shape: ClipShape, dense: bool, mirror: bool, partners: Indices, scales: Sequence[float] | None = None
+) -> ClipRecipe:
+    """Random sampling and cutting; `mirror` as the dataset allows, `partners [K]` the classes of mirror images.
+
+    `scales` are the sides of crops as shares of the short side (None: the published ones).
+    """
+    scales = scales or (FLOW_SCALES if shape.modality == "Flow" else RGB_SCALES)
     return ClipRecipe(
         partial(_training_indices, shape, dense),
-        partial(_training_plan, shape, mirror, partners),
+        partial(_training_plan, shape, mirror, partners, scales),
         partners,
         shape.new_length,
     )
@@ -75,13 +81,13 @@ def _training_plan(
     shape: ClipShape,
     mirror: bool,
     partners: Indices,
+    scales: Sequence[float],
     height: int,
     width: int,
     label: int,
     rng: np.random.Generator,
 ) -> FramePlan:
     flow = shape.modality == "Flow"
-    scales = FLOW_SCALES if flow else RGB_SCALES
     mirror = mirror and bool(partners[label] >= 0)
     return train_plan(height, width, shape.input_size, rng, scales, mirror, flow)
 

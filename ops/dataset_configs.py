@@ -13,6 +13,7 @@ To add one, add an entry to `DATASETS`; nothing else needs to know its name. Eve
     swap_pairs    those classes by number, for when class names are not known
     recipe        learning rate and what belongs to it
     published     what the published checkpoints score, and how they were tested
+    scales        sides of training crops, as shares of the short side (default: the published ones)
     dense         sampling: a window of 64 frames (else spread over the video), for --sample's default
     make          what makes the dataset where it is missing (root, "frames" or "videos", whether to show progress)
     flow_counts   2 where published flow lists count the images of x and y
@@ -73,6 +74,7 @@ class DatasetConfig:
     swap_pairs: tuple[tuple[int, int], ...] = ()
     recipe: Recipe | None = None
     published: tuple[Published, ...] = ()
+    scales: tuple[float, ...] | None = None
     dense: bool = False
     flow_counts: int = 1
     make: Callable[[Path, str, bool], None] | None = None
@@ -147,7 +149,15 @@ _ALL = (
     DatasetConfig("hmdb51", 51, "HMDB51"),
     DatasetConfig("jester", 27, "Jester", rgb="{index:05d}.jpg", flow="{index:06d}.jpg", mirror=False, swap=True),
     DatasetConfig("diving48", 48, "Diving48"),
-    DatasetConfig("motion", 8, "Motion", swap=True, make=motion.make, class_names=lambda: list(motion.CLASSES)),
+    DatasetConfig(
+        "motion",
+        num_classes=8,
+        folder="Motion",
+        swap=True,
+        scales=(1.0, 0.875),  # smaller ones would often miss the one thing that moves
+        make=motion.make,
+        class_names=lambda: list(motion.CLASSES),
+    ),
     DatasetConfig("custom", None, swap=True),
 )
 

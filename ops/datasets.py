@@ -7,6 +7,7 @@ testing. Both go through `load_views`.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,28 +32,41 @@ SUBSTITUTES = 10
 
 @dataclass(frozen=True)
 class Views:
-    """The distinct frames of a video, cut once, and which of them make up which clip.
+    """The distinct frames of a video, resized once, and which of them make up which clip.
 
     Attributes:
-        frames: uint8 `[crops, F, C, H, W]`.
+        frames: uint8 `[F, C, H, W]`, in memory channels last: of each frame what any view shows.
         clips: for each model, places in F: int64 `[V, T, L]`, L consecutive frames per segment.
-        mirrored: for each crop, whether it shows the mirror image.
+        plan: how views are cut from the frames.
         truncated: what was wrong where fewer frames were there than claimed, else "".
     """
 
     frames: Tensor
     clips: list[Tensor]
-    mirrored: tuple[bool, ...]
+    plan: FramePlan
     truncated: str = ""
 
     def clip(self, crop: int, places: Tensor) -> Tensor:
-        """Crop `crop` of the clips with `places [V, T, L]`: uint8 `[V, T, L·C, H, W]`."""
-        return self.frames[crop][places].flatten(2, 3)
+        """Crop `crop` of the clips with `places [..., T, L]`: uint8 `[..., T, L·C, H, W]`, in memory channels last."""
+        images = self.plan.cut(crop, self.frames).movedim(-3, -1)[places]  # [..., T, L, H, W, C]
+        return self.plan.mirror(crop, images.movedim(-1, -3).flatten(-4, -3))
+
+    @property
+    def crops(self) -> int:
+        """How many views each frame has."""
+        return len(self.plan.views)
 
     def pin_memory(self) -> "Views":
         """For the loader: the same in page-locked memory, from which copies to a GPU need not wait."""
-        pinned = self.frames.pin_memory()
-        return Views(pinned, [clip.pin_memory() for clip in self.clips], self.mirrored, self.truncated)
+        return self._with(self.frames.pin_memory(), [clip.pin_memory() for clip in self.clips])
+
+    def on(self, device: torch.device) -> "Views":
+        """The same on `device`."""
+        bring = partial(torch.Tensor.to, device=device, non_blocking=True)
+        return self._with(bring(self.frames), [bring(clip) for clip in self.clips])
+
+    def _with(self, frames: Tensor, clips: list[Tensor]) -> "Views":
+        return Views(frames, clips, self.plan, self.truncated)
 
 
 def load_views(
@@ -72,7 +86,7 @@ def load_views(
                 raise
             truncated = error.reason
             frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
-    return Views(frames, clips, plan.mirrored, truncated)
+    return Views(frames, clips, plan, truncated)
 
 
 def _read_clips(
@@ -85,10 +99,10 @@ def _read_clips(
     for place, (_, frame) in enumerate(source.frames(distinct.tolist())):
         if plan is None:
             plan = make_plan(*frame.shape[-2:])
-            view = plan.views[0]
-            shape = (len(plan.views), len(distinct), frame.shape[0], view.height, view.width)
-            out = torch.empty(shape, dtype=torch.uint8)
-        plan(frame, out[:, place])
+            region = plan.region
+            shape = (len(distinct), region.height, region.width, frame.shape[0])
+            out = torch.empty(shape, dtype=torch.uint8).movedim(-1, -3)  # as decoders and resizing have it
+        out[place] = plan(frame)
     assert plan is not None  # every source raises rather than give nothing
     places = np.split(inverse.ravel(), np.cumsum([w.size for w in wanted])[:-1])
     clips = [torch.from_numpy(p.reshape(w.shape)) for p, w in zip(places, wanted, strict=True)]
@@ -175,7 +189,7 @@ class ClipDataset(Dataset[Clip]):
             recipe.new_length,
         )
         pixels = views.clip(0, views.clips[0])[0]
-        label = int(recipe.partners[record.label]) if views.mirrored[0] else record.label
+        label = int(recipe.partners[record.label]) if views.plan.mirrored[0] else record.label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
         return Clip(index, pixels, label, failures, warnings)
 
@@ -204,9 +218,9 @@ class ClipBatch:
 def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
     """Clips → one batch."""
     there = [clip for clip in clips if clip.pixels is not None]
-    pixels = [clip.pixels for clip in there if clip.pixels is not None]
+    pixels = [clip.pixels.movedim(-3, -1) for clip in there if clip.pixels is not None]
     return ClipBatch(
-        torch.stack(pixels) if pixels else torch.empty(0, dtype=torch.uint8),
+        torch.stack(pixels).movedim(-1, -3) if pixels else torch.empty(0, dtype=torch.uint8),
         torch.tensor([clip.label for clip in there], dtype=torch.int64),
         [clip.index for clip in there],
         len(clips),

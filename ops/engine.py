@@ -156,16 +156,15 @@ def score_views(
     """
     model.eval()
     partners = np.where(partners < 0, np.arange(len(partners)), partners)
-    frames = compute.bring(views.frames)  # [crops, F, C, H, W]
-    clips = compute.bring(clips)
-    each = [(crop, v) for crop in range(len(frames)) for v in range(len(clips))]
+    views, clips = views.on(compute.device), compute.bring(clips)
+    each = [(crop, v) for crop in range(views.crops) for v in range(len(clips))]
     total = torch.zeros(len(partners), dtype=torch.float64)
     for start in range(0, len(each), views_per_forward):
         chunk = each[start : start + views_per_forward]
-        pixels = torch.stack([frames[crop][clips[v]].flatten(1, 2) for crop, v in chunk])  # [n, T, L·C, H, W]
+        pixels = torch.stack([views.clip(crop, clips[v]) for crop, v in chunk])  # [n, T, L·C, H, W]
         scores = forward(model, pixels, compute).double().cpu()  # [n, K]
         for (crop, _), score in zip(chunk, scores, strict=True):
-            total += score[partners] if views.mirrored[crop] else score
+            total += score[partners] if views.plan.mirrored[crop] else score
     return (total / len(each)).float()
 
 

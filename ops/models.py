@@ -103,8 +103,12 @@ class Recognizer(nn.Module):
         """uint8 `[..., C, H, W]` → float with the training mean and deviation; floating point is left as it is."""
         if frames.is_floating_point():
             return frames
+        last = torch.channels_last
+        memory_format = (
+            last if self.base_model.conv1.weight.is_contiguous(memory_format=last) else torch.contiguous_format
+        )
         # The published order of operations, so that pixels come out equal to the last bit.
-        return frames.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std)
+        return frames.to(self.mean.dtype, memory_format=memory_format).div_(255).sub_(self.mean).div_(self.std)
 
     def train(self, mode: bool = True) -> "Recognizer":
         """As usual; with `partial_bn` every BatchNorm2d but the first keeps its statistics and is not trained.

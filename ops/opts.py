@@ -37,8 +37,8 @@ class _Refused(argparse.Action):
         raise InputError(f"{option_string}: non-local blocks are not part of this project; leave it out")
 
 
-def train_parser(description: str | None) -> argparse.ArgumentParser:
-    """The parser of `main.py` and `online_main.py`; its defaults are the Kinetics recipe."""
+def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `main.py` and `online_main.py`, which has `decoders`; its defaults are the Kinetics recipe."""
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("modality", choices=("RGB", "Flow"), help="what the network sees")
@@ -46,7 +46,7 @@ def train_parser(description: str | None) -> argparse.ArgumentParser:
     _add_model(parser)
     _add_schedule(parser)
     _add_run(parser)
-    _add_device(parser)
+    _add_device(parser, decoders)
     add_compute_options(parser.add_argument_group("speed"))
     _add_no_effect(parser)
     return parser
@@ -114,11 +114,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                        help="renew the averages in the bar every N steps (default: 20)")  # fmt: skip
 
 
-def _add_device(parser: argparse.ArgumentParser) -> None:
+def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("-j", "--workers", type=count, default=8, metavar="N", help="loaders per process (default: 8)")
     group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID", help="several: one process for each")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    if decoders:
+        group.add_argument("--decoder", choices=decoders, default=decoders[0],
+                           help=f"default: {decoders[0]}, the fastest")  # fmt: skip
 
 
 def _add_no_effect(parser: argparse.ArgumentParser) -> None:
@@ -128,15 +131,15 @@ def _add_no_effect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(no_effect=[])
 
 
-def test_parser(description: str | None) -> argparse.ArgumentParser:
-    """The parser of `test_models.py` and `online_test_models.py`."""
+def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `test_models.py` and `online_test_models.py`, which has `decoders`."""
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     _add_members(parser)
     _add_protocol(parser)
     _add_test_data(parser)
     _add_results(parser)
-    _add_device(parser)
+    _add_device(parser, decoders)
     group = parser.add_argument_group("speed")
     add_compute_options(group)
     group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")

@@ -125,7 +125,7 @@ def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: Make
         records, root, reader = open_list(config, reader, split, file, args.root_path, args.modality, num_classes)
         training = split == "train"
         if training:
-            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners)
+            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
         else:
             recipe = validation_recipe(shape, args.dense_sample, num_classes)
         datasets.append(ClipDataset(records, root, reader, recipe, args.seed, substitute=training))

@@ -7,6 +7,7 @@ Pillow's to within one level, and the same in more than 99.5 % of the values. Ra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -30,8 +31,8 @@ class Box:
     width: int
 
     def cut(self, frame: Tensor) -> Tensor:
-        """`[C, H, W]` → the view `[C, height, width]`."""
-        return frame[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        """`[..., H, W]` → the view `[..., height, width]`."""
+        return frame[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,35 @@ class FramePlan:
     mirrored: tuple[bool, ...]
     flow: bool = False
 
-    def __call__(self, frame: Tensor, out: Tensor) -> None:
-        """Write the views of `frame` (uint8 `[C, h, w]`) into `out` (uint8 `[views, C, H, W]`)."""
+    @cached_property
+    def region(self) -> Box:
+        """The part of the resized frame that views are cut from: no pixel more than some view shows."""
+        top, left = min(box.top for box in self.views), min(box.left for box in self.views)
+        bottom = max(box.top + box.height for box in self.views)
+        right = max(box.left + box.width for box in self.views)
+        return Box(top, left, bottom - top, right - left)
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """The `region` of `frame` (uint8 `[C, h, w]`) after resizing: uint8 `[C, H, W]`."""
         if tuple(frame.shape[-2:]) != self.source:
             frame = _resize(frame, self.source)
         if self.crop:
             frame = self.crop.cut(frame)
-        frame = _resize(frame, self.size)
-        for view, box, mirror in zip(out, self.views, self.mirrored, strict=True):
-            view.copy_(F.horizontal_flip(box.cut(frame)) if mirror else box.cut(frame))
-            if mirror and self.flow:
-                view[0] = 255 - view[0]
+        return self.region.cut(_resize(frame, self.size))
+
+    def cut(self, number: int, regions: Tensor) -> Tensor:
+        """View `number` of `regions [..., C, H, W]`, not mirrored yet: no copy."""
+        box = self.views[number]
+        return Box(box.top - self.region.top, box.left - self.region.left, box.height, box.width).cut(regions)
+
+    def mirror(self, number: int, clip: Tensor) -> Tensor:
+        """`clip [..., C, H, W]`, which `cut` gave for view `number`, mirrored if that view is."""
+        if not self.mirrored[number]:
+            return clip
+        clip = clip.flip(-1)
+        if self.flow:
+            clip[..., 0::2, :, :] = 255 - clip[..., 0::2, :, :]  # x and y in turn
+        return clip
 
 
 def train_plan(

@@ -21,8 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ops.dataset_configs import DatasetConfig
-from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.errors import MediaError, TruncatedMediaError
 from ops.packets import READ_ERRORS, PacketIndex, decode_all, decode_needed
 from ops.records import Records
 from ops.source import FrameSource
@@ -52,13 +51,6 @@ class VideoReader:
         """Open one video; the list's `num_frames` is not needed."""
         with open_video(path) as source:
             yield source
-
-
-def video_reader(config: DatasetConfig, modality: str) -> VideoReader:
-    """The reader of the videos of a dataset; InputError for Flow, which videos do not hold."""
-    if modality != "RGB":
-        raise InputError(f"videos are RGB; {modality} is trained and tested from frames (main.py, test_models.py)")
-    return VideoReader()
 
 
 @contextmanager

@@ -99,11 +99,11 @@ def four(tmp_path: Path) -> Path:
 
 def test_views_hold_each_frame_once_and_say_which_clip_it_is_in(four: Path) -> None:
     views = load_views(RGB, str(four / "a"), 12, lambda n: at([0, 3, 11], [3, 3, 5]), whole)
-    assert views.frames.shape == (1, 4, 3, 48, 64)
+    assert views.frames.shape == (4, 3, 48, 64)
     assert views.frames.dtype == torch.uint8
     assert views.clips[0].shape == (2, 3, 1)
     assert torch.equal(views.clip(0, views.clips[0]), torch.stack([drawn([0, 3, 11]), drawn([3, 3, 5])]))
-    assert (views.mirrored, views.truncated) == ((False,), "")
+    assert (views.plan.mirrored, views.truncated) == ((False,), "")
 
 
 @pytest.mark.parametrize("listed", [1, 5, 12])
@@ -117,7 +117,7 @@ def test_frames_are_chosen_among_those_the_list_counts_in_folders(four: Path, li
 def test_frames_are_chosen_among_those_a_video_has(tmp_path: Path, listed: int, says: str) -> None:
     path = write_video(tmp_path / "x.mp4", 12)
     views = load_views(VideoReader(), str(path), listed, lambda n: at(range(n)), whole)
-    assert views.frames.shape == (1, 12, 3, 48, 64)
+    assert views.frames.shape == (12, 3, 48, 64)
     assert views.truncated == says
 
 
@@ -134,7 +134,7 @@ def test_a_truncated_video_is_sampled_again_and_reported(tmp_path: Path) -> None
     truncate(path, 0.6)
     cut = load_views(VideoReader(), str(path), -1, lambda n: at([0, n - 1]), whole)
     assert "frames could be read" in cut.truncated
-    assert torch.equal(cut.frames[0, 0], intact.frames[0, 0])
+    assert torch.equal(cut.frames[0], intact.frames[0])
     assert cut.frames.shape == intact.frames.shape
 
 
@@ -147,7 +147,7 @@ def test_a_folder_of_which_nothing_is_there_cannot_be_read(tmp_path: Path) -> No
 def test_frames_of_another_size_are_brought_to_that_of_the_first(four: Path) -> None:
     Image.fromarray(draw(5, (20, 30))).save(four / "a" / "img_00006.png")
     views = load_views(RGB, str(four / "a"), 12, lambda n: at([0, 5]), whole)
-    assert views.frames.shape == (1, 2, 3, 48, 64)
+    assert views.frames.shape == (2, 3, 48, 64)
 
 
 @pytest.mark.parametrize("num_frames", [12, 9, 5, 2])
@@ -330,7 +330,7 @@ def test_several_models_share_one_decode(four: Path) -> None:
     assert len(reader.asked) == 1
     assert reader.asked[0] == sorted(set(reader.asked[0]))
     assert [tuple(clips.shape) for clips in views.clips] == [(2, 4, 1), (2, 3, 1)]
-    assert views.frames.shape == (3, len(reader.asked[0]), 3, 16, 16)
+    assert views.frames.shape[:2] == (len(reader.asked[0]), 3) and views.crops == 3
     for model, segments in enumerate((4, 3)):
         (alone,) = views_of(records, four, segments=(segments,))[0].streams
         assert clips_of(views, model).equal(clips_of(alone, 0))
@@ -338,7 +338,7 @@ def test_several_models_share_one_decode(four: Path) -> None:
 
 def clips_of(views: Views, model: int) -> Tensor:
     """`[crops, V, T, C, H, W]`"""
-    return torch.stack([views.clip(crop, views.clips[model]) for crop in range(len(views.frames))])
+    return torch.stack([views.clip(crop, views.clips[model]) for crop in range(views.crops)])
 
 
 def test_a_truncated_video_is_decoded_twice_and_no_more(four: Path) -> None:
@@ -354,7 +354,7 @@ def test_streams_of_a_test_come_together_or_not_at_all(four: Path) -> None:
     choose = partial(choose_views, segments=[2], sample=Sample("uniform", 1), new_length=5)
     flow = Stream(records, str(four), FLOW, choose, test_plan_for(FLOW_SHAPE, 3, False), new_length=5)
     dataset = ViewsDataset([rgb, flow])
-    assert [views.frames.shape[2] for views in dataset[0].streams] == [3, 2]
+    assert [views.frames.shape[1] for views in dataset[0].streams] == [3, 2]
     views = dataset[0].streams[1]
     assert views.clip(0, views.clips[0]).shape == (1, 2, 10, 16, 16)
     missing = dataset[1]

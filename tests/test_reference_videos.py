@@ -36,9 +36,7 @@ def views_of(case: dict[str, Any], reader: Reader, path: Path) -> Views:
 def assert_published_pixels(name: str, views: Views) -> None:
     """Crop-major, then clip, then segment, then colour, normalised: as the published code stacked them."""
     model = build_model("resnet18", 2, 8)
-    stacked = torch.cat(
-        [model.normalize(views.clip(c, views.clips[0])).flatten(0, 2) for c in range(len(views.frames))]
-    )
+    stacked = torch.cat([model.normalize(views.clip(c, views.clips[0])).flatten(0, 2) for c in range(views.crops)])
     assert list(stacked.shape) == CASES[name]["stacked_shape"]
     assert np.array_equal(stacked.flatten()[NUMBERS[f"{name}.positions"]].numpy(), NUMBERS[f"{name}.values"])
     assert np.allclose(stacked.mean((1, 2)).numpy(), NUMBERS[f"{name}.channel_means"], atol=1e-6)

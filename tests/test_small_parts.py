@@ -18,6 +18,7 @@ from ops.metrics import Meter, correct_in_top, mean_class_accuracy
 from ops.models import build_model
 from ops.schedule import lr_factor
 from ops.storage import load_tensors
+from ops.transforms import Box, FramePlan
 
 
 @pytest.mark.parametrize(
@@ -127,9 +128,11 @@ def test_shards_hold_every_video_once(n: int, world: int) -> None:
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
 def test_scores_do_not_depend_on_how_views_are_chunked(chunk: int) -> None:
     model = build_model("resnet18", 4, 3).eval()
-    frames = torch.randint(0, 256, (3, 5, 3, 32, 32), dtype=torch.uint8)
+    boxes = (Box(0, 0, 32, 32), Box(0, 4, 32, 32), Box(0, 8, 32, 32))
+    plan = FramePlan((32, 40), None, (32, 40), boxes, (False, False, True))
+    frames = torch.randint(0, 256, (5, 3, 32, 40), dtype=torch.uint8)
     clips = torch.tensor([[[0], [1], [2]], [[2], [3], [4]]])
-    views = Views(frames, [clips], (False, False, True))
+    views = Views(frames, [clips], plan)
     partners = np.array([1, 0, -1, 3])
     got = score_views(model, views, clips, partners, chunk, Compute(torch.device("cpu")))
     with torch.inference_mode():

@@ -11,7 +11,7 @@ FLOORS = [
     {"errors", "arguments", "console", "records", "sampling", "tam", "consensus", "schedule", "distributed", "metrics",
      "storage", "dialects", "source", "compute"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
-    {"datasets", "models"},
+    {"datasets", "models", "opencv_videos", "decoders"},
     {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
     {"engine", "setup", "ensemble", "trainer"},
     {"train", "evaluate"},

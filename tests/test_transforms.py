@@ -48,10 +48,9 @@ def pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def apply(plan: FramePlan, frame: Tensor) -> Tensor:
     """`[views, C, H, W]`"""
-    view = plan.views[0]
-    out = torch.empty(len(plan.views), len(frame), view.height, view.width, dtype=torch.uint8)
-    plan(frame, out)
-    return out
+    region = plan(frame)
+    assert region.shape == (len(frame), plan.region.height, plan.region.width)
+    return torch.stack([plan.mirror(number, plan.cut(number, region)) for number in range(len(plan.views))])
 
 
 def resized(pixels: Pixels, size: tuple[int, int], crop: Box | None = None) -> Pixels:
@@ -235,3 +234,9 @@ def test_frames_of_another_size_are_brought_to_that_of_the_first(plan: FramePlan
     other = draw(0, (31, 57))
     brought = tensor(resized(other, (48, 64)))
     assert torch.equal(apply(plan, tensor(other)), apply(plan, brought))
+
+
+def test_no_more_of_a_frame_is_kept_than_views_show() -> None:
+    assert test_plan(48, 96, 12, 16, 1).region == Box(2, 10, 12, 12)
+    assert test_plan(48, 96, 16, 16, 3).region == Box(0, 0, 16, 32)
+    assert test_plan(48, 96, 12, 16, 3).region == Box(2, 0, 12, 32)

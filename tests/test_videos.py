@@ -19,9 +19,11 @@ from media import corrupt, draw, rotate, truncate, write_audio, write_video
 from torch import Tensor
 
 from ops.dataset_configs import dataset_config
+from ops.decoders import video_reader
 from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.opencv_videos import OpenCVReader
 from ops.records import read_records
-from ops.videos import VideoReader, open_video, video_reader
+from ops.videos import VideoReader, open_video
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "videos"
 TEN_BITS = "yuv420p10le" in [pixels.name for pixels in av.Codec("libx264", "w").video_formats or ()]
@@ -460,3 +462,27 @@ def test_av1_which_opencv_cannot_read_equals_pyav() -> None:
         pairs = list(zip(source.frames(range(125)), pyav(path), strict=True))
     assert len(pairs) == 125
     assert all(torch.equal(frame, other) for (_, frame), other in pairs)
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "turned.mp4", "odd.mkv"])
+def test_the_other_decoder_gives_the_same_frames(tmp_path: Path, name: str) -> None:
+    options: dict[str, Any] = {"turned.mp4": {"rotation": 90}, "odd.mkv": {"size": (47, 63), "pix_fmt": "yuv444p"}}
+    path = write_video(tmp_path / name, 20, b_frames=2, **options.get(name, {}))
+    with video_reader(dataset_config("kinetics"), "RGB", "opencv").open(str(path), -1) as source:
+        assert len(source) == 20 and torch.equal(source.read([3, 0, 19, 7]), read_all(path)[[3, 0, 19, 7]])
+
+
+@pytest.mark.parametrize("what", ["playlist", "cut"])
+def test_the_other_decoder_refuses_and_reports_the_same(tmp_path: Path, what: str) -> None:
+    film = write_video(tmp_path / "film.mp4", 24)
+    if what == "playlist":
+        (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfilm.mp4\n")
+        with (
+            pytest.raises(MediaError, match="not a readable video"),
+            OpenCVReader().open(str(tmp_path / "list.m3u8"), 1),
+        ):
+            pass
+        return
+    truncate(film, 0.6)
+    with OpenCVReader().open(str(film), -1) as source, pytest.raises(TruncatedMediaError):
+        source.read([23])

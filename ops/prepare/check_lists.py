@@ -13,6 +13,7 @@ import numpy as np
 
 from ops.clip_recipes import ClipShape
 from ops.dataset_configs import DatasetConfig
+from ops.decoders import video_reader
 from ops.errors import InputError
 from ops.frames import FrameReader, frame_reader
 from ops.prepare.check import check_folder, check_video
@@ -23,7 +24,6 @@ from ops.prepare.findings import Rules, label_problems, media_problems
 from ops.prepare.journal import Outcome
 from ops.records import Records, read_records
 from ops.setup import count_classes, find_class_names
-from ops.videos import video_reader
 
 log = logging.getLogger(__name__)
 
