@@ -10,7 +10,10 @@ Kinetics-700 has 650,000 lines, and every worker of a loader holds the list: thr
 text cost it next to nothing, where a list of objects would be copied page by page through reference counts.
 """
 
+import codecs
 import hashlib
+import io
+import itertools
 import os
 import re
 from array import array
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.errors import InputError
+from ops.texts import Texts
 
 UNKNOWN = -1
 _LARGEST = 2**31 - 1
@@ -47,15 +51,12 @@ class Records(Sequence[Record]):
     file's name and `sha256` the hash of its bytes.
     """
 
-    def __init__(self, source: str, paths: Sequence[str], columns: NDArray[np.int32], sha256: str) -> None:
-        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
-        self.source, self.sha256 = source, sha256
-        self._text = b"".join(encoded)
-        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
+    def __init__(self, source: str, paths: Texts, columns: NDArray[np.int32], sha256: str) -> None:
+        self.source, self.sha256, self._paths = source, sha256, paths
         self.num_frames, self.labels, self.lines = np.ascontiguousarray(columns.T)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._paths)
 
     def __getitem__(self, index: int) -> Record:  # type: ignore[override]  # one record at a time, no slices
         return Record(self.path(index), int(self.num_frames[index]), int(self.labels[index]))
@@ -67,9 +68,7 @@ class Records(Sequence[Record]):
         """The path of record `index`, as written in the list."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        index %= len(self)
-        start = int(self._ends[index - 1]) if index else 0
-        return self._text[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
+        return self._paths[index % len(self)]
 
     def where(self, index: int) -> str:
         """`file:line` of record `index`, for messages."""
@@ -78,8 +77,7 @@ class Records(Sequence[Record]):
     def head(self, count: int) -> "Records":
         """The first `count` records."""
         columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]
-        paths = [self.path(index) for index in range(min(count, len(self)))]
-        return Records(self.source, paths, columns, self.sha256)
+        return Records(self.source, Texts(itertools.islice(self._paths, count)), columns, self.sha256)
 
     def check_labels(self, num_classes: int, required: bool) -> None:
         """InputError naming the line of the first label that is not in [0, num_classes).
@@ -114,24 +112,26 @@ def read_records(path: str | os.PathLike[str], counts_in_pairs: bool) -> Records
     the label (lists of videos). InputError, with `file:line`, on a missing, empty or malformed list.
     """
     data = _read_bytes(Path(path))
-    text = data.decode("utf-8-sig", "surrogateescape")
-    paths: list[str] = []
     columns = array("i")  # num_frames, label, line number of each record
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip()
-        if not line:
-            continue
-        try:
-            name, num_frames, label = _parse_line(line, counts_in_pairs)
+
+    def paths() -> Iterator[str]:
+        for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
+            text = line.decode("utf-8", "surrogateescape").strip()
+            if not text:
+                continue
+            try:
+                name, num_frames, label = _parse_line(text, counts_in_pairs)
+            except ValueError as error:
+                raise InputError(f"{path}:{number}: {error}") from None
             columns.extend((num_frames, label, number))
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: {error}") from None
-        paths.append(name)
-    if not paths:
+            yield name
+
+    texts = Texts(paths())
+    if not len(texts):
         raise InputError(f"{path}: the list is empty")
     return Records(
         str(path),
-        paths,
+        texts,
         np.frombuffer(columns, dtype=np.int32).reshape(-1, 3),
         hashlib.sha256(data).hexdigest(),
     )

@@ -18,7 +18,7 @@ from ops.prepare.annotations import Annotations, annotation_files
 from ops.prepare.labels import FORMATS, reordered, split_folders
 from ops.prepare.matching import match
 from ops.prepare.probe import count_frames
-from ops.prepare.tree import Texts
+from ops.texts import Texts
 
 TOOL = "tools/gen_labels.py"
 TINY = ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "--input_size", "32", "--device", "cpu"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.errors import InputError
-from ops.prepare.tree import Texts
+from ops.texts import Texts
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 """The splits, and what files and folders call them."""

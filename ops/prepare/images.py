@@ -19,7 +19,7 @@ from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome, stamp_of
 from ops.prepare.outputs import REPORT, NameOf, check_names, clean_up, write_bytes, write_table
 from ops.prepare.summary import Tally, status_of
-from ops.prepare.tree import Texts
+from ops.texts import Texts
 from ops.transforms import scaled_size
 
 Image = NDArray[np.uint8]

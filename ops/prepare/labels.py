@@ -14,7 +14,7 @@ import numpy as np
 from ops.errors import InputError
 from ops.prepare.annotations import SPLITS, Annotations, Split, needed, pick, read_text, with_suffix
 from ops.prepare.matching import Rules, last, last_two, whole
-from ops.prepare.tree import Texts
+from ops.texts import Texts
 
 Pair = tuple[str, int]
 """The name of a video and its label, -1 where that is unknown."""

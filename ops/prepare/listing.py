@@ -22,9 +22,10 @@ from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome
 from ops.prepare.matching import Matches, Rules, match, whole
 from ops.prepare.probe import count_frames, probe_video
-from ops.prepare.tree import Texts, find_frame_folders, find_videos
+from ops.prepare.tree import find_frame_folders, find_videos
 from ops.records import Record, format_line
 from ops.storage import atomic_file, make_folder
+from ops.texts import Texts
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from ops.prepare.journal import Outcome, stamp_of
 from ops.prepare.outputs import REPORT, check_apart, check_names, clean_up, write_table
 from ops.prepare.resize import ResizeOptions, resize_video, video_file
 from ops.prepare.summary import Tally, status_of
-from ops.prepare.tree import Texts
 from ops.sampling import train_indices
+from ops.texts import Texts
 from ops.videos import open_video
 
 DECODE_TIMES = "decode_times.csv"

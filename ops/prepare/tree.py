@@ -1,12 +1,10 @@
 """Finding videos and frame folders below a folder, in a fixed order and held compactly."""
 
 import os
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Callable, Iterator, Sequence
 
 from ops.errors import InputError
+from ops.texts import Texts
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts",
                     ".ogv")  # fmt: skip
@@ -14,28 +12,6 @@ VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".m
 
 Above = tuple[tuple[int, int], ...]
 """Device and inode of the folders that a walk is in, so that a link back to one of them ends it."""
-
-
-class Texts(Sequence[str]):
-    """Many short strings in one block of bytes: each costs its length and 8 bytes, where a `str` costs 50 more."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        block, ends = bytearray(), array("q", [0])
-        for text in texts:
-            block += text.encode("utf-8", "surrogateescape")
-            ends.append(len(block))
-        self._block, self._ends = bytes(block), np.frombuffer(ends, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # one at a time, no slices
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self._block[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogateescape")
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(len(self)))
 
 
 def find_videos(root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = "") -> Texts:
