@@ -43,7 +43,7 @@ FIXED_BITS = 4
 FIXED = 1 << FIXED_BITS
 """Fractional bits of the coordinates given to OpenCV."""
 
-SEED = 20211011
+SEED = 200506803
 VERSION = 2
 """Part of the marker file: data of another version is made again."""
 

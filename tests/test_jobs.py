@@ -318,3 +318,12 @@ def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytes
     write(tmp_path / "in")
     with pytest.raises(InputError, match=r"^--engine ray needs Ray: python -m pip install ray$"):
         finish(tmp_path / "in", tmp_path, JobOptions(1, "ray"))
+
+
+def test_ray_gives_what_local_processes_give(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    write(tmp_path / "in", {"3.txt": "refuse", "5.txt": "exit", "7.txt": "raise"})
+    local, ray = (finish(tmp_path / "in", tmp_path / name, JobOptions(2, name)) for name in ("local", "ray"))
+    assert local and ray and [o.value for o in local] == [o.value for o in ray]
+    assert [o.ok for o in local] == [o.ok for o in ray]
+    assert [local[place].reason == ray[place].reason for place in (3, 7)] == [True, True]
