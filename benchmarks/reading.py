@@ -10,11 +10,14 @@ from torchvision.transforms.v2 import functional as F
 
 from benchmarks.prepare import draw_video
 from benchmarks.published import decode_by_seeking, three_crops
-from benchmarks.timing import Row, compare
-from ops.clip_recipes import ClipShape, choose_views, test_plan_for
-from ops.datasets import load_views
+from benchmarks.timing import Row, Timing, compare
+from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
+from ops.datasets import ClipDataset, load_views
 from ops.models import MEAN, STD
+from ops.prepare.resize import ResizeOptions, resize_video
+from ops.records import Records
 from ops.sampling import parse_sample, view_indices
+from ops.texts import Texts
 from ops.videos import VideoReader, open_video
 
 SIZE = 256
@@ -48,7 +51,7 @@ def rows(video: str | None, folder: Path, rounds: int) -> list[Row]:
             Row(what, "a seek per frame", times["ours"], times["published"], published),
             Row(what, name, times["ours"], times["floor"], floor),
         ]
-    return found + sample_rows(path, clips, rounds)
+    return found + sample_rows(path, clips, rounds) + clip_rows(path, folder, rounds)
 
 
 def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
@@ -73,6 +76,22 @@ def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
         Row(what, "seeks, Pillow, floats", times["ours"], times["published"], "≥ 15"),
         Row(what, "decode + resize of the distinct frames", times["ours"], times["floor"], "≤ 1.25"),
     ]
+
+
+def clip_rows(path: str, folder: Path, rounds: int) -> list[Row]:
+    """A training clip of the video, and of the same re-encoded with a key frame every 16."""
+    resize_video(path, "small.mp4", str(folder), ResizeOptions())
+    recipe = training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
+
+    def load(path: str) -> None:
+        records = Records("", Texts([path]), np.array([[-1, 0, 1]], np.int32), "")
+        dataset = ClipDataset(records, "", VideoReader(), recipe, seed=0, substitute=False)
+        for epoch in range(8):
+            assert dataset[epoch, 0].pixels is not None
+
+    times = compare({"ours": lambda: load(str(folder / "small.mp4")), "original": lambda: load(path)}, rounds)
+    each = {name: Timing(*(value / 8 for value in vars(timing).values())) for name, timing in times.items()}
+    return [Row("one training clip, re-encoded video", "the original video", each["ours"], each["original"], "≥ 1")]
 
 
 def decode(path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:

@@ -63,6 +63,14 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def any_rank(flag: Tensor) -> bool:
+    """Whether `flag`, a boolean of no dimensions, holds in any process; the same answer in all."""
+    if dist.is_initialized():
+        flag = flag.int()
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)
+
+
 def gather_objects(value: Any) -> list[Any]:
     """The `value` of each process, in order of rank, on each of them."""
     if not dist.is_initialized():

@@ -1,8 +1,9 @@
 """The loops: one training epoch, one validation, the scores of all views of a video."""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ops import distributed
 from ops.compute import Compute
 from ops.console import progress
 from ops.datasets import ClipBatch, Failure, Views
-from ops.errors import CHECK_ADVICE, InputError
+from ops.errors import CHECK_ADVICE, InputError, RunStoppedError
 from ops.metrics import Meter
+
+ENOUGH = 100
+"""Videos that must have been tried before a share of broken ones says anything."""
 
 
 @dataclass
@@ -49,51 +54,97 @@ class EpochResult:
             self.compute_seconds += mark - arrived
 
 
+@dataclass(frozen=True)
+class Stepper:
+    """Takes the steps of a training.
+
+    A batch goes through the model in `parts`, whose gradients are added up: less memory, the same step but for batch
+    norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
+    process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
+    is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
+    of fp16 do not count as such.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    compute: Compute
+    on_nonfinite: Callable[[ClipBatch, float, float], None]
+    clip_gradient: float | None = None
+    parts: int = 1
+    restorable: bool = False
+
+    def __call__(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken."""
+        before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
+        self.optimizer.zero_grad(set_to_none=True)
+        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
+        bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
+        if distributed.any_rank(bad):
+            self.on_nonfinite(batch, float(loss), float(norm))
+            for buffer, old in zip(self.model.buffers(), before, strict=False):
+                buffer.copy_(old)
+            return None
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return scores, labels, loss
+
+
 def train_epoch(
-    model: nn.Module,
+    stepper: Stepper,
     batches: Iterable[ClipBatch],
-    optimizer: Optimizer,
-    scaler: torch.amp.GradScaler,
+    result: EpochResult,
     start_step: Callable[[int], float],
-    compute: Compute,
-    parts: int,
-    clip_gradient: float | None,
+    end_step: Callable[[int], bool],
+    max_bad_fraction: float,
     steps: int,
     print_freq: int,
     title: str,
     shown: bool,
-) -> EpochResult:
-    """Train on `batches`, of which there are `steps`.
+) -> None:
+    """Train on `batches`, of which there are `steps`, adding to `result`.
 
-    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate. A batch goes
-    through the model in `parts`, whose gradients are added up: less memory, the same step but for batch norms.
-    `clip_gradient` bounds the norm of all gradients together. The bar is refreshed every `print_freq` steps:
-    reading the averages waits for the device.
+    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate;
+    `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
+    `print_freq` steps: reading the averages waits for the device. RunStoppedError where more than
+    `max_bad_fraction` of the videos that were tried are broken, once `ENOUGH` were, and where nothing can be read.
     """
-    model.train()
-    result = EpochResult(Meter(compute.device))
+    stepper.model.train()
+    device = stepper.compute.device
+    tried = 0
     with progress(None, steps, title, "step", shown) as bar:
         for batch in result.timed(batches):
             if len(batch.labels) < batch.asked:
                 raise InputError(_hopeless(batch))
+            tried += batch.asked + len(batch.failures)
+            if tried >= ENOUGH and len(result.failures) > max_bad_fraction * tried:
+                raise RunStoppedError(_too_many(result.failures, tried, max_bad_fraction), result.failures)
             rate = start_step(result.steps - 1)
-            optimizer.zero_grad(set_to_none=True)
-            scores, labels, loss = accumulate(model, batch, scaler, compute, parts)
-            if clip_gradient:
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(model.parameters(), clip_gradient)
-            scaler.step(optimizer)
-            scaler.update()
-            result.meter.add(scores, labels, loss)
+            taken = stepper(batch)
+            if taken:
+                result.meter.add(*taken)
             if result.steps % print_freq == 0 or result.steps == steps:
-                bar.set_postfix(_postfix(result, rate, compute.device), refresh=False)
+                bar.set_postfix(_postfix(result, rate, device), refresh=False)
             bar.update()
-    return result
+            if not end_step(result.steps - 1):
+                break
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, batches: Iterable[ClipBatch], compute: Compute, steps: int, shown: bool) -> EpochResult:
-    """Loss and accuracy of one clip per video. Videos that cannot be read are left out, and named."""
+def validate(
+    model: nn.Module,
+    batches: Iterable[ClipBatch],
+    compute: Compute,
+    steps: int,
+    shown: bool,
+    going: Callable[[], bool] = lambda: True,
+) -> EpochResult:
+    """Loss and accuracy of one clip per video, as long as it is `going`.
+
+    Videos that cannot be read are left out, and named.
+    """
     model.eval()
     result = EpochResult(Meter(compute.device))
     with progress(None, steps, "validating", "batch", shown) as bar:
@@ -103,6 +154,8 @@ def validate(model: nn.Module, batches: Iterable[ClipBatch], compute: Compute, s
                 labels = compute.bring(batch.labels)
                 result.meter.add(scores, labels, F.cross_entropy(scores, labels))
             bar.update()
+            if not going():
+                break
     return result
 
 
@@ -199,4 +252,12 @@ def _hopeless(batch: ClipBatch) -> str:
     return (
         f"{failed.path}: {failed.reason}; and so many others in its place that training cannot go on "
         f"({len(batch.failures)} failures in one batch): check --root_path and the list; {CHECK_ADVICE}"
+    )
+
+
+def _too_many(failures: Sequence[Failure], tried: int, fraction: float) -> str:
+    first = failures[0]
+    return (
+        f"{len(failures)} of {tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; the first is "
+        f"{first.path}: {first.reason}; {CHECK_ADVICE}"
     )

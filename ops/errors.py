@@ -3,12 +3,13 @@
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 EXIT_DONE = 0
 EXIT_WITH_FAILURES = 1
 EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
 GRACE = 5.0
@@ -20,6 +21,14 @@ CHECK_ADVICE = "python tools/check_dataset.py finds all bad videos of a dataset 
 
 class InputError(Exception):
     """Something the user gave cannot be used; the message says what, where and what to do, in one line."""
+
+
+class RunStoppedError(InputError):
+    """A run cannot go on as it is, in the middle of it; what it had saved is as it was. `failures` are why."""
+
+    def __init__(self, message: str, failures: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
 
 
 class MediaError(InputError):
@@ -51,7 +60,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         if rank != "0":
             time.sleep(GRACE)
         sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {error}\n")
-        status = EXIT_BAD_INPUT
+        status = EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         status = EXIT_INTERRUPTED

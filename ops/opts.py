@@ -9,6 +9,7 @@ from ops.compute import add_compute_options
 from ops.consensus import CONSENSUS_TYPES
 from ops.dataset_configs import DATASETS
 from ops.errors import InputError
+from ops.keeper import interval
 from ops.tanet import ARCHITECTURES
 from ops.transforms import TEST_CROPS
 
@@ -46,6 +47,7 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
     _add_model(parser)
     _add_schedule(parser)
     _add_run(parser)
+    _add_faults(parser)
     _add_device(parser, decoders)
     add_compute_options(parser.add_argument_group("speed"))
     _add_no_effect(parser)
@@ -114,6 +116,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                        help="renew the averages in the bar every N steps (default: 20)")  # fmt: skip
 
 
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("faults")
+    group.add_argument("--ckpt_interval", type=interval, default="never", metavar="N|Nm",
+                       help="save within epochs too, every N steps or N minutes")  # fmt: skip
+    group.add_argument("--keep", type=count, default=0, metavar="N", help="keep N checkpoints before the last one")
+    group.add_argument("--max_bad_fraction", type=fraction, default=0.01, metavar="P",
+                       help="stop where more of an epoch's videos are broken (default: 0.01)")  # fmt: skip
+    group.add_argument("--skip_nonfinite", type=count, default=0, metavar="N",
+                       help="pass over N batches whose loss or gradient is not finite (default: 0)")  # fmt: skip
+
+
 def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("-j", "--workers", type=count, default=8, metavar="N", help="loaders per process (default: 8)")
@@ -177,6 +190,7 @@ def _add_test_data(parser: argparse.ArgumentParser) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
     group.add_argument("--output", metavar="DIR", help="where results go (default: test/ beside the weights)")
+    group.add_argument("--allow_missing", action="store_true", help="exit status 0 even where videos cannot be read")
     group.add_argument("--save_scores", metavar="FILE.npz", help="the scores of all videos")
     group.add_argument("--csv_file", metavar="FILE", help="predictions as the published code wrote them")
 

@@ -8,21 +8,25 @@ from pathlib import Path
 
 from torch.optim import Optimizer
 
-from ops.checkpoint import Checkpoint
+from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
+from ops.keeper import LAST, older_checkpoints, read_first
 
 log = logging.getLogger(__name__)
-
-LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 
 
 @dataclass
 class Progress:
-    """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent."""
+    """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent.
+
+    `totals` are the sums of the meter over those steps. An epoch whose steps are all done is complete only once it is
+    validated and logged.
+    """
 
     epoch: int = 0
     step: int = 0
     best: float = 0.0
+    totals: Sequence[float] = ()
 
 
 def default_store_name(args: argparse.Namespace) -> str:
@@ -40,22 +44,26 @@ def default_store_name(args: argparse.Namespace) -> str:
     return "_".join(parts)
 
 
-def find_resume(resume: str | None, folder: Path, evaluate: bool) -> str | None:
+def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint | None:
     """The checkpoint to go on from; None for a fresh start.
 
-    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder`, or None. InputError
-    where a new run would overwrite an older one, and where there is nothing to `evaluate`.
+    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder` that can be read, or
+    None. InputError where a new run would overwrite an older one, where there is nothing to `evaluate`, and where
+    none can be read.
     """
     last = folder / LAST
+    there = [path for path in (last, *older_checkpoints(folder)) if path.exists()]
     if resume == "auto":
-        if last.exists():
-            return str(last)
+        if there:
+            return read_first(there)
         if evaluate:
             raise InputError(f"{last}: no checkpoint there to evaluate")
         return None
-    if not resume and last.exists():
-        raise InputError(f"{last}: an earlier run is here; go on with it by --resume auto, or give another --suffix")
-    return resume
+    if not resume and there:
+        raise InputError(
+            f"{there[0]}: an earlier run is here; go on with it by --resume auto, or give another --suffix"
+        )
+    return read_checkpoint(resume) if resume else None
 
 
 def check_resumable(
@@ -84,7 +92,8 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     try:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
-        progress = Progress(int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best)
+        totals = [float(value) for value in origin.rest.get("totals", ())]
+        progress = Progress(int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best, totals)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{origin.path}: cannot be resumed, it holds no optimizer state that fits "

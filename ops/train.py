@@ -20,6 +20,7 @@ from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
 from ops.datasets import ClipDataset, collate_clips
 from ops.engine import validate
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.keeper import parse_interval
 from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.models import MEAN, STD, Recognizer, build_model
 from ops.resume import Progress, check_resumable, default_store_name, find_resume, restore
@@ -35,11 +36,14 @@ from ops.setup import (
     say_what_has_no_effect,
     wants_launch,
 )  # fmt: skip
-from ops.storage import make_folder
+from ops.storage import atomic_file, make_folder
 from ops.tanet import check_architecture
 from ops.trainer import Pace, Trainer
 
 log = logging.getLogger(__name__)
+
+PREEMPTED = "preempted"
+"""A file in the folder of a run that a signal stopped, until it goes on."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     check_arguments(args, device)
     data = open_data(args, config, make_reader)
     folder = Path(args.root_model) / (args.store_name or default_store_name(args))
-    resume = find_resume(args.resume, folder, args.evaluate)
-    origin = read_checkpoint(resume or args.tune_from) if resume or args.tune_from else None
-    if resume and origin:
-        check_resumable(args, origin, data.num_classes, data.class_names)
+    resumed = find_resume(args.resume, folder, args.evaluate)
+    if resumed:
+        check_resumable(args, resumed, data.num_classes, data.class_names)
+    origin = resumed or (read_checkpoint(args.tune_from) if args.tune_from else None)
     if not args.evaluate:
         make_folder(folder)
         make_folder(Path(args.root_log) / folder.name)
@@ -76,14 +80,14 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     distributed.start(device)
     try:
         torch.manual_seed(args.seed)
-        model, same_classes = start_model(args, data, origin, bool(resume), compute)
+        model, same_classes = start_model(args, data, origin, resumed is not None, compute)
         if args.evaluate:
             return evaluate_only(args, model, data, compute)
         optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
-        progress = restore(origin, optimizer) if resume and origin else Progress()
+        progress = restore(resumed, optimizer) if resumed else Progress()
         if args.start_epoch is not None:
             progress.epoch, progress.step = args.start_epoch, 0
-        fit(args, model, optimizer, rate, data, folder, progress, origin if resume else None, compute)
+        fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     finally:
         distributed.stop()
     return EXIT_DONE
@@ -213,7 +217,10 @@ def fit(
     sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
     loader = make_loader(data.train, args.workers, collate_clips, device, batch_sampler=sampler)
     schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
-    pace = Pace(args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate)
+    pace = Pace(
+        args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
+        args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep,
+    )  # fmt: skip
     runlog = None
     if distributed.is_main():
         log.info("run folder: %s", folder)
@@ -226,9 +233,17 @@ def fit(
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])
-    with workers_of(trainer.loader, trainer.loader_val):
-        trainer.fit(progress)
+    marker = folder / PREEMPTED
     if runlog:
+        marker.unlink(missing_ok=True)
+    with workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
+        trainer.fit(progress)
+    if runlog and trainer.preempted:
+        runlog.close()
+        with atomic_file(marker, "w") as file:
+            file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
+        log.info("stopped by a signal, with everything saved; go on with --resume auto (%s)", marker)
+    elif runlog:
         runlog.close()
         log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)
 

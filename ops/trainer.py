@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,31 @@ from torch.utils.data import DataLoader
 from ops import distributed
 from ops.checkpoint import save_checkpoint
 from ops.compute import Compute
-from ops.datasets import Failure
-from ops.engine import EpochResult, train_epoch, validate
-from ops.errors import CHECK_ADVICE
+from ops.datasets import ClipBatch, Failure
+from ops.engine import EpochResult, Stepper, train_epoch, validate
+from ops.errors import CHECK_ADVICE, RunStoppedError
+from ops.keeper import BEST, LAST, Interval, Keeper
 from ops.loaders import TrainSampler
+from ops.metrics import Meter
 from ops.models import Recognizer
-from ops.resume import BEST, LAST, Progress
+from ops.preemption import Preemption
+from ops.resume import Progress
 from ops.runlog import RunLog
 from ops.schedule import Schedule
 
 log = logging.getLogger(__name__)
+
+NAMED = 8
+"""Videos of a batch that messages name."""
 
 
 @dataclass(frozen=True)
 class Pace:
     """How a run goes on: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
 
-    A step computes its batch in `parts`, one after another.
+    A step computes its batch in `parts`, one after another. The run stops where more than `max_bad_fraction` of the
+    videos are broken, and at the first batch after `skip_nonfinite` whose loss or gradient is not finite. Besides the
+    ends of epochs it is saved at every `interval`, and `keep` older checkpoints stay.
     """
 
     seed: int
@@ -44,6 +52,10 @@ class Pace:
     clip_gradient: float | None
     max_steps: int | None
     parts: int = 1
+    max_bad_fraction: float = 1.0
+    skip_nonfinite: int = 0
+    interval: Interval = field(default_factory=Interval)
+    keep: int = 0
 
 
 class Trainer:
@@ -70,63 +82,103 @@ class Trainer:
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
         self.pace, self.folder, self.meta, self.runlog, self.compute = pace, folder, meta, runlog, compute
         self.scaler = compute.scaler()
+        self.place = 0, 0
         parallel: nn.Module = model
         if distributed.world_size() > 1:
             device = compute.device
             parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
-        self.parallel = compute.compiled(parallel)
+        self.stepper = Stepper(
+            compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
+            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0,
+        )  # fmt: skip
+        self.skipped = 0
+        self.keeper = Keeper(folder, pace.keep)
+        self.preemption, self.preempted = Preemption(), False
+        self.results: dict[str, Any] = {}
 
     def fit(self, progress: Progress) -> Progress:
-        """Train on from `progress`, to the last epoch or for `max_steps`; returns where it ended."""
+        """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
         left = self.pace.max_steps or sys.maxsize
         while progress.epoch < self.schedule.epochs and left > 0:
             began, epoch = time.perf_counter(), progress.epoch
             steps = min(len(self.sampler) - progress.step, left)
             left -= steps
             trained = self._train(progress, steps)
-            completed = progress.epoch
-            due = not progress.step and completed % self.pace.eval_freq == 0
             validated = None
-            if due or not left or completed == self.schedule.epochs:
-                distributed.share_buffers(self.model)
-                shown = distributed.is_main()
-                validated = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown)
-            row = {"epoch": epoch, "step": self._global_step(progress), **_figures(trained, validated)}
-            last_step = (progress.step or len(self.sampler)) - 1
-            row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
-            bad = _bad_videos(trained, validated)
-            row["bad_samples"] = len(bad)
-            is_best = "val_top1" in row and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
-            if is_best:
-                progress.best = row["val_top1"]
-            if self.runlog:
-                self._save(progress, row, is_best)
-                row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
-                self._write(self.runlog, row, bad)
+            whole = progress.step == len(self.sampler)
+            due = whole and ((epoch + 1) % self.pace.eval_freq == 0 or epoch + 1 == self.schedule.epochs)
+            if not self.preempted and (due or not left):
+                validated = self._validate()
+            if self.preempted:
+                trained.meter.merge()
+                self._save(progress, is_best=False)
+                break
+            if whole:
+                progress.epoch, progress.step = epoch + 1, 0
+            progress.totals = ()
+            self._end(progress, epoch, trained, validated, began)
         return progress
 
+    def _end(
+        self, progress: Progress, epoch: int, trained: EpochResult, validated: EpochResult | None, began: float
+    ) -> None:
+        """Save and log what a pass gave."""
+        row = {"epoch": epoch, "step": self._global_step(progress), **_figures(trained, validated)}
+        last_step = (progress.step or len(self.sampler)) - 1
+        row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
+        bad = _bad_videos(trained, validated)
+        row["bad_samples"] = len(bad)
+        is_best = "val_top1" in row and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
+        if is_best:
+            progress.best = row["val_top1"]
+        self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
+        self._save(progress, is_best)
+        if self.runlog:
+            row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
+            self._write(self.runlog, row, bad)
+
+    def _validate(self) -> EpochResult:
+        """One validation; cut short, and worth nothing, where a signal came: `preempted` says so in all processes."""
+        distributed.share_buffers(self.model)
+        shown, going = distributed.is_main(), lambda: not self.preemption.signal
+        result = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown, going)
+        self.preempted = self.preemption.everywhere(self.compute.device)
+        return result
+
     def _train(self, progress: Progress, steps: int) -> EpochResult:
-        """Train for `steps` of the epoch under way and move `progress` on."""
+        """Train for `steps` of the epoch under way, or until a signal, and move `progress` on within it."""
         epoch, first = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
-        result = train_epoch(
-            self.parallel,
-            self.loader,
-            self.optimizer,
-            self.scaler,
-            lambda step: self._start_step(epoch, first + step),
-            self.compute,
-            self.pace.parts,
-            self.pace.clip_gradient,
-            steps,
-            self.pace.print_freq,
-            f"epoch {epoch + 1}/{self.schedule.epochs}",
-            distributed.is_main(),
-        )
+        result = self.running = EpochResult(Meter(self.compute.device))
+        if self.runlog and progress.totals:
+            result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
+        try:
+            train_epoch(
+                self.stepper,
+                self.loader,
+                result,
+                lambda step: self._start_step(epoch, first + step),
+                lambda step: self._end_step(Progress(epoch, first + step + 1, progress.best)),
+                self.pace.max_bad_fraction,
+                steps,
+                self.pace.print_freq,
+                f"epoch {epoch + 1}/{self.schedule.epochs}",
+                distributed.is_main(),
+            )
+        except RunStoppedError as stopped:
+            if self.runlog:
+                bad = [("was replaced in training", failure) for failure in stopped.failures]
+                self.runlog.bad_samples(epoch, bad)
+            raise
         progress.step += result.steps
-        if progress.step == len(self.sampler):
-            progress.epoch, progress.step = epoch + 1, 0
         return result
+
+    def _end_step(self, progress: Progress) -> bool:
+        """Save where it is time to; whether to go on."""
+        if self.pace.interval.is_due(progress.step, self.keeper.seconds()) and progress.step < len(self.sampler):
+            self._save(progress, is_best=False)
+        self.preempted = self.preemption.everywhere(self.compute.device)
+        return not self.preempted
 
     def _start_step(self, epoch: int, step: int) -> float:
         """Random numbers and learning rate of one step depend on its place in the run alone."""
@@ -136,24 +188,48 @@ class Trainer:
         rate = self.schedule.rate(epoch + step / len(self.sampler))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_mult"]
+        self.place = epoch, step
         return rate
+
+    def _nonfinite(self, batch: ClipBatch, loss: float, norm: float) -> None:
+        """Say which step it was and of which videos; RunStoppedError unless so many may be passed over."""
+        records = self.loader.dataset.records  # type: ignore[attr-defined]
+        shares = distributed.gather_objects([records.path(index) for index in batch.indices])
+        paths = list(itertools.chain.from_iterable(shares))
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        epoch, step = self.place
+        what = (
+            f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g}, with "
+            f"the videos {', '.join(paths[:NAMED])}{more}"
+        )
+        self.skipped += 1
+        if self.skipped > self.pace.skip_nonfinite:
+            last = self.folder / LAST
+            good = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+            raise RunStoppedError(
+                f"{what}; {good}; try a lower --lr, or --skip_nonfinite to pass over a few such batches"
+            )
+        log.warning("%s; passed over (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
 
     def _global_step(self, progress: Progress) -> int:
         return progress.epoch * len(self.sampler) + progress.step
 
-    def _save(self, progress: Progress, row: Mapping[str, Any], is_best: bool) -> None:
-        results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
-        for name in (LAST, BEST) if is_best else (LAST,):
-            save_checkpoint(
-                self.folder / name,
-                self.model,
-                {**self.meta, "results": results},
-                epoch=progress.epoch,
-                step=progress.step,
-                best_prec1=progress.best,
-                optimizer=self.optimizer.state_dict(),
-                scaler=self.scaler.state_dict(),
-            )
+    def _save(self, progress: Progress, is_best: bool) -> None:
+        """Save where the run is; only the first process does."""
+        if not self.runlog:
+            return
+        content = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "best_prec1": progress.best,
+            "totals": self.running.meter.totals.tolist() if progress.step else [],
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        meta = {**self.meta, "results": self.results}
+        self.keeper.save(
+            lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
+        )
 
     def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
         runlog.epoch(row)

@@ -1,6 +1,7 @@
 """Long jobs: whatever a video does to its process, the run goes on; whatever ends the run, the next one goes on."""
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import media
 import pytest
 from conftest import ROOT
 
@@ -21,6 +23,7 @@ from ops.errors import InputError, MediaError
 from ops.prepare.engines import Task, run_tasks
 from ops.prepare.jobs import JOURNAL, Job, JobOptions, Shard, add_job_options, job_options
 from ops.prepare.journal import Journal, Outcome, stamp_of
+from ops.prepare.probe import probe_video
 
 ITEMS = [f"{number}.txt" for number in range(12)]
 
@@ -322,8 +325,12 @@ def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytes
 
 def test_ray_gives_what_local_processes_give(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    write(tmp_path / "in", {"3.txt": "refuse", "5.txt": "exit", "7.txt": "raise"})
-    local, ray = (finish(tmp_path / "in", tmp_path / name, JobOptions(2, name)) for name in ("local", "ray"))
-    assert local and ray and [o.value for o in local] == [o.value for o in ray]
-    assert [o.ok for o in local] == [o.ok for o in ray]
-    assert [local[place].reason == ray[place].reason for place in (3, 7)] == [True, True]
+    items = [media.write_video(tmp_path / f"{number}.mp4", 3 + number).name for number in range(4)]
+    (tmp_path / "1.mp4").write_text("no video")
+    work = functools.partial(probe_video, verify="decode")
+    found = []
+    for engine in ("local", "ray"):
+        with Job(work, items, tmp_path, tmp_path / engine, {}, JobOptions(2, engine)) as job:
+            assert job.run("test", shown=False)
+            found.append(list(job.outcomes()))
+    assert found[0] == found[1] and [outcome.ok for outcome in found[0]] == [True, False, True, True]

@@ -12,7 +12,7 @@ FLOORS = [
      "metrics", "storage", "dialects", "source", "compute"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models", "opencv_videos", "decoders"},
-    {"loaders", "checkpoint", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
+    {"loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
     {"engine", "setup", "ensemble", "trainer"},
     {"train", "evaluate"},
 ]  # fmt: skip

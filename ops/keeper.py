@@ -1,0 +1,101 @@
+"""The checkpoints of a run: the last one, the best one, and as many older ones as are asked for."""
+
+import argparse
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.checkpoint import Checkpoint, read_checkpoint
+from ops.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+_OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often a run is saved within epochs: every so many `steps`, or `minutes` (0: never)."""
+
+    steps: int = 0
+    minutes: float = 0.0
+
+    def is_due(self, step: int, seconds: float) -> bool:
+        """Whether to save after `step` steps of an epoch, `seconds` after the last time."""
+        return bool(self.steps and step % self.steps == 0) or bool(self.minutes and seconds >= 60 * self.minutes)
+
+
+def interval(text: str) -> str:
+    """An argparse type: the text of an interval, which is plain data in checkpoints, once it is known to be one."""
+    parse_interval(text)
+    return text
+
+
+def parse_interval(text: str) -> Interval:
+    """`500` (steps) or `15m` (minutes) → an `Interval`, `never` → one that is never due."""
+    if text == "never":
+        return Interval()
+    number = text.removesuffix("m")
+    if not re.fullmatch(r"\d+(\.\d+)?", number) or float(number) <= 0 or (number == text and "." in text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of steps, such as 500, or of minutes, such as 15m")
+    return Interval(minutes=float(number)) if number != text else Interval(steps=int(number))
+
+
+class Keeper:
+    """Saves in `folder` and keeps the `keep` checkpoints before the last one as `ckpt.<step>.pth.tar`."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep, self._saved = folder, keep, time.monotonic()
+
+    def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
+        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go."""
+        last = self.folder / LAST
+        write(last)
+        if is_best:
+            write(self.folder / BEST)
+        if self.keep:
+            _copy(last, self.folder / f"ckpt.{step:08d}.pth.tar")
+        for path in older_checkpoints(self.folder)[self.keep + 1 if self.keep else 0 :]:
+            path.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+
+    def seconds(self) -> float:
+        """How long ago it was saved."""
+        return time.monotonic() - self._saved
+
+
+def older_checkpoints(folder: Path) -> list[Path]:
+    """Those that are kept besides the last and the best, the newest first; that of the last one is among them."""
+    found = [(int(match[1]), path) for path in folder.glob("ckpt.*.pth.tar") if (match := _OLDER.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def read_first(paths: Sequence[Path]) -> Checkpoint:
+    """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
+    for path in paths:
+        try:
+            return read_checkpoint(path)
+        except InputError as error:
+            log.warning("%s", error)
+    raise InputError(f"{paths[0].parent}: none of its checkpoints can be read; a new run needs another --suffix")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The same file under a second name, or, where the file system has no links, a copy that is whole or absent."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error

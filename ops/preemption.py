@@ -1,0 +1,38 @@
+"""Signals that ask a run to end: it ends at the next step, in all processes, with everything saved."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from ops import distributed
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+
+
+class Preemption:
+    """Whether a signal came, to this process or to any other."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @contextmanager
+    def watched(self) -> Iterator["Preemption"]:
+        """Take note of the signals; a second interrupt by the keyboard ends at once, as usual."""
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def everywhere(self, device: torch.device) -> bool:
+        """Whether one came anywhere; all processes must ask at the same time, and get the same answer."""
+        return distributed.any_rank(torch.tensor(self.signal > 0, device=device))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number

@@ -1,0 +1,86 @@
+"""Runs that meet numbers that are none and videos that cannot be read stop in time, say why, and lose nothing."""
+
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from conftest import Call, Run
+from torch import nn
+
+from ops.compute import Compute
+from ops.datasets import ClipBatch
+from ops.engine import Stepper
+from ops.models import build_model
+
+TINY = ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32"]
+TINY += ["--npb", "--tam", "--device", "cpu", "-j", "0", "--epochs", "1", "--store_name", "run", "--root_path", "."]
+CPU = Compute(torch.device("cpu"))
+
+
+def write_list(folder: Path, good: int, missing: int) -> Path:
+    """A list of so many good videos, which are all the same, and of so many that are not there, mixed."""
+    media.write_video(folder / "a.mp4", 8)
+    lines = [f"a.mp4 8 {n % 2}\n" for n in range(good)] + [f"gone{n}.mp4 8 0\n" for n in range(missing)]
+    (folder / "l.txt").write_text("".join(lines))
+    return folder / "l.txt"
+
+
+def arguments(path: Path) -> list[str]:
+    return ["online_main.py", "custom", "RGB", "--train_list", str(path), "--val_list", str(path), *TINY]
+
+
+def stepper_of(model: nn.Module, reported: list[tuple[float, float]], **options: bool) -> Stepper:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    report = lambda batch, loss, norm: reported.append((loss, norm))  # noqa: E731
+    return Stepper(model, optimizer, CPU.scaler(), CPU, report, 20.0, **options)
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    model = build_model("resnet18", 2, 3, dropout=0)
+    reported: list[tuple[float, float]] = []
+    step = stepper_of(model, reported, restorable=True)
+    clips = torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+    assert step(ClipBatch(clips, torch.tensor([0, 1]), [0, 1], 2)) and not reported
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    poisoned = clips.float()
+    poisoned[0, 0, 0, 0, 0] = float("nan")
+    assert step(ClipBatch(poisoned, torch.tensor([0, 1]), [0, 1], 2)) is None and len(reported) == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert step(ClipBatch(clips, torch.tensor([0, 1]), [0, 1], 2)) and len(reported) == 1
+
+
+def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: Path) -> None:
+    train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
+    done = call(*train, status=3)
+    assert "step 2: the loss is nan" in done.err and "with the videos a.mp4, a.mp4; there is no checkpoint" in done.err
+    assert len(done.err.strip().splitlines()) >= 1 and not list(tmp_path.rglob("*.tar"))
+    done = call(*train, "--skip_nonfinite", "1", status=3)
+    assert "passed over (1 of 1)" in done.out and "step 3: the loss is nan" in done.err
+
+
+def test_all_processes_stop_where_one_meets_it(script: Run, tmp_path: Path) -> None:
+    train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
+    done = script(*train, processes=2, status=None)
+    assert done.returncode != 0 and "step 2: the loss is nan" in done.stderr and "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(("missing", "fraction", "status"), [(12, None, 3), (12, "0.5", 0), (0, "0", 0)])
+def test_a_run_stops_where_too_many_videos_are_broken(
+    missing: int, fraction: str | None, status: int, call: Call, tmp_path: Path
+) -> None:
+    flags = ["--max_bad_fraction", fraction] if fraction else []
+    done = call(*arguments(write_list(tmp_path, 114, missing)), "-b", "6", *flags, status=status)
+    bad = (tmp_path / "checkpoints/run/bad_samples.csv").read_text()
+    if status:
+        assert "videos cannot be read, more than --max_bad_fraction 0.01; the first is gone" in done.err
+    assert bad.count("was replaced in training,No such file") >= min(missing, 2)
+
+
+def test_a_test_with_failures_can_be_allowed(call: Call, tmp_path: Path) -> None:
+    model = build_model("resnet18", 2, 3)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth.tar")
+    test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", write_list(tmp_path, 2, 1)]
+    test += ["--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0"]
+    assert "3 expected, 2 scored, 1 failed" in call(*test, status=1).out
+    assert "3 expected, 2 scored, 1 failed" in call(*test, "--allow_missing", status=0).out

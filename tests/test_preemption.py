@@ -1,0 +1,177 @@
+"""Runs that are asked to end, or killed, go on as if nothing had happened."""
+
+import csv
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from conftest import ROOT
+
+from ops.checkpoint import Checkpoint
+from ops.decoders import DECODERS
+from ops.errors import InputError
+from ops.keeper import Interval, Keeper, older_checkpoints, parse_interval, read_first
+from ops.opts import train_parser
+
+TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
+TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
+TRAIN += ["--device", "cpu", "-b", "2", "--epochs", "2", "--eval-freq", "1", "--lr", "0.01", "--root_log", "runs"]
+TRAIN += ["--root_model", "runs", "--resume", "auto"]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    lines = []
+    for number in range(8):
+        media.write_video(tmp_path / f"{number}.mp4", 8 + number, seed=number)
+        lines.append(f"{number}.mp4 {8 + number} {number % 2}\n")
+    (tmp_path / "l.txt").write_text("".join(lines) * 2)
+    return tmp_path
+
+
+def start(folder: Path, name: str, *flags: str, processes: int = 1) -> "subprocess.Popen[str]":
+    python = [sys.executable]
+    if processes > 1:
+        python += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [*python, str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, "-j", "1", *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(folder: Path, name: str, *flags: str) -> None:
+    process = start(folder, name, *flags)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, printed
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + 120
+    while not path.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    assert path.exists(), process.communicate()[0]
+
+
+def state(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = torch.load(folder / "runs" / name / "ckpt.pth.tar", weights_only=True)
+    return loaded
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def rows(folder: Path, name: str) -> list[list[str]]:
+    """The log without what a clock or a place in it says."""
+    with (folder / "runs" / name / "log.csv").open(newline="") as file:
+        return [[value for key, value in row.items() if "seconds" not in key] for row in csv.DictReader(file)]
+
+
+def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path) -> None:
+    finish(clips, "whole")
+    checkpoint = clips / "runs/parts/ckpt.pth.tar"
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = start(clips, "parts", "--ckpt_interval", "1")
+        wait_for(checkpoint, process)
+        before = checkpoint.stat().st_mtime_ns
+        while checkpoint.stat().st_mtime_ns == before and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        printed = process.communicate(timeout=60)[0]
+        if number == signal.SIGTERM:
+            assert process.returncode == 0 and "go on with --resume auto" in printed, printed
+            assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
+        assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
+    finish(clips, "parts", "-j", "0")
+    assert not (clips / "runs/parts/preempted").exists()
+    whole, parts = state(clips, "whole"), state(clips, "parts")
+    assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]
+    assert rows(clips, "whole") == rows(clips, "parts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_all_processes_of_torchrun_end_together(clips: Path, number: signal.Signals) -> None:
+    process = start(clips, "two", "--ckpt_interval", "1", "--epochs", "500", processes=2)
+    wait_for(clips / "runs/two/ckpt.pth.tar", process)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(children[0]), number)  # one of the two
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and printed.count("stopped by a signal") == 1, printed
+    assert (clips / "runs/two/preempted").exists()
+
+
+def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from ops.checkpoint import save_checkpoint
+    from ops.models import build_model
+
+    keeper, model = Keeper(tmp_path, 2), build_model("resnet18", 2, 3)
+    for step in (1, 2, 3, 4, 5):
+        keeper.save(lambda path, step=step: save_checkpoint(path, model, {}, epoch=step), step, is_best=step == 2)
+    names = [path.name for path in older_checkpoints(tmp_path)]
+    assert names == ["ckpt.00000005.pth.tar", "ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
+    assert (tmp_path / "ckpt.best.pth.tar").exists()
+    paths = [tmp_path / "ckpt.pth.tar", *older_checkpoints(tmp_path)]
+    media.truncate(paths[0], 0.5)  # the same file as that of step 5
+    found: Checkpoint = read_first(paths)
+    assert found.rest["epoch"] == 4
+    for path in paths[2:]:
+        path.write_text("nothing")
+    with pytest.raises(InputError, match="none of its checkpoints can be read"):
+        read_first(paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"), [("500", Interval(500)), ("15m", Interval(0, 15)), ("0.5m", Interval(0, 0.5))]
+)
+def test_intervals_are_steps_or_minutes(text: str, interval: Interval) -> None:
+    assert parse_interval(text) == interval
+    assert interval.is_due(500, 0) == bool(interval.steps) and interval.is_due(3, 3600) == bool(interval.minutes)
+
+
+@pytest.mark.parametrize("text", ["0", "m", "1.5", "-3", "5s", ""])
+def test_other_intervals_are_refused(text: str) -> None:
+    with pytest.raises(Exception, match="must be a number of steps"):
+        parse_interval(text)
+
+
+def test_the_example_of_the_slurm_script_parses() -> None:
+    text = re.sub(r"\\\n#\s*", " ", (ROOT / "scripts" / "slurm_train.sh").read_text())
+    (example,) = re.findall(r"#\s+sbatch .*scripts/slurm_train.sh online_main.py (.*)", text)
+    args = train_parser(None, tuple(DECODERS)).parse_args([*shlex.split(example), "--resume", "auto"])
+    assert args.batch_size == 128 and parse_interval(args.ckpt_interval) == Interval(minutes=15) and args.keep == 1
+
+
+STUB = "#!/usr/bin/env bash\n"
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_the_slurm_script_starts_torchrun_and_queues_again(tmp_path: Path, ends_early: bool) -> None:
+    """With a stand-in for Slurm that notes what it is asked for."""
+    hostnames = '[ "$1" = show ] && printf "node1\\nnode2\\n" || echo "scontrol $*" >> log\n'
+    (tmp_path / "scontrol").write_text(STUB + hostnames)
+    (tmp_path / "srun").write_text(STUB + 'trap "exit 0" TERM\necho "srun $*" >> log\nsleep 0.5 & wait\nexit 7\n')
+    for name in ("scontrol", "srun"):
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        **os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "42",
+        "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "8", "PYTHON": "python",
+    }  # fmt: skip
+    command = ["bash", str(ROOT / "scripts" / "slurm_train.sh"), "online_main.py", "kinetics", "RGB", "--tam"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    wait_for(tmp_path / "log", process)  # type: ignore[arg-type]
+    if ends_early:
+        process.send_signal(signal.SIGUSR1)
+    assert process.wait(30) == (0 if ends_early else 7)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0].endswith(f"{ROOT}/online_main.py kinetics RGB --tam --resume auto")
+    assert "--nnodes 2 --nproc-per-node 8 --rdzv-id 42 --rdzv-backend c10d --rdzv-endpoint node1:29500" in lines[0]
+    assert lines[1:] == (["scontrol requeue 42"] if ends_early else [])
