@@ -106,7 +106,7 @@ def _encode(
 def _add_stream(container: "av.container.OutputContainer", size: tuple[int, int], options: ResizeOptions) -> Any:
     """One thread, and no macroblock tree, whose bytes can differ from one run to the next.
 
-    Three frames of four refer to others, and none to them: a reader that wants a few of many leaves the rest out.
+    No other frame refers to three of four: a reader that wants a few of many leaves the rest of them out.
     """
     stream: Any = container.add_stream("libx264", rate=NOMINAL_RATE)
     stream.height, stream.width = size
