@@ -1,19 +1,26 @@
 """From file to batch: decoding, and a whole test sample, on one thread."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
 from benchmarks.prepare import draw_video
 from benchmarks.published import decode_by_seeking, three_crops
 from benchmarks.timing import Row, Timing, compare
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
-from ops.datasets import ClipDataset, load_views
+from ops.datasets import ClipDataset, collate_clips, load_views
+from ops.frames import FrameReader, FrameTemplate
+from ops.loaders import workers_of
 from ops.models import MEAN, STD
+from ops.prepare.extract import FrameOptions, extract_video
 from ops.prepare.resize import ResizeOptions, resize_video
 from ops.records import Records
 from ops.sampling import parse_sample, view_indices
@@ -51,7 +58,8 @@ def rows(video: str | None, folder: Path, rounds: int) -> list[Row]:
             Row(what, "a seek per frame", times["ours"], times["published"], published),
             Row(what, name, times["ours"], times["floor"], floor),
         ]
-    return found + sample_rows(path, clips, rounds) + clip_rows(path, folder, rounds)
+    found += sample_rows(path, clips, rounds) + clip_rows(path, folder, rounds) + frame_rows(path, folder, rounds)
+    return found + loader_rows(path, rounds)
 
 
 def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
@@ -92,6 +100,47 @@ def clip_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     times = compare({"ours": lambda: load(str(folder / "small.mp4")), "original": lambda: load(path)}, rounds)
     each = {name: Timing(*(value / 8 for value in vars(timing).values())) for name, timing in times.items()}
     return [Row("one training clip, re-encoded video", "the original video", each["ours"], each["original"], "≥ 1")]
+
+
+def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
+    """Eight extracted frames, by Pillow as this project reads them, and by OpenCV."""
+    extract_video(path, "frames.mp4", str(folder), FrameOptions("jpg"))
+    frames = folder / "frames"
+    wanted = [20 + 8 * number for number in range(SEGMENTS)]
+
+    def opencv() -> list[NDArray[np.uint8]]:
+        images: Any = [cv2.imread(str(frames / f"img_{index + 1:05d}.jpg")) for index in wanted]
+        return [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images]
+
+    def pillow() -> torch.Tensor:
+        with FrameReader("img_{index:05d}.jpg", template=FrameTemplate("img_{index:05d}.jpg")).open(
+            str(frames), 300
+        ) as source:
+            return source.read(wanted)
+
+    same = np.array_equal(np.stack(opencv()), pillow().permute(0, 2, 3, 1).numpy())
+    times = compare({"ours": pillow, "opencv": opencv}, rounds)
+    against = f"OpenCV, {'the same' if same else 'other'} pixels"
+    return [Row("8 jpg frames of 340×256, Pillow", against, times["ours"], times["opencv"], "≥ reported")]
+
+
+def loader_rows(path: str, rounds: int) -> list[Row]:
+    """Two workers and their first batch, by the ways of starting a process."""
+    recipe = training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
+    records = Records("", Texts([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
+    dataset = ClipDataset(records, "", VideoReader(), recipe, seed=0, substitute=False)
+
+    def first_batch(method: str) -> None:
+        loader: Any = DataLoader(
+            dataset, 2, sampler=[(0, n) for n in range(4)], num_workers=2, collate_fn=collate_clips,
+            multiprocessing_context=method, persistent_workers=True,
+        )  # fmt: skip
+        with workers_of(loader):
+            next(iter(loader))
+
+    times = compare({method: partial(first_batch, method) for method in ("fork", "forkserver", "spawn")}, rounds)
+    what = "two workers and the first batch, fork"
+    return [Row(what, method, times["fork"], times[method], "≥ reported") for method in ("forkserver", "spawn")]
 
 
 def decode(path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:

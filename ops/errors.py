@@ -64,4 +64,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         status = EXIT_INTERRUPTED
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use, and abort the process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)

@@ -1,6 +1,7 @@
 """Seeded loaders for training, exact shards for validation and testing, and how workers are set up."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -67,7 +68,10 @@ def make_loader(
     sampler: Sampler[Any] | None = None,
     batch_size: int = 1,
 ) -> DataLoader[T_co]:
-    """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive."""
+    """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive.
+
+    On Linux they are forked: fresh processes need seconds to import what they work with.
+    """
     how: dict[str, Any] = {"batch_sampler": batch_sampler} if batch_sampler is not None else {
         "sampler": sampler, "batch_size": batch_size
     }  # fmt: skip
@@ -77,6 +81,7 @@ def make_loader(
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         worker_init_fn=_start_worker,
         **how,
     )
