@@ -78,6 +78,20 @@ def write_video(
     return path
 
 
+def write_irregular(path: Path, times: list[int]) -> Path:
+    """A video whose frames are shown at `times`, in milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(draw(index), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_audio(path: Path, seconds: float = 0.2) -> Path:
     """A file with sound and no picture."""
     rate = 16000

@@ -2,7 +2,6 @@
 
 import csv
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,6 @@ from ops.prepare.images import Size
 from ops.prepare.outputs import PARTIAL
 from ops.prepare.resize import ResizeOptions, resize_video, target_size
 from ops.videos import open_video
-
-
-def write_irregular(path: Path, times: list[int]) -> Path:
-    """A video whose frames are shown at `times`, in milliseconds."""
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for index, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(media.draw(index), format="rgb24")
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 def times_of(path: Path) -> list[float]:
@@ -107,7 +92,7 @@ def test_a_resized_video_shows_the_same_frames(
 
 def test_frames_stay_at_their_irregular_times(tmp_path: Path) -> None:
     times = [100, 140, 150, 700, 1500, 1501, 1600]
-    path = write_irregular(tmp_path / "x.mkv", times)
+    path = media.write_irregular(tmp_path / "x.mkv", times)
     resize_video(str(path), "x.mkv", str(tmp_path / "out"), ResizeOptions(24))
     assert np.allclose(times_of(tmp_path / "out/x.mp4"), (np.array(times) - 100) / 1000, atol=1e-4)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from av.video.reformatter import VideoReformatter
-from media import corrupt, draw, rotate, truncate, write_audio, write_video
+from media import corrupt, draw, rotate, truncate, write_audio, write_irregular, write_video
 from torch import Tensor
 
 from ops.dataset_configs import dataset_config
@@ -167,6 +167,15 @@ def test_decoding_only_what_is_needed_changes_no_pixel(
             assert [index for index, _ in source.frames(indices)] == indices
             assert all(torch.equal(frame, every[index]) for index, frame in source.frames(indices))
             assert len(list(source._needed_frames(indices))) == (len(indices) if quick else 0)
+
+
+def test_frames_at_irregular_times_are_counted_and_found_like_others(tmp_path: Path) -> None:
+    times = np.cumsum([1, 40, 3, 500, 7, 900, 33, 34] * 5).tolist()
+    with open_video(write_irregular(tmp_path / "phone.mkv", times)) as source:
+        every = [torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1) for image in source.images()]
+        assert len(source) == len(every) == 40
+        assert all(torch.equal(frame, every[index]) for index, frame in source.frames([0, 7, 21, 39]))
+        assert len(list(source._needed_frames([0, 7, 21, 39]))) == 4
 
 
 def test_only_the_packets_that_a_frame_needs_are_decoded(tmp_path: Path) -> None:
