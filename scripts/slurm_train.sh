@@ -19,7 +19,7 @@ PYTHON="${PYTHON:-$ROOT/.venv/bin/python}"
 SCRIPT="${1:?which script? such as online_main.py}"
 shift
 
-HEAD="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+HEAD="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)"
 srun --kill-on-bad-exit=0 "$PYTHON" -m torch.distributed.run \
     --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
     --rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$HEAD:${PORT:-29500}" \
