@@ -1,5 +1,6 @@
 """Hundreds of thousands of strings, held so that they cost next to nothing."""
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -26,3 +27,9 @@ class Texts(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
+
+
+def hash_of(text: str) -> int:
+    """64 bits of a text, by which many are compared."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

@@ -18,12 +18,13 @@ from ops.errors import MediaError
 from ops.frames import FrameTemplate
 from ops.prepare.check import check_folder, check_video
 from ops.prepare.check_report import class_balance
-from ops.prepare.duplicates import earlier_in_list, hash_of, in_later_list, names_tell
+from ops.prepare.duplicates import earlier_in_list, in_later_list, names_tell
 from ops.prepare.entries import plain_path
 from ops.prepare.findings import Rules, label_problems, media_problems
 from ops.prepare.journal import Outcome
 from ops.prepare.probe import frame_indices
 from ops.records import Record
+from ops.texts import hash_of
 
 TOOL = "tools/check_dataset.py"
 

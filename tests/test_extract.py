@@ -17,6 +17,7 @@ from ops.errors import InputError, MediaError
 from ops.prepare.extract import FrameOptions, extract_video
 from ops.prepare.images import Size, parse_size
 from ops.prepare.outputs import PARTIAL, check_names, image_folder, names_by, whole_folder
+from ops.texts import hash_of
 from ops.videos import open_video
 
 PNG = FrameOptions("png")
@@ -204,7 +205,7 @@ def test_a_run_gives_every_video_its_folder_or_its_reason(tree: Path, tmp_path: 
     command = ["tools/extract_frames.py", f"{tree}/", "-o", "out", "-j", "2", "--out_ext", "png"]
     out, bad = tmp_path / "out", write_bad(tree / "bad")
     before = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*")) if path.is_file()}
-    stale = out / PARTIAL / f"{hash_of('short')}-0badf00d"
+    stale = out / PARTIAL / f"{hash_of('short'):016x}-0badf00d"
     stale.mkdir(parents=True)
     done = call(*command, status=1)
     assert "8 of 14 videos done, 1 of them cut short, 6 failed" in done.out
@@ -232,12 +233,6 @@ def test_a_run_gives_every_video_its_folder_or_its_reason(tree: Path, tmp_path: 
     assert (len(images_in(out / "日本")), len(images_in(out / "plain"))) == (6, 9)
     changed = report.replace("plain.mp4,plain,6,6,6", "plain.mp4,plain,9,9,9")
     assert (out / "report.csv").read_text(errors="surrogateescape") == changed != report
-
-
-def hash_of(name: str) -> str:
-    from ops.prepare.outputs import _hash
-
-    return f"{_hash(name):016x}"
 
 
 def test_collisions_are_told_before_anything_is_written_and_folders_can_be_kept(tmp_path: Path, call: Call) -> None:

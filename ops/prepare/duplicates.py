@@ -3,7 +3,6 @@
 Entries of all lists are numbered one after the other; `bounds [L + 1]` says where each list begins and ends.
 """
 
-import hashlib
 import itertools
 
 import numpy as np
@@ -14,12 +13,6 @@ Places = NDArray[np.int64]
 
 NAMELESS = 0.01
 """Names of which more than this share occurs twice within a list say nothing: `class/1.mp4`, `other/1.mp4`."""
-
-
-def hash_of(text: str) -> int:
-    """64 bits of a text."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 def earlier_in_list(hashes: Hashes, bounds: list[int]) -> Places:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.prepare.duplicates import Places, earlier_in_list, hash_of, in_later_list, names_tell
+from ops.prepare.duplicates import Places, earlier_in_list, in_later_list, names_tell
 from ops.prepare.findings import Problem
 from ops.prepare.journal import Outcome
 from ops.records import Records
+from ops.texts import hash_of
 
 
 class Entries:

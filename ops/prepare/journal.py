@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ops.errors import InputError
 from ops.storage import make_folder
+from ops.texts import hash_of
 
 SYNC_EVERY = 200
 """Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""
@@ -125,7 +126,7 @@ class Journal:
             except FileNotFoundError:  # another shard ended and removed all
                 continue
             for offset, (written, outcome) in _read(file):
-                hashes.append(_hash(outcome.item))
+                hashes.append(hash_of(outcome.item))
                 places.append(number << OFFSET_BITS | offset)
                 times.append(written)
         order = np.lexsort((np.array(times), np.array(hashes)))
@@ -134,7 +135,7 @@ class Journal:
 
     def get(self, item: str, stamp: str) -> Outcome | None:
         """The last outcome of `item` as of the last `reload`, if it was worked on in the state `stamp`."""
-        wanted = np.uint64(_hash(item))
+        wanted = np.uint64(hash_of(item))
         first, last = np.searchsorted(self._hashes, wanted, "left"), np.searchsorted(self._hashes, wanted, "right")
         for place in map(int, self._places[first:last][::-1]):
             file = self._file(place >> OFFSET_BITS)
@@ -197,8 +198,3 @@ def _parse(line: bytes) -> tuple[float, Outcome] | None:
         return float(entry.pop("time")), Outcome(**entry)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _hash(item: str) -> int:
-    digest = hashlib.blake2b(item.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")

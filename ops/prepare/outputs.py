@@ -6,7 +6,6 @@ complete, and a killed run leaves nothing that could be taken for a result.
 
 import argparse
 import csv
-import hashlib
 import os
 import re
 import secrets
@@ -21,7 +20,7 @@ import numpy as np
 from ops.errors import InputError, MediaError
 from ops.prepare.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 from ops.storage import atomic_file
-from ops.texts import Texts
+from ops.texts import Texts, hash_of
 
 PARTIAL = ".partial"
 """Where things are made, in the output folder."""
@@ -99,9 +98,9 @@ def check_names(items: Iterable[str], name_of: NameOf, advice: str) -> None:
 
     `advice` ends the message. Memory: 16 bytes per item.
     """
-    names = np.fromiter((_hash(name_of(item)) for item in items), np.uint64)
-    above = np.fromiter(map(_hash, _folders_above(map(name_of, items))), np.uint64)
-    taken = np.array([_hash(REPORT)], np.uint64)
+    names = np.fromiter((hash_of(name_of(item)) for item in items), np.uint64)
+    above = np.fromiter(map(hash_of, _folders_above(map(name_of, items))), np.uint64)
+    taken = np.array([hash_of(REPORT)], np.uint64)
     distinct, counts = np.unique(names, return_counts=True)
     clashing = np.concatenate([distinct[counts > 1], np.intersect1d(distinct, above), np.intersect1d(distinct, taken)])
     if clashing.size:
@@ -110,7 +109,7 @@ def check_names(items: Iterable[str], name_of: NameOf, advice: str) -> None:
 
 def _clash(items: Iterable[str], name_of: NameOf, name: int) -> str:
     """What is wrong with the name whose hash is `name`."""
-    same = [item for item in items if _hash(name_of(item)) == name][:2]
+    same = [item for item in items if hash_of(name_of(item)) == name][:2]
     place = name_of(same[0])
     if len(same) == 2:
         return f"{same[0]} and {same[1]} would both become {place}"
@@ -128,11 +127,6 @@ def _folders_above(names: Iterable[str]) -> Iterator[str]:
             while folder:
                 yield folder
                 folder = os.path.split(folder)[0]
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 @contextmanager
@@ -219,14 +213,14 @@ def _partial(out: str, name: str) -> Iterator[str]:
 
 def _temporary(out: str, name: str) -> str:
     """A path of its own for each attempt: two runs at the same time never write into one folder."""
-    return str(Path(out, PARTIAL, f"{_hash(name):016x}-{secrets.token_hex(4)}").absolute())
+    return str(Path(out, PARTIAL, f"{hash_of(name):016x}-{secrets.token_hex(4)}").absolute())
 
 
 def _discard(out: str, name: str) -> None:
     folder = os.path.join(out, PARTIAL)
     with suppress(FileNotFoundError):
         for entry in os.listdir(folder):
-            if entry.startswith(f"{_hash(name):016x}-"):
+            if entry.startswith(f"{hash_of(name):016x}-"):
                 _remove(os.path.join(folder, entry))
 
 
