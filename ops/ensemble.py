@@ -69,6 +69,11 @@ class Ensemble:
         return total
 
 
+def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
+    """Ten dense clips for a dataset that is tested so or a model that was trained so, else one over all the video."""
+    return "dense-10" if config.dense or checkpoint.meta.get("sampling") == "dense" else "uniform-1"
+
+
 def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Ensemble:
     """Read the checkpoints and the lists and see that they go together; InputError where they do not.
 
@@ -81,7 +86,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     lists = _per_model(args.test_list, count, "--test_list")
     roots = _per_model(args.root_path, count, "--root_path")
     names, num_classes = _agree_on_classes(args, config, checkpoints)
-    sample = parse_sample(args.sample or ("dense-10" if config.dense else "uniform-1"))
+    sample = parse_sample(args.sample or default_sample(config, checkpoints[0]))
     readings: dict[tuple[str, int, str | None, str | None], list[int]] = {}  # how → the segments of its models
     members: list[Member] = []
     for checkpoint, t, coeff, file, root in zip(checkpoints, segments, coeffs, lists, roots, strict=True):

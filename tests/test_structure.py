@@ -19,6 +19,7 @@ FLOORS = [
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 MODULES = sorted((ROOT / "ops").glob("*.py"))
 PREPARE = sorted((ROOT / "ops" / "prepare").glob("*.py"))
+USING = sorted((ROOT / "ops" / "using").glob("*.py"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -43,16 +44,20 @@ def test_imports_go_to_the_same_floor_or_below(path: Path) -> None:
     assert not above, f"{path.stem} (floor {FLOOR[path.stem]}) imports {above} from above"
 
 
-def test_only_tools_prepare_data() -> None:
-    assert not [path.stem for path in MODULES if any(name.startswith("prepare") for name in imports_of(path))]
-    house = {path.stem for path in MODULES} | {f"prepare.{path.stem}" for path in PREPARE}
-    assert all(imports_of(path) <= house - {"train", "evaluate"} for path in PREPARE)
+def test_only_tools_use_the_wings() -> None:
+    wings = ("prepare", "using")
+    assert not [path.stem for path in MODULES if any(name.startswith(wings) for name in imports_of(path))]
+    house = {path.stem for path in MODULES} - {"train", "evaluate"}
+    for wing, paths in (("prepare", PREPARE), ("using", USING)):
+        own = {f"{wing}.{path.stem}" for path in paths}
+        for path in paths:
+            assert imports_of(path) <= house | own, path
 
 
-@pytest.mark.parametrize("paths", [MODULES, PREPARE], ids=["ops", "prepare"])
-def test_imports_have_no_circle(paths: list[Path]) -> None:
+@pytest.mark.parametrize(("wing", "paths"), [("", MODULES), ("prepare", PREPARE), ("using", USING)])
+def test_imports_have_no_circle(wing: str, paths: list[Path]) -> None:
     names = {path.stem for path in paths}
-    graph = {path.stem: {name.removeprefix("prepare.") for name in imports_of(path)} & names for path in paths}
+    graph = {path.stem: {name.removeprefix(f"{wing}.") for name in imports_of(path)} & names for path in paths}
     done: set[str] = set()
     while len(done) < len(graph):
         free = {name for name, needs in graph.items() if name not in done and needs <= done}
@@ -65,7 +70,7 @@ def test_entry_scripts_fit_a_screen(name: str) -> None:
     assert len((ROOT / f"{name}.py").read_text().splitlines()) <= 40
 
 
-@pytest.mark.parametrize("path", [*MODULES, *PREPARE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*MODULES, *PREPARE, *USING], ids=lambda path: path.stem)
 def test_rooms_stay_small_and_labelled(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) < 300

@@ -1,0 +1,1 @@
+"""What is done with a trained model: run it on videos, look inside, report, convert, export."""

@@ -1,0 +1,138 @@
+"""A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ops.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.clip_recipes import ClipShape, choose_views, test_plan_for
+from ops.compute import Compute
+from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
+from ops.datasets import MakePlan, Views, load_views
+from ops.decoders import video_reader
+from ops.engine import score_views
+from ops.ensemble import default_sample
+from ops.errors import InputError
+from ops.models import Recognizer
+from ops.sampling import DENSE_WINDOW, Sample, parse_sample
+from ops.setup import count_classes, find_class_names
+from ops.source import Reader
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The mean logits `[K]` of a video over its views, and what was wrong with it if it was cut short ("")."""
+
+    path: str
+    logits: NDArray[np.float32]
+    class_names: Sequence[str] | None
+    truncated: str = ""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, `[K]`."""
+        powers = np.exp(self.logits.astype(np.float64) - self.logits.max())
+        shares: NDArray[np.float64] = powers / powers.sum()
+        return shares
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` best classes, by name where known and else by number, and their probabilities."""
+        shares = self.probabilities
+        best = np.argsort(-shares, kind="stable")[:count]
+        return [(self.class_names[k] if self.class_names else str(k), float(shares[k])) for k in best]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One model, the views it is given of a video (`crops` crops of the clips of `sample`), and what its classes are.
+
+    `partners [K]` is the class of each class's mirror image (-1: none).
+    """
+
+    checkpoint: Checkpoint
+    model: Recognizer
+    shape: ClipShape
+    sample: Sample
+    crops: int
+    full_res: bool
+    class_names: list[str] | None
+    partners: NDArray[np.int64]
+    reader: Reader
+    compute: Compute
+
+    def __call__(self, path: str) -> Prediction:
+        """Score the video file at `path`; MediaError where it cannot be read."""
+        views = self.views(path)
+        return Prediction(path, self.logits(views).numpy(), self.class_names, views.truncated)
+
+    def views(self, path: str) -> Views:
+        """What the model is shown of the video at `path`; MediaError where it cannot be read."""
+        choose = partial(
+            choose_views, segments=[self.model.num_segments], sample=self.sample, new_length=self.shape.new_length
+        )
+        return load_views(self.reader, path, -1, choose, self.plan(), self.shape.new_length)
+
+    def plan(self) -> MakePlan:
+        """Height and width of a video → how its frames are resized and cut."""
+        return test_plan_for(self.shape, self.crops, self.full_res)
+
+    def logits(self, views: Views) -> Tensor:
+        """The mean logits `[K]` over all views, float32 on the CPU."""
+        chunk = 30 if self.compute.device.type == "cuda" else 3
+        return score_views(self.model, views, views.clips[0], self.partners, chunk, self.compute)
+
+
+def open_predictor(
+    weights: str,
+    dataset: str | None = None,
+    class_names: str | None = None,
+    sample: str | None = None,
+    crops: int = 1,
+    full_res: bool = False,
+    input_size: int | None = None,
+    segments: int | None = None,
+    decoder: str = "pyav",
+    compute: Compute | None = None,
+) -> Predictor:
+    """The model in the file `weights`, ready for videos; InputError where something does not go together.
+
+    Args:
+        weights: a checkpoint of ours, of the published code or of MMAction2.
+        dataset: an entry of `DATASETS`, for its classes and sampling (default: see `guess_dataset`).
+        class_names: a file, one name per line (default: the checkpoint's, else the dataset's).
+        sample, crops, full_res, input_size, segments: see `online_test_models.py`, whose defaults these are.
+        decoder: "pyav" or "opencv".
+        compute: device and precision (default: CPU, fp32).
+    """
+    checkpoint = read_checkpoint(weights)
+    model = model_of(checkpoint, segments)
+    config = dataset_config(dataset) if dataset else guess_dataset(checkpoint)
+    views = parse_sample(sample or default_sample(config, checkpoint))
+    if views.kind == "dense" and model.num_segments > DENSE_WINDOW:
+        raise InputError(f"the segments ({model.num_segments}) must be at most {DENSE_WINDOW} with {views}")
+    names = None if class_names else checkpoint.class_names
+    names = names or find_class_names(config, class_names, model.num_classes)
+    asked = count_classes(config, None, names) or model.num_classes
+    if asked != model.num_classes:
+        source = class_names or f"dataset {config.name}"
+        raise InputError(f"{weights}: has {model.num_classes} classes, but {source} has {asked}")
+    compute = compute or Compute(torch.device("cpu"))
+    compute.prepare(model)
+    size = input_size or int(checkpoint.meta.get("input_size") or 224)
+    return Predictor(
+        checkpoint, model, ClipShape(model.num_segments, model.modality, size), views, crops, full_res, names,
+        mirror_partners(config, model.num_classes, names), video_reader(config, model.modality, decoder), compute,
+    )  # fmt: skip
+
+
+def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:
+    """What a checkpoint was trained on: by its own word, else Kinetics for 400 classes, else unknown ("custom")."""
+    stored = checkpoint.meta.get("dataset")
+    if stored in DATASETS:
+        return dataset_config(str(stored))
+    return dataset_config("kinetics" if stored is None and checkpoint.spec.num_classes == 400 else "custom")
