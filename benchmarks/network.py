@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmarks.published import PublishedTAM, use_published_tam
 from benchmarks.timing import Row, Timing, compare
+from ops.batches import ClipBatch
 from ops.compute import Compute
-from ops.datasets import ClipBatch
 from ops.engine import accumulate, forward
 from ops.models import Recognizer, build_model
 from ops.tam import TAM

@@ -15,8 +15,9 @@ from torchvision.transforms.v2 import functional as F
 from benchmarks.prepare import draw_video
 from benchmarks.published import decode_by_seeking, three_crops
 from benchmarks.timing import Row, Timing, compare
+from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
-from ops.datasets import ClipDataset, collate_clips, load_views
+from ops.datasets import ClipDataset, load_views
 from ops.frames import FrameReader, FrameTemplate
 from ops.loaders import workers_of
 from ops.models import MEAN, STD

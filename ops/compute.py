@@ -1,6 +1,7 @@
 """Where and how a network is computed: device, precision, memory format, compilation."""
 
 import argparse
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -53,10 +54,22 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--compile", action="store_true", help="torch.compile the network; needs a C++ compiler or a GPU"
     )
+    group.add_argument(
+        "--deterministic", action="store_true", help="the same bits in every run on one machine, also on a GPU"
+    )
 
 
 def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
     """How the arguments want a network computed on `device`; InputError for what it cannot do."""
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} has no bf16; take fp16")
+    if args.deterministic:
+        make_deterministic()
     return Compute(device, args.amp, args.channels_last, args.compile)
+
+
+def make_deterministic() -> None:
+    """Let PyTorch use only algorithms that give the same bits each time; an error where there is none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -5,9 +5,10 @@ testing. Both go through `load_views`.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from ops.records import Records
 from ops.sampling import Indices, stack_indices
 from ops.source import FrameSource, Reader
 from ops.transforms import FramePlan
+from ops.watch import NO_BOARD, check_not_passed_over
+
+T = TypeVar("T")
 
 ChooseIndices = Callable[[int], list[Indices]]
 """Frame count → for each model that looks at the video, the first frames `[V, T]` of its clips."""
@@ -28,6 +32,8 @@ MakePlan = Callable[[int, int], FramePlan]
 
 SUBSTITUTES = 10
 """How many other videos are tried in a broken one's place before training gives up."""
+
+SECOND_TRY = "could be read only when tried again"
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,17 @@ def _read_clips(
     return out, clips, plan
 
 
+def read_twice(read: Callable[[], T]) -> tuple[T, str]:
+    """What `read` returns, if need be when called again: discs in a network fail now and then.
+
+    Comes with why the first try failed ("" if it did not). MediaError where both do.
+    """
+    try:
+        return read(), ""
+    except MediaError as error:
+        return read(), error.reason
+
+
 @dataclass(frozen=True)
 class Failure:
     """A video that could not be read: its place in the list, its path as listed, and why."""
@@ -150,83 +167,66 @@ class ClipDataset(Dataset[Clip]):
     """One clip per record, asked for by `(epoch, index)`: everything random about it depends on (seed, epoch,
     index) alone, so neither workers nor an interruption change what a run sees.
 
-    Where a video cannot be read, with `substitute` another one stands in, the same in every run (training);
-    without, the clip comes without pixels (validation). Either way the failure comes along.
+    Where a video cannot be read twice, or is one of those `passed_over`, with `substitute` another one stands in, the
+    same in every run (training); without, the clip comes without pixels (validation). Either way the failure comes
+    along. `board` is told what is being read.
     """
 
     def __init__(
-        self, records: Records, root: str, reader: Reader, recipe: ClipRecipe, seed: int, substitute: bool
+        self,
+        records: Records,
+        root: str,
+        reader: Reader,
+        recipe: ClipRecipe,
+        seed: int,
+        substitute: bool,
+        passed_over: Collection[str] = (),
     ) -> None:
         self.records, self.root, self.reader, self.recipe = records, root, reader, recipe
-        self.seed, self.substitute = seed, substitute
+        self.seed, self.substitute, self.passed_over = seed, substitute, passed_over
+        self.board = NO_BOARD
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, key: tuple[int, int]) -> Clip:
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])
+        epoch, asked = key
         failures: list[Failure] = []
-        for _ in range(SUBSTITUTES):
-            record = self.records[index]
+        for attempt in range(SUBSTITUTES if self.substitute else 1):
+            index = self._draw(epoch, asked, attempt)[0]
+            path = self.records[index].path
             try:
-                return self._clip(index, rng, tuple(failures))
+                with self.board.reading(index):
+                    check_not_passed_over(path, self.passed_over)
+                    clip, reason = read_twice(partial(self._clip, epoch, asked, attempt))
             except MediaError as error:
-                failures.append(Failure(index, record.path, error.reason))
-            if not self.substitute:
-                break
-            index = int(rng.integers(len(self.records)))
-        return Clip(key[1], None, self.records[key[1]].label, tuple(failures))
+                failures.append(Failure(index, path, error.reason))
+            else:
+                again = (Failure(index, path, f"{SECOND_TRY}: {reason}"),) if reason else ()
+                return replace(clip, failures=tuple(failures), warnings=clip.warnings + again)
+        return Clip(asked, None, self.records[asked].label, tuple(failures))
 
-    def _clip(self, index: int, rng: np.random.Generator, failures: tuple[Failure, ...]) -> Clip:
+    def path_of(self, index: int) -> str:
+        """What record `index` is called in its list."""
+        return self.records.path(index)
+
+    def _draw(self, epoch: int, asked: int, attempt: int) -> tuple[int, np.random.Generator]:
+        """The video of an attempt and its random numbers: the one that was asked for, then any."""
+        rng = np.random.default_rng([self.seed, epoch, asked, attempt])
+        return int(rng.integers(len(self.records))) if attempt else asked, rng
+
+    def _clip(self, epoch: int, asked: int, attempt: int) -> Clip:
+        index, rng = self._draw(epoch, asked, attempt)
         record, recipe = self.records[index], self.recipe
         views = load_views(
-            self.reader,
-            os.path.join(self.root, record.path),
-            record.num_frames,
+            self.reader, os.path.join(self.root, record.path), record.num_frames,
             lambda num_frames: [recipe.choose(num_frames, rng)[None]],
-            lambda height, width: recipe.plan(height, width, record.label, rng),
-            recipe.new_length,
-        )
+            lambda height, width: recipe.plan(height, width, record.label, rng), recipe.new_length,
+        )  # fmt: skip
         pixels = views.clip(0, views.clips[0])[0]
         label = int(recipe.partners[record.label]) if views.plan.mirrored[0] else record.label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
-        return Clip(index, pixels, label, failures, warnings)
-
-
-@dataclass(frozen=True)
-class ClipBatch:
-    """Clips on their way to the model: uint8 `[N, T, L·C, H, W]` and labels `[N]`.
-
-    Clips without pixels are left out, so N can be below the number `asked` for; `indices` are the places in the
-    list of those that are there.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    indices: list[int]
-    asked: int
-    failures: list[Failure] = field(default_factory=list)
-    warnings: list[Failure] = field(default_factory=list)
-
-    def pin_memory(self) -> "ClipBatch":
-        """For the loader: the same in page-locked memory."""
-        pixels, labels = self.pixels.pin_memory(), self.labels.pin_memory()
-        return ClipBatch(pixels, labels, self.indices, self.asked, self.failures, self.warnings)
-
-
-def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
-    """Clips → one batch."""
-    there = [clip for clip in clips if clip.pixels is not None]
-    pixels = [clip.pixels.movedim(-3, -1) for clip in there if clip.pixels is not None]
-    return ClipBatch(
-        torch.stack(pixels).movedim(-1, -3) if pixels else torch.empty(0, dtype=torch.uint8),
-        torch.tensor([clip.label for clip in there], dtype=torch.int64),
-        [clip.index for clip in there],
-        len(clips),
-        [failure for clip in clips for failure in clip.failures],
-        [warning for clip in clips for warning in clip.warnings],
-    )
+        return Clip(index, pixels, label, warnings=warnings)
 
 
 @dataclass(frozen=True)
@@ -258,23 +258,37 @@ class VideoItem:
 
 
 class ViewsDataset(Dataset[VideoItem]):
-    """All views of each video of a test; nothing ever stands in for a video that cannot be read."""
+    """All views of each video of a test; nothing ever stands in for a video that cannot be read twice.
 
-    def __init__(self, streams: Sequence[Stream]) -> None:
-        self.streams = list(streams)
+    Those `passed_over` count as such. `board` is told what is being read.
+    """
+
+    def __init__(self, streams: Sequence[Stream], passed_over: Collection[str] = ()) -> None:
+        self.streams, self.passed_over = list(streams), passed_over
+        self.board = NO_BOARD
 
     def __len__(self) -> int:
         return len(self.streams[0].records)
 
     def __getitem__(self, index: int) -> VideoItem:
+        with self.board.reading(index):
+            return self._item(index)
+
+    def path_of(self, index: int) -> str:
+        """What video `index` is called in the first list."""
+        return self.streams[0].records.path(index)
+
+    def _item(self, index: int) -> VideoItem:
         views = []
         for stream in self.streams:
             record = stream.records[index]
-            path = os.path.join(stream.root, record.path)
+            load = partial(
+                load_views, stream.reader, os.path.join(stream.root, record.path), record.num_frames, stream.choose,
+                stream.plan, stream.new_length,
+            )  # fmt: skip
             try:
-                views.append(
-                    load_views(stream.reader, path, record.num_frames, stream.choose, stream.plan, stream.new_length)
-                )
+                check_not_passed_over(record.path, self.passed_over)
+                views.append(read_twice(load)[0])
             except MediaError as error:
                 return VideoItem(index, [], Failure(index, record.path, error.reason))
         return VideoItem(index, views)

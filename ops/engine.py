@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from ops import distributed
+from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.console import progress
-from ops.datasets import ClipBatch, Failure, Views
+from ops.datasets import Failure, Views
 from ops.errors import CHECK_ADVICE, InputError, RunStoppedError
 from ops.metrics import Meter
 

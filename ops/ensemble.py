@@ -1,6 +1,7 @@
 """The models of a test and what they read: one model, or several whose scores are fused over one decoding."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ops.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.class_order import differing_order
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
 from ops.compute import Compute
 from ops.dataset_configs import DatasetConfig, mirror_partners
@@ -21,6 +23,8 @@ from ops.errors import InputError
 from ops.models import Recognizer
 from ops.sampling import DENSE_WINDOW, Sample, parse_sample
 from ops.setup import MakeReader, count_classes, find_class_names, open_list
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -125,7 +129,14 @@ def _agree_on_classes(
     stored = None if args.class_names else first.class_names
     names = stored or find_class_names(config, args.class_names, first.spec.num_classes)
     asked = count_classes(config, args.num_class, names) or first.spec.num_classes
+    beside = find_class_names(config, args.class_names, first.spec.num_classes)
     for checkpoint in checkpoints:
+        source = args.class_names or f"dataset {config.name}"
+        problem = differing_order(checkpoint.path, checkpoint.class_names, source, beside)
+        if problem and args.class_names:
+            raise InputError(problem)
+        if problem:
+            log.warning("%s (--class_names says what the list has)", problem)
         if checkpoint.spec.num_classes != asked:
             raise InputError(
                 f"{checkpoint.path}: has {checkpoint.spec.num_classes} classes, but {asked} are asked for by the "

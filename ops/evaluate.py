@@ -4,13 +4,16 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ops import distributed, report
+from ops.class_order import diagnose_class_order
 from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config
@@ -19,9 +22,12 @@ from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler, workers_of
+from ops.partial import PartialScores
+from ops.provenance import software
 from ops.report import TestResult
 from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
+from ops.watch import noting_hangs, videos_that_hung
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +53,20 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     distributed.start(device)
     try:
         began = time.perf_counter()
-        result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device)))
+        facts = describe(args, ensemble, protocol)
+        partial = partial_scores(args, ensemble, facts, device)
+        with noting_hangs(output_folder(args)):
+            result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device), partial))
         seconds = time.perf_counter() - began
     finally:
         distributed.stop()
     if distributed.is_main():
         published = published_figure(args, config, ensemble)
         summarise(result, protocol, published, seconds)
-        write_results(args, config, ensemble, result, protocol, published, seconds)
+        facts |= {"published": published, "seconds": round(seconds, 3)}
+        facts["warning"] = warn_of_class_order(result, ensemble)
+        write_results(args, config, ensemble, result, facts)
+        partial.remove()
     return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
 
 
@@ -110,29 +122,38 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
     return None
 
 
-def score_share(args: argparse.Namespace, ensemble: Ensemble, compute: Compute) -> dict[int, Outcome]:
-    """Score this process's share of the videos: place in the list → outcome."""
+def score_share(
+    args: argparse.Namespace, ensemble: Ensemble, compute: Compute, partial: PartialScores
+) -> dict[int, Outcome]:
+    """Score this process's share of the videos: place in the list → outcome. What `partial` has is not done again."""
     for member in ensemble.members:
         compute.prepare(member.model)
     device = compute.device
     models = [compute.compiled(member.model) for member in ensemble.members]
-    dataset = ViewsDataset(ensemble.streams)
-    share = shard_sampler(len(dataset))
-    loader = make_loader(dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size)
+    dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
+    outcomes: dict[int, Outcome] = dict(partial.read()) if distributed.is_main() else {}
+    done = distributed.gather_objects(set(outcomes))[0]
+    if done:
+        log.info("going on with a test that was interrupted: %d of %d videos are scored", len(done), len(dataset))
+    share = shard_sampler(len(dataset), skip=done)
+    loader = make_loader(
+        dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
+    )
     chunk = args.views_per_forward or (30 if device.type == "cuda" else 3)
     labels = ensemble.streams[0].records.labels
-    outcomes: dict[int, Outcome] = {}
     hits = np.zeros(3)  # top-1, top-5, of how many
-    with workers_of(loader), progress(None, len(share), "testing", "video", distributed.is_main()) as bar:
+    bar = progress(None, len(share), "testing", "video", distributed.is_main())
+    with workers_of(loader), bar, partial.writing(distributed.rank()):
         for items in loader:
             for item in items:
                 if item.failure:
                     outcomes[item.index] = None, item.failure.reason
                 else:
-                    scores = ensemble.scores(item, models, args.softmax, chunk, compute)
-                    notes = [views.truncated for views in item.streams if views.truncated]
-                    outcomes[item.index] = scores.numpy(), "; ".join(notes)
-                    hits += running_hits(scores.numpy(), int(labels[item.index]))
+                    scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
+                    note = "; ".join(views.truncated for views in item.streams if views.truncated)
+                    outcomes[item.index] = scores, note
+                    partial.add(item.index, scores, note)
+                    hits += running_hits(scores, int(labels[item.index]))
                 bar.set_postfix_str(running_accuracy(hits), refresh=False)
                 bar.update()
     return outcomes
@@ -205,27 +226,50 @@ def write_details(folder: Path, result: TestResult, class_names: list[str] | Non
         file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
 
 
-def write_results(
-    args: argparse.Namespace,
-    config: DatasetConfig,
-    ensemble: Ensemble,
-    result: TestResult,
-    protocol: str,
-    published: dict[str, float] | None,
-    seconds: float,
-) -> None:
-    """Write everything that was asked for, and metrics and predictions in any case."""
-    folder = output_folder(args)
+def describe(args: argparse.Namespace, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
+    """What a result depends on, for `metrics.json` and to know it again."""
     checkpoints = {member.checkpoint.path for member in ensemble.members}
-    facts: dict[str, Any] = {
+    return {
         "protocol": protocol,
         "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
         "decoder": ensemble.streams[0].reader.decoder,
         "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
         "checkpoints_sha256": {path: report.file_sha256(path) for path in sorted(checkpoints)},
-        "published": published,
-        "seconds": round(seconds, 3),
+        "precision": args.amp,
+        **software(),
     }
+
+
+def partial_scores(
+    args: argparse.Namespace, ensemble: Ensemble, facts: Mapping[str, Any], device: torch.device
+) -> PartialScores:
+    """Where the scores of this test are kept until it is complete."""
+    settings = {
+        **facts,
+        "models": [(member.checkpoint.path, member.coeff, member.stream) for member in ensemble.members],
+        "roots": [stream.root for stream in ensemble.streams],
+        "compute": (device.type, args.channels_last, args.compile),
+        "chunk": args.views_per_forward,
+    }
+    count = len(ensemble.streams[0].records)
+    return PartialScores(output_folder(args), settings, count, len(ensemble.partners))
+
+
+def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
+    """Say so, and return it, where the model seems to number the classes differently than the list."""
+    names = ensemble.class_names or [str(k) for k in range(result.scores.shape[1])]
+    counted = result.counted
+    warning = diagnose_class_order(result.labels[counted], result.ranked[counted, 0], names)
+    if warning:
+        log.warning("%s", warning)
+    return warning
+
+
+def write_results(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, result: TestResult, facts: Mapping[str, Any]
+) -> None:
+    """Write everything that was asked for, and metrics and predictions in any case."""
+    folder = output_folder(args)
     report.write_metrics(folder / "metrics.json", result, facts)
     report.write_predictions(folder / "predictions.csv", result, ensemble.class_names)
     if result.counted.any():

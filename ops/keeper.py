@@ -58,7 +58,7 @@ class Keeper:
         last = self.folder / LAST
         write(last)
         if is_best:
-            write(self.folder / BEST)
+            _copy(last, self.folder / BEST)
         if self.keep:
             _copy(last, self.folder / f"ckpt.{step:08d}.pth.tar")
         for path in older_checkpoints(self.folder)[self.keep + 1 if self.keep else 0 :]:

@@ -2,9 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -12,6 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ops import distributed
+from ops.errors import RunStoppedError
+from ops.watch import Board, HungError
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -44,11 +46,14 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
 class ShardSampler(Sampler[Any]):
     """Every `world_size`-th index from `rank` on: all videos once over all processes, none twice, no padding.
 
-    With `epoch` the indices come as `(epoch, index)`, as `ClipDataset` takes them.
+    With `epoch` the indices come as `(epoch, index)`, as `ClipDataset` takes them; those in `skip` are left out.
     """
 
-    def __init__(self, length: int, rank: int, world_size: int, epoch: int | None = None) -> None:
-        self.indices = range(rank, length, world_size)
+    def __init__(
+        self, length: int, rank: int, world_size: int, epoch: int | None = None, skip: Collection[int] = ()
+    ) -> None:
+        left = [index for index in range(length) if index not in skip] if skip else range(length)
+        self.indices = left[rank::world_size]
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -59,6 +64,54 @@ class ShardSampler(Sampler[Any]):
             yield index if self.epoch is None else (self.epoch, index)
 
 
+class WatchedDataset(Protocol):
+    """What a `WatchedLoader` needs of its dataset."""
+
+    board: Board
+
+    def path_of(self, index: int) -> str:
+        """The name of a video, for messages."""
+        ...
+
+
+class WatchedLoader(DataLoader[T_co]):
+    """A loader that waits for no video longer than `patience` seconds (0: for ever): HungError then.
+
+    It watches its workers; without any it cannot.
+    """
+
+    def __init__(self, dataset: Dataset[T_co], patience: float, workers: int, **options: Any) -> None:
+        super().__init__(dataset, num_workers=workers, timeout=patience / 4 if workers else 0, **options)
+        self.patience = patience
+        if self.timeout and hasattr(dataset, "board"):
+            dataset.board = Board(workers)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "timed out" in str(error):
+                    self._check_hung()
+                elif str(error).startswith("DataLoader worker"):
+                    raise RunStoppedError(
+                        f"a process that reads videos is gone: {error}; if memory ran out, fewer -j help"
+                    ) from None
+                else:
+                    raise
+            else:
+                yield batch
+
+    def _check_hung(self) -> None:
+        dataset = cast(WatchedDataset, self.dataset)
+        stuck = dataset.board.stuck(self.patience)
+        if stuck:
+            raise HungError([dataset.path_of(index) for index in stuck], self.patience)
+
+
 def make_loader(
     dataset: Dataset[T_co],
     workers: int,
@@ -67,17 +120,20 @@ def make_loader(
     batch_sampler: Sampler[list[Any]] | None = None,
     sampler: Sampler[Any] | None = None,
     batch_size: int = 1,
+    patience: float = 0,
 ) -> DataLoader[T_co]:
     """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive.
 
-    On Linux they are forked: fresh processes need seconds to import what they work with.
+    On Linux they are forked: fresh processes need seconds to import what they work with. For `patience` see
+    `WatchedLoader`.
     """
     how: dict[str, Any] = {"batch_sampler": batch_sampler} if batch_sampler is not None else {
         "sampler": sampler, "batch_size": batch_size
     }  # fmt: skip
-    return DataLoader(
+    return WatchedLoader(
         dataset,
-        num_workers=workers,
+        patience,
+        workers,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
@@ -91,7 +147,8 @@ def make_loader(
 def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
     """Ends the workers of `loaders` on the way out, whatever happens.
 
-    They ignore the signal by which Python ends what is left of them when it exits, so it would wait for ever.
+    They ignore the signal by which Python ends what is left of them when it exits, so it would wait for ever. One that
+    hangs is killed.
     """
     try:
         yield
@@ -100,12 +157,14 @@ def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
             iterator: Any = loader._iterator
             if hasattr(iterator, "_shutdown_workers"):  # not where the loader has none
                 iterator._shutdown_workers()
+                for worker in iterator._workers:
+                    worker.kill()
             loader._iterator = None
 
 
-def shard_sampler(length: int, epoch: int | None = None) -> ShardSampler:
-    """This process's share of `length` videos."""
-    return ShardSampler(length, distributed.rank(), distributed.world_size(), epoch)
+def shard_sampler(length: int, epoch: int | None = None, skip: Collection[int] = ()) -> ShardSampler:
+    """This process's share of `length` videos, or of what is left of them without those in `skip`."""
+    return ShardSampler(length, distributed.rank(), distributed.world_size(), epoch, skip)
 
 
 def _start_worker(worker: int) -> None:

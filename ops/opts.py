@@ -130,6 +130,8 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
 def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("-j", "--workers", type=count, default=8, metavar="N", help="loaders per process (default: 8)")
+    group.add_argument("--decode_timeout", type=not_negative, default=300.0, metavar="S",
+                       help="name a video that takes longer to read, and stop (default: 300)")  # fmt: skip
     group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID", help="several: one process for each")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     if decoders:

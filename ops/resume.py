@@ -2,12 +2,14 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch.optim import Optimizer
 
+from ops import distributed
 from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
 from ops.keeper import LAST, older_checkpoints, read_first
@@ -84,6 +86,38 @@ def check_resumable(
             raise InputError(f"{origin.path}: {what} is {theirs} there and {ours} here; it cannot be resumed so")
     if origin.class_names and class_names and origin.class_names != list(class_names):
         raise InputError(f"{origin.path}: its class names differ from those given here, or their order does")
+
+
+MATTERS = (
+    "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs", "warmup_epochs",
+    "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay", "clip_gradient",
+    "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "compile", "decoder", "deterministic",
+    "start_epoch",
+)  # fmt: skip
+"""Arguments on which the weights of a run depend."""
+
+
+def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: Mapping[str, str]) -> list[str]:
+    """What differs between this command and that of the checkpoint's run and matters for the weights, in words."""
+    before = origin.meta.get("recipe")
+    if not isinstance(before, Mapping):
+        return []
+    now = vars(args)
+    changed = [
+        f"{name} {now[name]}, before {before[name]}"
+        for name in MATTERS
+        if name in now and name in before and now[name] != before[name]
+    ]
+    processes = origin.meta.get("processes")
+    if processes not in (None, distributed.world_size()):
+        changed.append(f"{distributed.world_size()} processes, before {processes}")
+    versions = origin.meta.get("versions")
+    if isinstance(versions, Mapping) and versions.get("torch") != torch.__version__:
+        changed.append(f"torch {torch.__version__}, before {versions.get('torch')}")
+    hashes = origin.meta.get("lists_sha256")
+    if isinstance(hashes, Mapping) and sorted(map(str, hashes.values())) != sorted(list_hashes.values()):
+        changed.append(f"the content of the lists {', '.join(list_hashes)}")
+    return changed
 
 
 def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torchvision
 from tensorboardX import SummaryWriter
 
 from ops.datasets import Failure
 from ops.figures import draw_curves
+from ops.provenance import software
 from ops.storage import atomic_file
 
 COLUMNS = (
@@ -35,10 +34,7 @@ class RunLog:
 
     def arguments(self, args: Mapping[str, Any], **facts: Any) -> None:
         """Write `args.json`: the command, the arguments and what ran them."""
-        versions = {
-            "python": sys.version.split()[0], "torch": torch.__version__, "torchvision": torchvision.__version__
-        }  # fmt: skip
-        content = {"command": sys.argv, "arguments": dict(args), "versions": versions, **facts}
+        content = {"command": sys.argv, "arguments": dict(args), **software(), **facts}
         with atomic_file(self.folder / "args.json", "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, default=str)
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,21 @@ from torch import nn
 from torch.optim import SGD
 
 from ops import distributed
+from ops.batches import collate_clips
 from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
-from ops.datasets import ClipDataset, collate_clips
+from ops.datasets import ClipDataset
 from ops.engine import validate
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.keeper import parse_interval
 from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
-from ops.models import MEAN, STD, Recognizer, build_model
-from ops.resume import Progress, check_resumable, default_store_name, find_resume, restore
+from ops.models import Recognizer, build_model
+from ops.optimizer import base_rate, make_optimizer
+from ops.provenance import make_meta
+from ops.resume import Progress, changed_settings, check_resumable, default_store_name, find_resume, restore
 from ops.runlog import RunLog
 from ops.sampling import DENSE_WINDOW
 from ops.schedule import Schedule
@@ -39,6 +43,7 @@ from ops.setup import (
 from ops.storage import atomic_file, make_folder
 from ops.tanet import check_architecture
 from ops.trainer import Pace, Trainer
+from ops.watch import noting_hangs, videos_that_hung
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +61,10 @@ class Data:
     class_names: list[str] | None
     decoder: str
 
+    def list_hashes(self) -> dict[str, str]:
+        """The hash of each list, by its file."""
+        return {side.records.source: side.records.sha256 for side in (self.train, self.val)}
+
 
 def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     """Train (or, with `--evaluate`, only validate) as the arguments say; returns the exit status."""
@@ -66,11 +75,13 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     device = pick_device(args.gpus, args.device)
     config = dataset_config(args.dataset)
     check_arguments(args, device)
-    data = open_data(args, config, make_reader)
     folder = Path(args.root_model) / (args.store_name or default_store_name(args))
+    data = open_data(args, config, make_reader, videos_that_hung(folder))
     resumed = find_resume(args.resume, folder, args.evaluate)
     if resumed:
         check_resumable(args, resumed, data.num_classes, data.class_names)
+        for difference in changed_settings(args, resumed, data.list_hashes()):
+            log.warning("not as in the run so far, so it will differ from one that goes through: %s", difference)
     origin = resumed or (read_checkpoint(args.tune_from) if args.tune_from else None)
     if not args.evaluate:
         make_folder(folder)
@@ -87,7 +98,8 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
         progress = restore(resumed, optimizer) if resumed else Progress()
         if args.start_epoch is not None:
             progress.epoch, progress.step = args.start_epoch, 0
-        fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
+        with noting_hangs(folder):
+            fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     finally:
         distributed.stop()
     return EXIT_DONE
@@ -114,7 +126,9 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError("--resume goes on with a run, --tune_from starts one: give only one of them")
 
 
-def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Data:
+def open_data(
+    args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
+) -> Data:
     """Read and check the lists and look at what they name."""
     names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
     num_classes = count_classes(config, args.num_class, names)
@@ -132,7 +146,7 @@ def open_data(args: argparse.Namespace, config: DatasetConfig, make_reader: Make
             recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
         else:
             recipe = validation_recipe(shape, args.dense_sample, num_classes)
-        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, substitute=training))
+        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, training, passed_over))
         short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
         if args.dense_sample and short:
             log.warning(
@@ -168,37 +182,13 @@ def start_model(
     return model.train(), same_classes
 
 
-def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
-    """The learning rate of this run; a warning where it does not fit the batch by the linear rule."""
-    if args.scale_lr:
-        rate: float = args.lr * args.batch_size / args.scale_lr
-        log.info("learning rate %g: %g · %d / %d", rate, args.lr, args.batch_size, args.scale_lr)
-        return rate
-    if config.recipe:
-        fitting = config.recipe.lr * args.batch_size / config.recipe.batch_size
-        if abs(args.lr - fitting) > 0.01 * fitting and not args.evaluate:
-            log.warning(
-                "--lr %g does not fit a batch of %d: the recipe of %s has %g for %d, which makes %g "
-                "(--lr %g --scale_lr %d does that)", args.lr, args.batch_size, config.name, config.recipe.lr,
-                config.recipe.batch_size, fitting, config.recipe.lr, config.recipe.batch_size,
-            )  # fmt: skip
-    return float(args.lr)
-
-
-def make_optimizer(args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool) -> SGD:
-    """SGD with momentum over the published parameter groups."""
-    groups = model.parameter_groups(fast_head)
-    for group in groups:
-        group["lr"] = rate * group["lr_mult"]
-        group["weight_decay"] = args.weight_decay * group["decay_mult"]
-    return SGD(groups, lr=rate, momentum=args.momentum, weight_decay=args.weight_decay)
-
-
 def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) -> Any:
     """Each validation video once over all processes."""
     share = shard_sampler(len(data.val), epoch=0)
     batch = max(args.batch_size // distributed.world_size(), 1)
-    return make_loader(data.val, args.workers, collate_clips, device, sampler=share, batch_size=batch)
+    return make_loader(
+        data.val, args.workers, collate_clips, device, sampler=share, batch_size=batch, patience=args.decode_timeout
+    )
 
 
 def fit(
@@ -215,7 +205,9 @@ def fit(
     """Train to the end, with the logs in place; `origin` is what the run goes on from."""
     device = compute.device
     sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
-    loader = make_loader(data.train, args.workers, collate_clips, device, batch_sampler=sampler)
+    loader = make_loader(
+        data.train, args.workers, collate_clips, device, batch_sampler=sampler, patience=args.decode_timeout
+    )
     schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
     pace = Pace(
         args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
@@ -225,11 +217,12 @@ def fit(
     if distributed.is_main():
         log.info("run folder: %s", folder)
         runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
-        lists = {side.records.source: side.records.sha256 for side in (data.train, data.val)}
-        runlog.arguments(vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=lists)
+        runlog.arguments(
+            vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes()
+        )
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
-        make_meta(args, data), runlog, compute,
+        make_meta(args, data.num_classes, data.class_names, data.list_hashes()), runlog, compute,
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])
@@ -246,27 +239,6 @@ def fit(
     elif runlog:
         runlog.close()
         log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)
-
-
-def make_meta(args: argparse.Namespace, data: Data) -> dict[str, Any]:
-    """What a checkpoint says of itself: plain data only."""
-    shape = ClipShape(args.num_segments, args.modality, args.input_size)
-    return {
-        "dataset": args.dataset,
-        "class_names": data.class_names,
-        "num_classes": data.num_classes,
-        "num_segments": args.num_segments,
-        "modality": args.modality,
-        "tam": args.tam,
-        "consensus": args.consensus_type,
-        "dropout": args.dropout,
-        "input_size": shape.input_size,
-        "scale_size": shape.scale_size,
-        "mean": list(MEAN[args.modality]),
-        "std": list(STD[args.modality]),
-        "sampling": "dense" if args.dense_sample else "uniform",
-        "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
-    }
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:

@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ops import distributed
+from ops.batches import ClipBatch
 from ops.checkpoint import save_checkpoint
 from ops.compute import Compute
-from ops.datasets import ClipBatch, Failure
+from ops.datasets import SECOND_TRY, Failure
 from ops.engine import EpochResult, Stepper, train_epoch, validate
 from ops.errors import CHECK_ADVICE, RunStoppedError
 from ops.keeper import BEST, LAST, Interval, Keeper
@@ -263,8 +264,12 @@ def _figures(trained: EpochResult, validated: EpochResult | None) -> dict[str, A
 def _bad_videos(trained: EpochResult, validated: EpochResult | None) -> list[tuple[str, Failure]]:
     """What went wrong in all processes: (what was done about it, which video and why)."""
     mine = [("was replaced in training", failure) for failure in trained.failures]
-    mine += [("was cut short", failure) for failure in trained.warnings]
+    mine += [(_what_was_odd(failure), failure) for failure in trained.warnings]
     if validated:
         mine += [("was left out of validation", failure) for failure in validated.failures]
-        mine += [("was cut short", failure) for failure in validated.warnings]
+        mine += [(_what_was_odd(failure), failure) for failure in validated.warnings]
     return list(itertools.chain.from_iterable(distributed.gather_objects(mine)))
+
+
+def _what_was_odd(warning: Failure) -> str:
+    return "was read at the second try" if warning.reason.startswith(SECOND_TRY) else "was cut short"

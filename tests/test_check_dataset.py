@@ -13,7 +13,8 @@ import torch
 from conftest import ROOT, Call
 
 from ops import engine
-from ops.datasets import ClipBatch, Failure
+from ops.batches import ClipBatch
+from ops.datasets import Failure
 from ops.errors import MediaError
 from ops.frames import FrameTemplate
 from ops.prepare.check import check_folder, check_video

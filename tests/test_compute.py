@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ops.batches import ClipBatch
 from ops.compute import Compute
-from ops.datasets import ClipBatch
 from ops.engine import accumulate, forward
 from ops.models import Recognizer, build_model
 from ops.opts import test_parser, train_parser

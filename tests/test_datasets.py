@@ -13,8 +13,9 @@ from media import draw, truncate, write_flow, write_frames, write_video
 from PIL import Image
 from torch import Tensor
 
+from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe, validation_recipe
-from ops.datasets import SUBSTITUTES, ClipDataset, Failure, Stream, Views, ViewsDataset, collate_clips, load_views
+from ops.datasets import SUBSTITUTES, ClipDataset, Failure, Stream, Views, ViewsDataset, load_views
 from ops.errors import MediaError, TruncatedMediaError
 from ops.frames import FrameReader, FrameTemplate
 from ops.records import Records, read_records

@@ -8,8 +8,8 @@ import torch
 from conftest import Call, Run
 from torch import nn
 
+from ops.batches import ClipBatch
 from ops.compute import Compute
-from ops.datasets import ClipBatch
 from ops.engine import Stepper
 from ops.models import build_model
 

@@ -9,10 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "sampling", "tam", "consensus", "schedule", "distributed",
-     "metrics", "storage", "dialects", "source", "compute"},
+     "metrics", "storage", "dialects", "source", "compute", "watch"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models", "opencv_videos", "decoders"},
-    {"loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
+    {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
+     "runlog", "provenance", "optimizer", "partial", "class_order"},
     {"engine", "setup", "ensemble", "trainer"},
     {"train", "evaluate"},
 ]  # fmt: skip

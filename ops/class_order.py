@@ -1,0 +1,52 @@
+"""Whether a model and a list number the classes alike: the commonest reason for an accuracy near chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+FEW_PER_CLASS = 4
+"""Videos per class, on average, below which any predictions can be made to fit by a permutation."""
+
+NAMED = 3
+
+
+def differing_order(checkpoint: str, theirs: Sequence[str] | None, source: str, ours: Sequence[str] | None) -> str:
+    """What to say where a checkpoint and `source` have the same class names in different orders, else ""."""
+    if not theirs or not ours or list(theirs) == list(ours) or sorted(theirs) != sorted(ours):
+        return ""
+    place = next(k for k, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
+    return (
+        f"{checkpoint}: its classes are those of {source} in another order: class {place} is {theirs[place]!r} there "
+        f"and {ours[place]!r} here; tools/convert_checkpoint.py reorders a checkpoint's classes"
+    )
+
+
+def diagnose_class_order(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], class_names: Sequence[str]
+) -> str | None:
+    """What to say where predictions `[N]` and labels `[N]` agree only after the classes are renumbered; else None.
+
+    The renumbering that fits best (the assignment problem on the confusion matrix) is found on every other video of
+    each class and counted on those in between, so that chance cannot look like order.
+    """
+    count = len(class_names)
+    if len(labels) < FEW_PER_CLASS * count or count < 3:
+        return None
+    right = float((labels == predictions).mean())
+    order = np.argsort(labels, kind="stable")
+    fitted, held_out = order[::2], order[1::2]
+    confusion = np.zeros((count, count))
+    np.add.at(confusion, (labels[fitted], predictions[fitted]), 1)
+    _, renumbered = linear_sum_assignment(-confusion)  # label → the class that stands for it
+    after = float((renumbered[labels[held_out]] == predictions[held_out]).mean())
+    if after < 0.25 or after < 3 * right + 2 / count:
+        return None
+    moved = [k for k in np.argsort(-confusion[np.arange(count), renumbered], kind="stable") if renumbered[k] != k]
+    examples = ", ".join(f"{class_names[k]!r} is taken for {class_names[renumbered[k]]!r}" for k in moved[:NAMED])
+    return (
+        f"the classes seem to be numbered differently: top-1 is {100 * right:.1f} %, but {100 * after:.1f} % after "
+        f"renumbering them ({examples}); compare the class names in the checkpoint (tools/show_checkpoint.py) with "
+        "those that the list was made with, and reorder with tools/convert_checkpoint.py"
+    )

@@ -1,0 +1,69 @@
+"""What a run says of itself, in its folder and in its checkpoints: settings, software, data."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+import torchvision
+
+from ops import distributed
+from ops.clip_recipes import ClipShape
+from ops.models import MEAN, STD
+
+
+def make_meta(
+    args: argparse.Namespace, num_classes: int, class_names: list[str] | None, list_hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a checkpoint says of itself: plain data only."""
+    shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    return {
+        "dataset": args.dataset,
+        "class_names": class_names,
+        "num_classes": num_classes,
+        "num_segments": args.num_segments,
+        "modality": args.modality,
+        "tam": args.tam,
+        "consensus": args.consensus_type,
+        "dropout": args.dropout,
+        "input_size": shape.input_size,
+        "scale_size": shape.scale_size,
+        "mean": list(MEAN[args.modality]),
+        "std": list(STD[args.modality]),
+        "sampling": "dense" if args.dense_sample else "uniform",
+        "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
+        "lists_sha256": dict(list_hashes),
+        "processes": distributed.world_size(),
+        **software(),
+    }
+
+
+def software() -> dict[str, Any]:
+    """The versions of what computes and decodes, and the commit of this code."""
+    packages = {"torch": torch, "torchvision": torchvision, "numpy": np, "opencv": cv2, "av": av}
+    versions = {name: str(package.__version__) for name, package in packages.items()}
+    return {"versions": {"python": sys.version.split()[0], **versions}, "commit": source_commit()}
+
+
+@cache
+def source_commit() -> str:
+    """The commit of this code, with "+changes" where its files differ from it; "unknown" outside a git checkout."""
+    folder = Path(__file__).resolve().parents[1]
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
