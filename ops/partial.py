@@ -75,7 +75,7 @@ class PartialScores:
         try:
             index, note, encoded = json.loads(line)
             scores = np.frombuffer(base64.b64decode(encoded, validate=True), "<f4").astype(np.float32)
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, RecursionError, binascii.Error):
             return None
         whole = line.endswith("\n") and isinstance(index, int) and isinstance(note, str)
         if not whole or not 0 <= index < self.videos or scores.shape != (self.classes,):

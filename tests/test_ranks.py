@@ -1,0 +1,110 @@
+"""Several processes do what one does: the same scores, the same gradients; and one that dies is started again."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+import ranks
+import torch
+from conftest import ROOT
+
+from ops.models import build_model
+
+
+def torchrun(folder: Path, processes: int, *command: object, options: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [*launcher, *options, *map(str, command)], cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    printed = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, printed
+    return printed
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Lists of 1, 2, 3, 5 and 7 videos of different lengths, from the third on one of them broken."""
+    torch.save({"state_dict": build_model("resnet18", 5, 4).state_dict()}, tmp_path / "w.pth.tar")
+    lines = []
+    for number in range(7):
+        media.write_video(tmp_path / f"{number}.mp4", 6 + number, seed=number)
+        lines.append(f"{number}.mp4 {6 + number} {number % 5}\n")
+    (tmp_path / "2.mp4").write_bytes(b"broken")
+    for count in ranks.COUNTS:
+        (tmp_path / f"{count}.txt").write_text("".join(lines[:count]))
+    return tmp_path
+
+
+def test_any_number_of_processes_gives_the_same_scores_file(lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lists)
+    ranks.score_lists(lists)
+    for processes in (2, 3):
+        finish(torchrun(lists, processes, ROOT / "tests" / "ranks.py", "score_lists", lists))
+        for count in ranks.COUNTS:
+            one, several = lists / f"{count}_by_1", lists / f"{count}_by_{processes}"
+            assert one.with_suffix(".npz").read_bytes() == several.with_suffix(".npz").read_bytes()
+            for name in ("predictions.csv", "per_class.csv"):
+                assert (one / name).read_bytes() == (several / name).read_bytes()
+    scores = np.load(lists / "7_by_3.npz")
+    assert scores["ok"].tolist() == [True, True, False, True, True, True, True]
+    assert np.isfinite(scores["scores"]).all(axis=1).tolist() == scores["ok"].tolist()
+
+
+def test_gradients_of_two_processes_are_those_of_one_with_all_clips(tmp_path: Path) -> None:
+    """In double precision, where rounding cannot hide anything; parts exchange gradients only once."""
+    finish(torchrun(tmp_path, 2, ROOT / "tests" / "ranks.py", "save_gradients", tmp_path))
+    model = ranks.network()
+    expected = ranks.gradients(model, model, ranks.batch(0, 1), 1)
+    assert len(expected) == len(list(model.parameters())) and all(value.any() for value in expected.values())
+    found = torch.load(tmp_path / "gradients.pt")
+    for grads, _ in found.values():
+        for name, value in expected.items():
+            torch.testing.assert_close(grads[name], value, rtol=1e-9, atol=1e-12)
+    exchanged = {parts: count for parts, (_, count) in found.items()}
+    assert exchanged[1] == exchanged[2] == exchanged[4] >= 1
+
+
+TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "v.txt", "--root_path", ".", "--num_class", "2"]
+TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
+TRAIN += ["--device", "cpu", "-b", "4", "--epochs", "3", "--eval-freq", "1", "--lr", "0.01", "-j", "1"]
+TRAIN += ["--resume", "auto", "--ckpt_interval", "1", "--deterministic"]
+
+
+def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    lines = []
+    for number in range(8):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+        lines.append(f"{number}.mp4 8 {number % 2}\n")
+    (tmp_path / "l.txt").write_text("".join(lines) * 2)
+    (tmp_path / "v.txt").write_text("".join(lines[:4]) + "gone.mp4 8 0\n")  # no reason to end a training
+    script = [ROOT / "online_main.py", *TRAIN, "--store_name"]
+    process = torchrun(tmp_path, 2, *script, "killed", options=("--max-restarts=2",))
+    checkpoint = tmp_path / "checkpoints/killed/ckpt.pth.tar"
+    end = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    victims = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    assert len(victims) == 2, finish(process)
+    os.kill(int(victims[1]), signal.SIGKILL)
+    printed = finish(process)
+    assert "resumed" in printed and printed.count("done: best validation") == 1, printed
+    finish(torchrun(tmp_path, 2, *script, "calm"))
+    one, other = (
+        torch.load(tmp_path / "checkpoints" / name / "ckpt.pth.tar", weights_only=True) for name in ("killed", "calm")
+    )
+    assert one["epoch"] == other["epoch"] == 3
+    assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
+    assert "not as in the run so far" not in printed
+    with (tmp_path / "checkpoints/killed/log.csv").open(newline="") as file:
+        assert [(row["val_scored"], row["val_failed"]) for row in csv.DictReader(file)] == [("4", "1")] * 3
