@@ -32,11 +32,11 @@ def main() -> int:
     """Explain the videos."""
     args = make_parser().parse_args()
     start_logging()
-    videos = spread_over(find_videos(args), args.max_num)
     predictor = open_explainer(
         args.weights, args.dataset, args.class_names, args.sample, args.test_segments, args.device
     )
     target = None if args.target is None else find_class(args.target, predictor)
+    videos = spread_over(find_videos(args, predictor.model.num_classes), args.max_num)
     folder = make_folder(args.output or Path(args.weights).parent / "explain")
     options = ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
     return explain_into(folder, predictor, videos, options)
@@ -64,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def find_videos(args: argparse.Namespace) -> list[Video]:
+def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
     """The videos that the arguments stand for, each once; InputError where there are none."""
     videos = []
     for place in args.videos:
@@ -72,6 +72,7 @@ def find_videos(args: argparse.Namespace) -> list[Video]:
         videos += [Video(path, path) for path in paths]
     if args.list:
         records = read_records(args.list, counts_in_pairs=False)
+        records.check_labels(num_classes, required=False)
         records.check_some_exist(args.root_path)
         videos += [Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
     elif args.root_path:

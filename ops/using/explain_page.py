@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from ops.figures import save_figure
@@ -117,7 +118,7 @@ def write_explain_page(
     rows, predictor = numbers.rows, numbers.predictor
     model = predictor.model
     several = len(rows) > 1
-    title = f"{len(rows)} videos explained" if several else f"{rows[0]['name']}, explained"
+    title = f"{len(rows)} videos explained" if several else f"{Path(rows[0]['name']).name}, explained"
     write_page(
         path,
         "explain.html",
@@ -126,6 +127,7 @@ def write_explain_page(
         facts=_facts(numbers),
         tam=model.tam,
         several=several,
+        labelled=any(row["label"] is not None for row in rows),
         rows=rows,
         albums=album.videos,
         failures=numbers.failures,
@@ -153,7 +155,7 @@ def _table_row(spread: KernelSpread) -> dict[str, Any]:
         "channels": spread.channels,
         "mean": [f"{value:.3f}" for value in spread.mean],
         "std": [f"{value:.3f}" for value in spread.deviation],
-        "change": [f"{value:.3f}" for value in spread.change],
+        "change": f"{np.sqrt((spread.change**2).mean()):.3f}",
         "adaptive": f"{100 * (common + own):.0f}",
         "common": f"{100 * common:.0f}",
     }

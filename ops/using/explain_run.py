@@ -52,7 +52,8 @@ def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], op
             read.append(videos[index])
     if not numbers.rows:
         first = numbers.failures[0]
-        raise InputError(f"{first.path}: {first.reason}; none of the {len(videos)} videos can be read")
+        others = f"; none of the {len(videos)} videos can be read" if len(videos) > 1 else ""
+        raise InputError(f"{first.path}: {first.reason}{others}")
     fixed = _with_fixed_kernels(predictor, read, numbers, options.workers) if options.fix_kernels else None
     _write(folder, numbers, album, fixed)
     if len(numbers.rows) == 1:

@@ -49,10 +49,7 @@ class KernelSpread:
 
     def shares(self) -> tuple[float, float, float]:
         """`fixed`, `common` and `own` of the three offsets together, as shares of their sum."""
-        parts = np.array([self.fixed.sum(), self.common.sum(), self.own.sum()])
-        total = parts.sum()
-        fixed, common, own = parts / total if total > 0 else parts * np.nan
-        return float(fixed), float(common), float(own)
+        return _shares(self.fixed.sum(), self.common.sum(), self.own.sum())
 
     @property
     def adaptive(self) -> float:
@@ -75,6 +72,12 @@ def kernel_spread(block: str, kernels: NDArray[np.float32]) -> KernelSpread:
     return KernelSpread(block, videos, channels, mean, weights.std(axis=(0, 1)), percentiles, *parts)
 
 
+def _shares(fixed: float, common: float, own: float) -> tuple[float, float, float]:
+    """Each as a share of the sum; where nothing varies, a fixed kernel says it all."""
+    total = fixed + common + own
+    return (1.0, 0.0, 0.0) if total == 0 else (float(fixed / total), float(common / total), float(own / total))
+
+
 def spreads_of(kernels: Mapping[str, NDArray[np.float32]]) -> list[KernelSpread]:
     """`kernel_spread` of each block."""
     return [kernel_spread(block, weights) for block, weights in kernels.items()]
@@ -90,8 +93,7 @@ def write_spreads(path: Path, spreads: Sequence[KernelSpread]) -> None:
         writer.writerow((*head, *parts))
         for spread in spreads:
             for k, offset in enumerate(OFFSETS):
-                total = spread.fixed[k] + spread.common[k] + spread.own[k]
                 numbers = [spread.mean[k], spread.deviation[k], *spread.percentiles[:, k]]
-                numbers += [part[k] / total if total else np.nan for part in (spread.fixed, spread.common, spread.own)]
+                numbers += _shares(spread.fixed[k], spread.common[k], spread.own[k])
                 cells = ["" if np.isnan(number) else f"{number:.6g}" for number in [*numbers, spread.change[k]]]
                 writer.writerow((spread.block, spread.channels, spread.videos, offset, *cells))
