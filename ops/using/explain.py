@@ -147,7 +147,10 @@ def _only(items: list[ShownClip | Failure]) -> ShownClip | Failure:
 
 
 def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: int | None = None) -> Explanation:
-    """Run the network once on `clip` and keep what happens on the way; `target` defaults to the predicted class."""
+    """Run the network once on `clip` and keep what happens on the way; `target` defaults to the predicted class.
+
+    Only the last stage's parameters ask for gradients afterwards: a class activation map needs no more memory.
+    """
     seen: list[Tensor] = []
 
     def score(pixels: Tensor) -> Tensor:
@@ -159,7 +162,7 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
     model = predictor.model.eval()
     stage = model.base_model.layer4
     model.requires_grad_(False)
-    stage.requires_grad_(True)  # the only gradient that is asked for: that of the last stage's output
+    stage.requires_grad_(True)
     with watch_tams(model) as watch:
         places = LayerGradCam(score, stage).attribute(clip.pixels[None])  # [T, 1, h, w]
     logits = seen[0].numpy()

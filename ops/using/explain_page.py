@@ -99,7 +99,7 @@ def _cam_caption(explanation: Explanation) -> str:
     target = class_name(explanation.target, explanation.prediction.class_names)
     logit = float(explanation.prediction.logits[explanation.target])
     height, width = explanation.cam.shape[1:]
-    bias = logit - float(explanation.cam.sum())
+    bias = round(logit - float(explanation.cam.sum()), 2) + 0.0  # which makes -0 a 0
     through = ", and, through TAM, of the frames around" if explanation.watch.kernels else ""
     nothing = "" if (explanation.cam > 0).any() else " Here no place speaks for the class."
     return (
