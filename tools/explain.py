@@ -1,0 +1,103 @@
+"""Show why a network says what it says of videos: TAM's kernels and importance, and where the evidence is.
+
+    python tools/explain.py video.mp4 --weights ckpt.best.pth.tar
+    python tools/explain.py clips/ --weights ckpt.best.pth.tar --output explained --target "arm wrestling"
+    python tools/explain.py --list val.txt --root_path clips --weights ckpt.best.pth.tar --max_num 200 --fix_kernels
+
+OUTPUT/explain.html shows it all and says how to read it; beside it are the pictures as PNG and the numbers as
+explain.json, explain.npz and kernels.csv. Of several videos it also shows how their kernels differ. The exit status is
+1 if some videos could not be read.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, count, positive
+from ops.console import start_logging
+from ops.errors import InputError, run
+from ops.prepare.tree import VIDEO_EXTENSIONS
+from ops.prepare.tree import find_videos as find_tree
+from ops.records import read_records
+from ops.storage import make_folder
+from ops.texts import Texts
+from ops.using.explain import Video, find_class, open_explainer
+from ops.using.explain_run import ExplainOptions, explain_into
+
+
+def main() -> int:
+    """Explain the videos."""
+    args = make_parser().parse_args()
+    start_logging()
+    predictor = open_explainer(
+        args.weights, args.dataset, args.class_names, args.sample, args.test_segments, args.device
+    )
+    target = None if args.target is None else find_class(args.target, predictor)
+    videos = spread_over(find_videos(args, predictor.model.num_classes), args.max_num)
+    folder = make_folder(args.output or Path(args.weights).parent / "explain")
+    options = ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
+    return explain_into(folder, predictor, videos, options)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("videos", nargs="*", metavar="VIDEO", help="files, and folders that are searched at any depth")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
+    parser.add_argument("--list", metavar="FILE", help="a list of videos, in place of VIDEO or beside it")
+    parser.add_argument("--root_path", metavar="DIR", default="", help="what paths in the list are relative to")
+    parser.add_argument("--max_num", type=positive, metavar="N", help="only N videos, evenly spread over all")
+    parser.add_argument("--dataset", metavar="NAME", help="what the network was trained on (default: found out)")
+    parser.add_argument("--class_names", metavar="FILE", help="one class name per line (default: the checkpoint's)")
+    parser.add_argument("--target", metavar="CLASS", help="look for evidence of this class, by name or number "
+                        "(default: the predicted one)")  # fmt: skip
+    parser.add_argument("--sample", choices=("dense", "uniform"), help="the frames of the clip (default: as tested)")
+    parser.add_argument("--test_segments", type=positive, metavar="T", help="for networks without TAM")
+    parser.add_argument("--fix_kernels", action="store_true", help="also score with the mean kernels of all videos")
+    parser.add_argument("--drawn", type=count, default=8, metavar="N", help="draw the first N videos (default: 8)")
+    parser.add_argument("--output", metavar="DIR", help="where results go (default: explain/ beside the weights)")
+    parser.add_argument("-j", "--workers", type=count, default=0, metavar="N", help="processes that read (default: 0)")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    return parser
+
+
+def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
+    """The videos that the arguments stand for, each once; InputError where there are none."""
+    videos = []
+    for place in args.videos:
+        paths = [place] if Path(place).is_file() else [os.path.join(place, path) for path in videos_in(place)]
+        videos += [Video(path, path) for path in paths]
+    if args.list:
+        records = read_records(args.list, counts_in_pairs=False)
+        records.check_labels(num_classes, required=False)
+        records.check_some_exist(args.root_path)
+        videos += [Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
+    elif args.root_path:
+        raise InputError("--root_path goes with --list")
+    if not videos:
+        raise InputError("no videos: give files, a folder, or --list FILE --root_path DIR")
+    return list({os.path.realpath(video.path): video for video in videos}.values())
+
+
+def videos_in(folder: str) -> Texts:
+    """The paths of the videos in `folder`, relative to it; InputError where there are none."""
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: no such file or folder")
+    paths = find_tree(folder)
+    if not len(paths):
+        raise InputError(f"{folder}: no videos in it ({' '.join(VIDEO_EXTENSIONS)})")
+    return paths
+
+
+def spread_over(videos: list[Video], wanted: int | None) -> list[Video]:
+    """`wanted` of the videos, evenly spread; all where there are no more."""
+    if not wanted or wanted >= len(videos):
+        return videos
+    return [videos[place * len(videos) // wanted] for place in range(wanted)]
+
+
+if __name__ == "__main__":
+    run(main)
