@@ -12,6 +12,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+MAX_PACKETS = 2**23
+"""A day and a half at 60 frames per second; a file with more is none that anyone meant."""
+
 READ_ERRORS = (av.error.FFmpegError, IndexError)
 """What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
 
@@ -22,11 +25,15 @@ _SKIP_NOW = ("h264", "hevc")
 """Decoders that can be told from packet to packet to leave out frames that no other refers to."""
 
 
+class TooManyPacketsError(Exception):
+    """A video with more than `MAX_PACKETS`."""
+
+
 class PacketIndex:
     """The packets of a video stream in the order in which they are decoded.
 
     `length` is the number of those that are shown: the frames that an intact file has, where its header can lie; the
-    others are `hidden`, as an edit of the file left them out.
+    others are `hidden`, as an edit of the file left them out. Their times span so many `seconds`.
     `times [length]` are the times (pts) of the frames in order of presentation, or None where they are not known to
     tell which frame comes from which packet: then only decoding from the start does.
     """
@@ -39,12 +46,16 @@ class PacketIndex:
         try:
             for packet in container.demux(stream):
                 if packet.size:
+                    if len(times) == MAX_PACKETS:
+                        raise TooManyPacketsError
                     times.append(packet.pts)
                     shown.append(not packet.is_discard)
                     keys.append(packet.is_keyframe)
         except READ_ERRORS:
             if not any(shown):
                 raise
+        known = [time for time in times if time is not None]
+        self.seconds = float((max(known) - min(known)) * (stream.time_base or 0)) if known else 0.0
         self.length = sum(shown)
         self.hidden = len(shown) - self.length
         self.times: NDArray[np.int64] | None = None

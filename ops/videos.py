@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.errors import MediaError, TruncatedMediaError
-from ops.packets import READ_ERRORS, PacketIndex, decode_all, decode_needed
+from ops.packets import MAX_PACKETS, READ_ERRORS, PacketIndex, TooManyPacketsError, decode_all, decode_needed
 from ops.records import Records
 from ops.source import FrameSource
 
@@ -31,6 +31,12 @@ _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
 _UNSPECIFIED = 2
 """FFmpeg's number for a colour matrix that is not named."""
+
+MAX_PIXELS = 2**26
+"""Pixels of a frame: twice those of 8K video. What claims more would only fill the memory."""
+
+MAX_SECONDS = 7 * 24 * 3600
+"""A week. What claims more has times that mean nothing."""
 
 _OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
 
@@ -87,9 +93,13 @@ class VideoSource(FrameSource):
                 self._index = PacketIndex(container)
             except READ_ERRORS as error:
                 raise MediaError(path, _reason(error)) from None
+            except TooManyPacketsError:
+                raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
             self.claimed = max(len(self), container.streams.video[0].frames - self._index.hidden)
         if not len(self):
             raise MediaError(path, "no frames in it")
+        if self._index.seconds > MAX_SECONDS:
+            raise MediaError(path, f"its times span {self._index.seconds:.0f} s, more than {MAX_SECONDS}")
 
     def __len__(self) -> int:
         return self._index.length
@@ -197,7 +207,14 @@ def _open_container(path: str) -> "av.container.InputContainer":
     if not container.streams.video:
         container.close()
         raise MediaError(path, "no video stream in it")
-    container.streams.video[0].thread_count = 1
+    video = container.streams.video[0]
+    codec = video.codec_context  # None where no decoder is known
+    if codec and codec.width * codec.height > MAX_PIXELS:
+        container.close()
+        raise MediaError(path, f"frames of {codec.width} x {codec.height}, more than {MAX_PIXELS} pixels each")
+    if codec:
+        codec.thread_count = 1
+        codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
     return container
 
 
