@@ -1,0 +1,116 @@
+"""Half an hour of training under random kills, with bad files and changing numbers of workers, ends as a calm run does.
+
+python -m pytest -m soak -s        SOAK_MINUTES=5 for a shorter one, SOAK_SEED for other kills
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import media
+import pytest
+import torch
+from conftest import ROOT
+
+MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
+SEED = int(os.environ.get("SOAK_SEED", "0"))
+VIDEOS = 40
+
+TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "4"]
+TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "4", "--input_size", "32", "--npb", "--tam"]
+TRAIN += ["--device", "cpu", "-b", "4", "--epochs", "1000000", "--eval-freq", "3", "--lr", "0.001", "--dropout", "0.3"]
+TRAIN += ["--max_bad_fraction", "0.9", "--deterministic", "--resume", "auto"]
+
+
+def make_videos(folder: Path, rng: random.Random) -> None:
+    """Videos of many lengths, some of them cut short, full of something else, empty, or not there."""
+    lines = []
+    for number in range(VIDEOS):
+        path = media.write_video(folder / f"{number}.mp4", rng.randint(2, 40), seed=number)
+        match rng.randint(0, 11):
+            case 0:
+                path.write_bytes(rng.randbytes(2000))
+            case 1:
+                media.truncate(path, 0.6)
+            case 2:
+                path.unlink()
+            case 3:
+                path.write_bytes(b"")
+        lines.append(f"{number}.mp4 {rng.randint(0, 3)}\n")
+    (folder / "l.txt").write_text("".join(lines))
+
+
+def start(folder: Path, name: str, flags: Sequence[str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, *flags]
+    return subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def load(folder: Path, name: str) -> dict[str, object]:
+    loaded: dict[str, object] = torch.load(folder / "checkpoints" / name / "ckpt.pth.tar", weights_only=True)
+    return loaded
+
+
+def equal(one: object, other: object) -> bool:
+    """Bit for bit, through dictionaries and lists."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    return type(one) is type(other) and one == other
+
+
+def resident_mib(pid: int) -> float:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@pytest.mark.soak
+def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    make_videos(tmp_path, rng)
+    end = time.monotonic() + 60 * MINUTES
+    kills: dict[str, int] = {}
+    while time.monotonic() < end:
+        flags = ["-j", str(rng.randint(0, 3)), "--ckpt_interval", rng.choice(["1", "3", "0.02m"])]
+        process = start(tmp_path, "soak", [*flags, "--keep", str(rng.randint(0, 2))])
+        number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+        try:
+            printed = process.communicate(timeout=rng.uniform(2, 40))[0]
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            printed = process.communicate(timeout=120)[0]
+        else:
+            pytest.fail(f"ended by itself: {printed}")
+        kills[number.name] = kills.get(number.name, 0) + 1
+        assert "Traceback" not in printed, printed
+    process = start(tmp_path, "soak", ["-j", "2", "--max_steps", "1"])  # where it is now, and one step more
+    printed = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, printed
+    soaked = load(tmp_path, "soak")
+    steps = VIDEOS // 4 * int(str(soaked["epoch"])) + int(str(soaked["step"]))
+    calm = start(tmp_path, "calm", ["-j", "1", "--max_steps", str(steps)])
+    memory = []
+    while calm.poll() is None:
+        time.sleep(1)
+        memory.append(resident_mib(calm.pid) if calm.poll() is None else 0.0)
+    assert calm.returncode == 0, calm.communicate()[0]
+    expected = load(tmp_path, "calm")
+    for part in ("state_dict", "optimizer", "epoch", "step", "best_prec1"):
+        assert equal(soaked[part], expected[part]), part
+    quarter = len(memory) // 4
+    early, late = median(memory[quarter : 2 * quarter]), median(memory[-quarter - 1 : -1])
+    sys.stdout.write(
+        f"\nsoak: {steps} steps, ended by {kills}, resume differences 0, memory {early:.0f} → {late:.0f} MiB\n"
+    )
+    assert late < 1.1 * early
