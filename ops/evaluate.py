@@ -205,6 +205,20 @@ def write_details(folder: Path, result: TestResult, class_names: list[str] | Non
         file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
 
 
+def describe_data(ensemble: Ensemble) -> list[dict[str, str]]:
+    """For each list its file, the folder its paths are relative to, "frames" or "videos", "RGB" or "Flow"."""
+    modalities = {member.stream: member.shape.modality for member in ensemble.members}
+    return [
+        {
+            "list": str(Path(stream.records.source).absolute()),
+            "root": str(Path(stream.root).absolute()),
+            "kind": stream.reader.kind,
+            "modality": modalities[place],
+        }
+        for place, stream in enumerate(ensemble.streams)
+    ]
+
+
 def write_results(
     args: argparse.Namespace,
     config: DatasetConfig,
@@ -218,6 +232,8 @@ def write_results(
     folder = output_folder(args)
     checkpoints = {member.checkpoint.path for member in ensemble.members}
     facts: dict[str, Any] = {
+        "dataset": config.name,
+        "data": describe_data(ensemble),
         "protocol": protocol,
         "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
         "decoder": ensemble.streams[0].reader.decoder,
