@@ -195,7 +195,8 @@ def test_one_file_alone_makes_a_page_that_says_what_is_missing(
     ("name", "content"),
     [
         ("metrics.json", b"{"), ("metrics.json", b"[]"), ("args.json", b"\xff"), ("log.csv", b"epoch,lr\n1,2\n"),
-        ("log.csv", LOG.encode() + b"x,1,1,1,1,1,1,1\n"), ("per_class.csv", b"name,videos\n"),
+        ("log.csv", LOG.encode() + b"x,1,1,1,1,1,1,1\n"), ("log.csv", LOG.encode() + b"1,1,inf,1,1,1,1,1\n"),
+        ("per_class.csv", b"name,videos\n"),
         ("confusion.npy", b"no array"), ("confusion.npy", None), ("mistakes.csv", b""), ("bad_samples.csv", b"a\n"),
         ("predictions.csv", b"path\n"), ("per_class.csv", b"name,videos,top1,top5,taken_for,times\na,b,c,d,e,f\n"),
     ],

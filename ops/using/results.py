@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -222,6 +223,8 @@ def _read_log(path: Path) -> list[Row]:
         int(row["epoch"])
         for name in COLUMNS:
             float(row.get(name) or 0)
+        if not math.isfinite(float(row["lr"] or 0)):
+            raise ValueError(f"a learning rate of {row['lr']}")
     return rows
 
 
