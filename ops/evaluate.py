@@ -23,7 +23,7 @@ from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
-from ops.provenance import software
+from ops.protocol import describe, describe_protocol, published_figure
 from ops.report import TestResult
 from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
@@ -53,7 +53,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     distributed.start(device)
     try:
         began = time.perf_counter()
-        facts = describe(args, ensemble, protocol)
+        facts = describe(args, config, ensemble, protocol)
         partial = partial_scores(args, ensemble, facts, device)
         with noting_hangs(output_folder(args)):
             result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device), partial))
@@ -83,43 +83,6 @@ def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ens
 def output_folder(args: argparse.Namespace) -> Path:
     """Where results go: `--output`, else a folder beside the weights."""
     return Path(args.output) if args.output else Path(args.weights[0]).parent / "test"
-
-
-def view_pixels(args: argparse.Namespace, input_size: int, scale_size: int) -> int:
-    """The side of the squares that the models see."""
-    return scale_size if args.full_res and args.test_crops in (1, 3) else input_size
-
-
-def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
-    """The protocol in words."""
-    models = []
-    for member in ensemble.members:
-        model, shape = member.model, member.shape
-        pixels = view_pixels(args, shape.input_size, shape.scale_size)
-        models.append(
-            f"{model.arch}{' with TAM' if model.tam else ' without TAM'}, {shape.modality}, "
-            f"{shape.num_segments} frames of {pixels} x {pixels}"
-        )
-    fused = ""
-    if len(models) > 1:
-        coeffs = ", ".join(f"{member.coeff:g}" for member in ensemble.members)
-        fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
-    views = f"{args.test_crops} crops x {ensemble.sample.clips} clips ({ensemble.sample})"
-    return f"{' + '.join(models)}; {views}, mean of the logits{fused}"
-
-
-def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
-    """The published top-1 and top-5 of this protocol, where there is one."""
-    member = ensemble.members[0]
-    model, shape = member.model, member.shape
-    if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
-        return None
-    pixels = view_pixels(args, shape.input_size, shape.scale_size)
-    protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
-    for known in config.published:
-        if protocol == (known.segments, known.crops, known.sample, known.size):
-            return {"top1": known.top1, "top5": known.top5}
-    return None
 
 
 def score_share(
@@ -224,20 +187,6 @@ def write_details(folder: Path, result: TestResult, class_names: list[str] | Non
     with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("The worst classes, by top-1:\n\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
         file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
-
-
-def describe(args: argparse.Namespace, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
-    """What a result depends on, for `metrics.json` and to know it again."""
-    checkpoints = {member.checkpoint.path for member in ensemble.members}
-    return {
-        "protocol": protocol,
-        "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
-        "decoder": ensemble.streams[0].reader.decoder,
-        "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
-        "checkpoints_sha256": {path: report.file_sha256(path) for path in sorted(checkpoints)},
-        "precision": args.amp,
-        **software(),
-    }
 
 
 def partial_scores(

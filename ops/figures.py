@@ -41,7 +41,12 @@ def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], path: Path) -> None:
-    """`confusion.png`: a row per true class, a column per prediction, in percent of the row; mistakes cluster.
+    """`confusion.png`: see `confusion_figure`."""
+    save_figure(confusion_figure(confusion, class_names), path)
+
+
+def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """A row per true class, a column per prediction, in percent of the row; mistakes cluster.
 
     The picture grows with the classes, so that every name can be read at 8 and at 400.
     """
@@ -55,7 +60,7 @@ def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], pat
     figure = Figure(figsize=(side, side))
     axes = figure.add_subplot()
     image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
-    names = [class_names[k] for k in order]
+    names = [_plain(class_names[k]) for k in order]
     axes.set_xticks(range(count), names, rotation=90, fontsize=font)
     axes.set_yticks(range(count), names, fontsize=font)
     axes.set_xlabel("prediction")
@@ -69,11 +74,19 @@ def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], pat
                 colour = "white" if share[y, x] > 40 else "black"
                 axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", fontsize=8, color=colour)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, shrink=0.6)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
+    save_figure(curves_figure({"": rows}), path)
+
+
+def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Loss, top-1 and learning rate over the epochs: name of a run → rows of its `log.csv`.
+
+    One run is told by its two colours, training and validation; of several each has a colour, and training is dashed.
+    """
     figure = Figure(figsize=(12, 3.4))
     panels = figure.subplots(1, 3)
     for axes, title, names in (
@@ -81,20 +94,42 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         (panels[1], "top-1 (%)", ("train_top1", "val_top1")),
         (panels[2], "learning rate", ("lr",)),
     ):
-        for name in names:
-            points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if str(row.get(name, "")) != ""]
-            if points:
+        for number, (run, rows) in enumerate(runs.items()):
+            for name in names:
+                points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if _has(row, name)]
                 label = {"train": "training", "val": "validation"}.get(name.split("_")[0], name)
-                axes.plot(*zip(*points, strict=True), marker=".", label=label)
+                style: dict[str, Any] = {}
+                if len(runs) > 1:
+                    style = {"color": f"C{number}", "linestyle": "--" if label == "training" else "-"}
+                    label = f" {_plain(run)}, {label}"  # a space, for legends leave out what begins with _
+                if points:
+                    axes.plot(*zip(*points, strict=True), marker=".", label=label, **style)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    panels[0].legend()
-    panels[1].set_ylim(0, 100)
-    rates = [float(row["lr"]) for row in rows if str(row.get("lr", "")) != ""]
+    _finish_curves(figure, [float(row["lr"]) for rows in runs.values() for row in rows if _has(row, "lr")], len(runs))
+    return figure
+
+
+def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:
+    loss, accuracy, rate = figure.axes
+    accuracy.set_ylim(0, 100)
     if any(rates):  # a cosine ends near zero, where a logarithm shows nothing else
-        panels[2].set_yscale("log")
-        panels[2].set_ylim(max(rates) * 1e-4, max(rates) * 2)
+        rate.set_yscale("log")
+        rate.set_ylim(max(rates) * 1e-4, max(rates) * 2)
+    if runs == 1:
+        loss.legend()
     figure.tight_layout()
-    save_figure(figure, path)
+    if runs > 1:
+        lines, labels = loss.get_legend_handles_labels()
+        figure.legend(lines, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=9)
+
+
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    return str(row.get(name, "")) != ""
+
+
+def _plain(text: str) -> str:
+    """`text` as Matplotlib is to draw it: a $ begins no formula, and every character can be encoded."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Fine-tunes a checkpoint on a folder of your own videos, one sub-folder per class, and reports on it.
+#
+#     bash examples/finetune_folder.sh DIR CKPT [--out OUT] [--epochs N] [--batch_size N] [--val_fraction F] [flags…]
+#     bash examples/finetune_folder.sh clips checkpoints/kinetics_8f.pth.tar --epochs 25
+#
+#   DIR               holds the videos: DIR/jump/a.mp4, DIR/run/b.mp4, …
+#   CKPT              what to start from: of this project, of the published code or of MMAction2
+#   --out OUT         where everything goes (default: checkpoints/finetune_DIR in the repository)
+#   --epochs N        default: 15
+#   --batch_size N    clips per step (default: 8); the learning rate, 0.001 for 8, goes with it
+#   --val_fraction F  share of each class that is tested on, not trained on (default: 0.2)
+#   flags…            are passed on to online_main.py, such as --lr 0.002 or -j 4
+#
+# Depth, segments, TAM, dropout and input size are those of CKPT. OUT/lists gets the lists and the class names (change
+# val.txt if you want another choice), OUT the checkpoints and curves, OUT/test the results, OUT/report.html all of it to
+# look at. Tested is the last epoch, for the best one was chosen on the very videos of the test.
+#
+# Stopped and started again with the same arguments, it goes on. Exit status: 0 done, 1 done but some videos could not be
+# read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.10 or newer; makes .venv, once.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+fail() { echo "error: $1" >&2; exit 2; }
+
+DIR='' CKPT='' OUT='' EPOCHS=15 BATCH=8 FRACTION=0.2 FLAGS=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help) usage; exit 0 ;;
+        --out) OUT="${2:?--out needs a folder}"; shift ;;
+        --epochs) EPOCHS="${2:?--epochs needs a number}"; shift ;;
+        -b | --batch_size | --batch-size) BATCH="${2:?--batch_size needs a number}"; shift ;;
+        --val_fraction) FRACTION="${2:?--val_fraction needs a number}"; shift ;;
+        *) if [ -z "$DIR" ]; then DIR="$1"; elif [ -z "$CKPT" ]; then CKPT="$1"; else FLAGS+=("$1"); fi ;;
+    esac
+    shift
+done
+[ -n "$CKPT" ] || fail "a folder of videos and a checkpoint are needed (see bash examples/finetune_folder.sh --help)"
+[ -d "$DIR" ] || fail "$DIR: no such folder; it should hold the videos, a sub-folder per class"
+[ -f "$CKPT" ] || fail "$CKPT: no such file; the checkpoint to start from is needed"
+DIR="$(cd "$DIR" && pwd)"
+OUT="${OUT:-$ROOT/checkpoints/finetune_$(basename "$DIR")}"
+
+source "$ROOT/scripts/environment.sh"
+run() { "$PYTHON" -u "$ROOT/$1" "${@:2}"; }
+unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but not with all videos
+STATUS=0
+
+echo "== What the checkpoint is"
+MODEL="$("$PYTHON" -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from ops.errors import run
+from ops.using.tuning import tuning_flags
+run(lambda: print(*tuning_flags(sys.argv[2])) or 0)' "$ROOT" "$CKPT")"
+echo "$MODEL"
+read -r -a MODEL <<< "$MODEL"
+
+echo "== Lists"
+LISTS="$OUT/lists"
+if [ -f "$LISTS/train.txt" ] && [ -f "$LISTS/val.txt" ] && [ -f "$LISTS/class_names.txt" ]; then
+    echo "as they are in $LISTS"
+else
+    run tools/gen_labels.py folder --data "$DIR" --out "$LISTS" --val_fraction "$FRACTION" || unreadable $?
+    [ -f "$LISTS/val.txt" ] || fail "$DIR: nothing was drawn for the test; a class needs two videos, and F must be above 0"
+fi
+
+echo "== Training"
+START=(--tune_from "$CKPT")
+for checkpoint in "$OUT"/ckpt*.pth.tar; do
+    [ ! -f "$checkpoint" ] || START=(--resume auto)
+done
+run online_main.py custom RGB --train_list "$LISTS/train.txt" --val_list "$LISTS/val.txt" --root_path "$DIR" \
+    --class_names "$LISTS/class_names.txt" "${MODEL[@]}" --npb --gd 20 --batch-size "$BATCH" --lr 0.001 --scale_lr 8 \
+    --lr_type cos --warmup_epochs 1 --epochs "$EPOCHS" --eval-freq 1 --max_bad_fraction 0.1 -j 2 --ckpt_interval 5m \
+    --root_log "$(dirname "$OUT")" --root_model "$(dirname "$OUT")" --store_name "$(basename "$OUT")" \
+    "${START[@]}" ${FLAGS[@]+"${FLAGS[@]}"}
+if [ -f "$OUT/preempted" ]; then
+    echo "stopped, with everything saved; the same command goes on"
+    exit 3
+fi
+
+echo "== Test"
+run online_test_models.py custom --weights "$OUT/ckpt.pth.tar" --test_list "$LISTS/val.txt" --root_path "$DIR" \
+    --sample uniform-1 -j 2 --output "$OUT/test" || unreadable $?
+
+echo "== Report"
+run tools/report.py "$OUT" --output "$OUT/report.html"
+exit "$STATUS"

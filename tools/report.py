@@ -1,0 +1,57 @@
+"""Make one page of what trainings and tests left behind: HTML that opens anywhere and loads nothing.
+
+    python tools/report.py checkpoints/mine
+    python tools/report.py "with TAM=runs/a" "without TAM=runs/b" --output compared.html
+
+FOLDER is that of a training run, with its test/ if there is one, or that of a test's results. The page has accuracies
+beside the published ones, curves, the confusion matrix, a table of the classes, the most confident mistakes with frames
+of each video, broken videos, protocol and hashes; of several runs also the differences class by class. What a folder
+lacks is named in the page, and so is a video that is not where the test found it.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, count
+from ops.console import start_logging
+from ops.errors import EXIT_DONE, InputError, run
+from ops.storage import check_writable
+from ops.using.report_page import write_report
+from ops.using.results import read_results
+
+log = logging.getLogger("ops.report")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help="what it is called, and where it is")
+    parser.add_argument("--output", metavar="FILE.html", help="default: report.html in FOLDER; of several, right here")
+    parser.add_argument("--root_path", metavar="DIR", help="what the lists' paths are relative to (default: as tested)")
+    parser.add_argument("--mistakes", type=count, default=12, metavar="N", help="of each test, in frames (default: 12)")
+    return parser
+
+
+def main() -> int:
+    """Read what is there, and write the page."""
+    args = make_parser().parse_args()
+    start_logging()
+    found = read_results(args.folders)
+    if args.root_path and not Path(args.root_path).is_dir():
+        raise InputError(f"--root_path {args.root_path}: no such folder")
+    output = Path(args.output) if args.output else (found[0].folder if len(found) == 1 else Path()) / "report.html"
+    check_writable(output)
+    write_report(output, found, args.root_path, args.mistakes)
+    for results in found:
+        for line in results.missing:
+            log.warning("missing: %s", line)
+    log.info("written: %s (%.1f MB)", output, output.stat().st_size / 1e6)
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run(main)
