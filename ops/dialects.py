@@ -87,9 +87,11 @@ def describe(state: Mapping[str, Tensor]) -> ModelSpec:
         raise ValueError(f"no ResNet that this project knows: its stages have {blocks} blocks")
     own_head = "base_model.fc.weight" in state
     head = state.get("base_model.fc.weight" if own_head else "new_fc.weight")
-    if head is None or head.ndim != 2:
+    if head is None or head.ndim != 2 or not len(head):
         raise ValueError("no classifier in it (new_fc.weight)")
     kernel = state.get("base_model.layer1.0.tam.G.0.weight")
+    if kernel is not None and (kernel.ndim != 2 or not kernel.numel()):
+        raise ValueError(f"base_model.layer1.0.tam.G.0.weight has the shape {list(kernel.shape)}")
     first = state.get("base_model.conv1.weight")
     channels = first.shape[1] if first is not None and first.ndim == 4 else 0
     if channels not in (3, 10):

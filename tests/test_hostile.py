@@ -146,6 +146,16 @@ def _tensors(dropped: set[int], shapes: dict[int, list[int]], extra: dict[str, A
     with_file(file.getvalue(), ".pth.tar", lambda path: model_of(read_checkpoint(path)) and None)
 
 
+@pytest.mark.parametrize("shape", [[], [3], [0, 4], [8, 0], [2, 2, 2]])
+@pytest.mark.parametrize("name", ["new_fc.weight", "base_model.layer1.0.tam.G.0.weight", "base_model.conv1.weight"])
+def test_tensors_of_impossible_shapes_are_refused(name: str, shape: list[int], tmp_path: Path) -> None:
+    """What the cases found, kept."""
+    state = {key: torch.zeros(shape if key == name else size) for key, size in names_of_a_model().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.pth.tar")
+    with pytest.raises(InputError, match=r"w.pth.tar: (not a checkpoint of a TANet or TSN|does not fit this model)"):
+        model_of(read_checkpoint(tmp_path / "w.pth.tar"))
+
+
 test_any_tensors_are_a_model_or_refused, test_many_more_tensors = _tensors
 
 
