@@ -1,0 +1,67 @@
+"""A run says exactly what ran, and a resumed one what is not as before."""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import media
+import pytest
+import torch
+from conftest import ROOT, Call
+
+from ops.checkpoint import Checkpoint
+from ops.dialects import ModelSpec
+from ops.provenance import software, source_commit
+from ops.resume import changed_settings
+
+SPEC = ModelSpec("resnet18", 2, 3, "RGB", True, False)
+ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "workers": 2, "print_freq": 20}
+
+
+@pytest.mark.parametrize(
+    ("now", "meta", "named"),
+    [
+        ({}, {}, []),
+        ({"workers": 0, "print_freq": 1}, {}, []),
+        ({"lr": 0.02}, {}, ["lr 0.02, before 0.01"]),
+        ({"no_fc_lr5": True, "lr_steps": [5]}, {}, ["lr_steps [5], before [50]", "no_fc_lr5 True, before False"]),
+        ({}, {"processes": 2}, ["1 processes, before 2"]),
+        ({}, {"versions": {"torch": "1.0"}}, [f"torch {torch.__version__}, before 1.0"]),
+        ({}, {"lists_sha256": {"t": "1", "v": "other"}}, ["the content of the lists train.txt, val.txt"]),
+        ({}, {"lists_sha256": {"moved/train.txt": "1", "v": "2"}}, []),
+        ({"lr": 0.02}, {"recipe": None}, []),  # a checkpoint that does not say
+    ],
+)
+def test_what_changed_and_matters_is_named(now: dict[str, Any], meta: dict[str, Any], named: list[str]) -> None:
+    origin = Checkpoint("c.pth.tar", {}, SPEC, {"recipe": ARGS, **meta})
+    lists = {"train.txt": "1", "val.txt": "2"}
+    assert changed_settings(argparse.Namespace(**{**ARGS, **now}), origin, lists) == named
+
+
+def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path: Path) -> None:
+    media.write_video(tmp_path / "a.mp4", 8)
+    (tmp_path / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n")
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    folder = tmp_path / "checkpoints" / "run"
+    facts = json.loads((folder / "args.json").read_text())
+    assert facts["commit"] == source_commit() and facts["versions"]["torch"] == torch.__version__
+    assert facts["decoder"].startswith("PyAV") and list(facts["lists_sha256"]) == ["l.txt"]
+    meta = torch.load(folder / "ckpt.pth.tar", weights_only=True)["meta"]
+    assert meta["commit"] == facts["commit"] and meta["lists_sha256"] == facts["lists_sha256"]
+    again = call(*train, "--epochs", "2", "--lr", "0.5", "--no_fc_lr5", status=2)
+    warnings = [line for line in again.out.splitlines() if "not as in the run so far" in line]
+    assert any(line.endswith("lr 0.5, before 0.01") for line in warnings)
+    assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
+
+
+def test_the_commit_is_that_of_the_checkout() -> None:
+    commit = source_commit()
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert commit.removesuffix("+changes") == (done.stdout.strip() if done.returncode == 0 else "unknown")
+    assert set(software()["versions"]) == {"python", "torch", "torchvision", "numpy", "opencv", "av"}
