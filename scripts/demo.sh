@@ -40,6 +40,10 @@ train_and_test() {
             --epochs 6 --batch-size 8 --lr 0.03 --lr_steps 5 --warmup_epochs 1 --no_fc_lr5 --dropout 0 --wd 0.0005 \
             --gd 2 --npb --eval-freq 2 -j 2 --device cpu --seed "$SEED" --root_log "$RUNS" --root_model "$RUNS" \
             --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@"
+        if [ -f "$RUNS/$name/preempted" ]; then
+            echo "stopped, with everything saved; the same command goes on"
+            exit 3
+        fi
         "$PYTHON" -u "$ROOT/$TEST" motion --weights "$RUNS/$name/ckpt.pth.tar" --sample uniform-1 --test_crops 1 \
             -j 2 --device cpu --output "$RUNS/$name/test"
     fi
@@ -50,6 +54,8 @@ train_and_test "${NAME}_tam" --tam
 echo "== ResNet-18 on the same frames: without it"
 train_and_test "${NAME}_plain"
 "$PYTHON" "$ROOT/tools/compare.py" "with TAM=$RUNS/${NAME}_tam/test" "without TAM=$RUNS/${NAME}_plain/test"
+"$PYTHON" "$ROOT/tools/report.py" "with TAM=$RUNS/${NAME}_tam" "without TAM=$RUNS/${NAME}_plain" \
+    --output "$RUNS/$NAME.html"
 [ -z "${QUICK[*]-}" ] || printf '\nA smoke run of a few steps: these accuracies mean nothing, but that everything works.\n'
 cat <<END
 
@@ -57,8 +63,7 @@ A model that averages single frames cannot pass 50 %: each film is there forward
 For context, TANet-50 as published: 76.1 % on Kinetics-400 (10 clips), 46.5 % on Something-Something v1 (1 clip of 8).
 
 Look next at
-  $RUNS/${NAME}_tam/curves.png           how it learned
-  $RUNS/${NAME}_plain/test/confusion.png     what cannot be told without time
+  $RUNS/$NAME.html      both side by side: how they learned, and what cannot be told without time
   $TAM_DATASETS/Motion/videos/val/           the films
   README.md                                  your own videos, in five steps
 END
