@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
-    {"errors", "arguments", "console", "records", "texts", "sampling", "tam", "consensus", "schedule", "distributed",
-     "metrics", "storage", "dialects", "source", "compute"},
+    {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
+     "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume", "runlog"},
