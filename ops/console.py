@@ -33,12 +33,13 @@ def progress(
 ) -> "tqdm[Any]":
     """A progress bar on standard error over `items` (or advanced by hand); calmer where it is not a terminal.
 
-    Without `leave` it goes once it is full.
+    Without `leave`, for a part of a job, it comes after a second and goes once it is full.
     """
     every = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
-        items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True, leave=leave
-    )
+        items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True,
+        leave=leave, delay=0 if leave else 1,
+    )  # fmt: skip
 
 
 def has_colours() -> bool:

@@ -72,20 +72,30 @@ class Views:
 def load_views(
     reader: Reader, path: str, listed: int, choose: ChooseIndices, make_plan: MakePlan, new_length: int = 1
 ) -> Views:
-    """Read the frames that `choose` asks for, each once, in one forward pass.
+    """Read the frames that `choose` asks for from the video at `path`; see `views_of`.
 
-    `listed` is the list's frame count (-1: none). If the video ends before it should, frames are chosen once more
-    among those that are there. MediaError where it cannot be read at all.
+    `listed` is the list's frame count (-1: none). MediaError where it cannot be read at all.
     """
     with reader.open(path, listed) as source:
         truncated = f"{len(source)} frames, where the list says {listed}" if len(source) < listed else ""
-        try:
-            frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
-        except TruncatedMediaError as error:
-            if not error.readable:
-                raise
-            truncated = error.reason
-            frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
+        return views_of(source, choose, make_plan, new_length, truncated)
+
+
+def views_of(
+    source: FrameSource, choose: ChooseIndices, make_plan: MakePlan, new_length: int = 1, truncated: str = ""
+) -> Views:
+    """Read the frames that `choose` asks for, each once, in one forward pass.
+
+    If the video ends before it should, frames are chosen once more among those that are there. `truncated` is what is
+    known to be wrong before.
+    """
+    try:
+        frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
+    except TruncatedMediaError as error:
+        if not error.readable:
+            raise
+        truncated = error.reason
+        frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
     return Views(frames, clips, plan, truncated)
 
 

@@ -28,7 +28,10 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, e
 
 @dataclass(frozen=True)
 class Encoding:
-    """How x264 works: quality `crf` from 0 (best) to 51, `preset`, a key frame at least every `gop` frames."""
+    """How x264 works: quality `crf` from 0 (best) to 51, `preset`, a key frame at least every `gop` frames.
+
+    `threads` is 0 for as many as there are cores; `format` one of FFmpeg's names in `FORMATS`.
+    """
 
     crf: int = 23
     preset: str = "veryfast"
@@ -38,13 +41,18 @@ class Encoding:
 
 
 def write_video(
-    target: str, frames: Iterable[tuple[float | None, Image]], encoding: Encoding, source: str, comment: str = ""
+    target: str,
+    frames: Iterable[tuple[float | None, Image]],
+    encoding: Encoding,
+    source: str,
+    comment: str = "",
+    name: str = "",
 ) -> int:
     """Write `frames`, BGR uint8 `[h, w, 3]` of one even size, each with its time in seconds, to the file `target`.
 
     The first is at 0; where times are None or run backwards, frames follow each other as the last two did. Returns how
     many there were. MediaError, in the name of `source`, where nothing comes or x264 does not take it; InputError where
-    nothing can be written. What is left at `target` is then of no use.
+    nothing can be written, in the name of `name` (default: `target`). What is left at `target` is then of no use.
     """
     count, last, step, first = 0, -1, CLOCK // NOMINAL_RATE, 0.0
     options = {"movflags": "faststart"} if encoding.format in ("mp4", "mov") else {}
@@ -66,7 +74,7 @@ def write_video(
             container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
         if error.errno in _NO_PLACE:
-            raise InputError(f"{target}: cannot be written ({error.strerror})") from None
+            raise InputError(f"{name or target}: cannot be written ({error.strerror})") from None
         raise MediaError(source, f"cannot be encoded ({error.strerror})") from None
     return count
 

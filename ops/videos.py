@@ -111,6 +111,11 @@ class VideoSource(FrameSource):
         step = np.median(np.diff(shown)) if count > 1 else 1 / float(self._rate or NOMINAL_RATE)
         return np.append(shown, shown[-1] + step)
 
+    @property
+    def shortfall(self) -> str:
+        """What is wrong where fewer frames are in the file than its header promises, else ""."""
+        return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""
+
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`. Packets that do not decode are passed over."""
         reformatter = VideoReformatter()
