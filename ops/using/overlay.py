@@ -24,7 +24,7 @@ from ops.videos import open_video
 ROWS = 3
 """Classes that are shown at a time."""
 
-LEAST = 144, 256
+LEAST = 144, 240
 """Height and width that a text needs: smaller videos are enlarged, or get a black margin."""
 
 ENLARGED_TO = 2048
@@ -53,7 +53,7 @@ class Canvas:
         return height + height % 2, width + width % 2
 
     def place(self, image: Image) -> Image:
-        """`image`, BGR uint8 `[h, w, 3]` of any size, at its place in a picture of `size`."""
+        """`image`, BGR uint8 `[h, w, 3]` of any size, at its place in a new picture of `size`."""
         inner = self.height * self.scale, self.width * self.scale
         resize: Any = cv2.resize
         if image.shape[:2] != inner:
@@ -61,9 +61,7 @@ class Canvas:
         down, right = self.size[0] - inner[0], self.size[1] - inner[1]
         top, left = down // 2, right // 2  # 0 for the one line that makes a side even, which repeats its neighbour
         edge = cv2.BORDER_REPLICATE if max(down, right) <= 1 else cv2.BORDER_CONSTANT
-        if down or right:
-            image = np.asarray(cv2.copyMakeBorder(image, top, down - top, left, right - left, edge), np.uint8)
-        return image.copy() if not image.flags.writeable else image
+        return np.asarray(cv2.copyMakeBorder(image, top, down - top, left, right - left, edge), np.uint8)
 
 
 def save_overlay(target: str | os.PathLike[str], timeline: Timeline, shown: bool = False) -> int:

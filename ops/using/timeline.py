@@ -20,6 +20,9 @@ CURVES = 8
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 OTHER = "#c0c0c0"
 
+MARKED = 40
+"""Up to so many windows have a point each."""
+
 LONG_NAME = 42
 """Characters of a class name that a picture has room for."""
 
@@ -44,12 +47,13 @@ def draw_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
     colours = dict(zip(shown, COLOURS, strict=False))
     figure = Figure(figsize=(12, 4.6))
     axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1), gridspec_kw={"hspace": 0.06})
-    middles = [(window.start_s + window.stop_s) / 2 for window in windows]
-    marker = "o" if len(windows) <= 40 else ""
-    for number, k in enumerate(shown):
-        axes.plot(middles, 100 * shares[:, k], color=colours[k], marker=marker, markersize=4, linewidth=1.8,
-                  zorder=3 - 0.1 * number)  # fmt: skip
     edges = timeline.edges
+    times = [edges[0], *((window.start_s + window.stop_s) / 2 for window in windows), edges[-1]]
+    marked = list(range(1, len(windows) + 1)) if len(windows) <= MARKED else []
+    for number, k in enumerate(shown):
+        curve = 100 * shares[[0, *range(len(windows)), -1], k]
+        axes.plot(times, curve, color=colours[k], marker="o", markevery=marked, markersize=4, linewidth=1.8,
+                  zorder=3 - 0.1 * number)  # fmt: skip
     best = shares.argmax(axis=1)
     for first, last in timeline.runs():
         strip.axvspan(edges[first], edges[last + 1], color=colours.get(int(best[first]), OTHER), linewidth=0)
