@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from media import draw, truncate, write_audio, write_irregular, write_video
+from media import corrupt, draw, truncate, write_audio, write_irregular, write_video
 from PIL import Image
 from torch import Tensor
 
 from ops.checkpoint import save_checkpoint
 from ops.clip_recipes import ClipShape, test_plan_for
+from ops.dataset_configs import dataset_config
 from ops.datasets import load_views
-from ops.errors import InputError, MediaError
+from ops.decoders import video_reader
+from ops.errors import InputError, MediaError, TruncatedMediaError
 from ops.models import build_model
 from ops.packets import PacketIndex
 from ops.sampling import Indices, Sample, view_indices
@@ -139,6 +141,19 @@ def test_a_video_that_breaks_off_has_a_last_window_there(predictor: Predictor, t
     assert 16 < stop < 60 and "of 60 frames" in cut.truncated and not header.truncated and len(before) == 61
     for one, other in zip(cut.windows[:-1], header.windows, strict=False):
         assert one.start == other.start and np.array_equal(one.logits, other.logits)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
+def test_a_video_with_a_hole_ends_with_its_last_frame(decoder: str, weights: Path, tmp_path: Path) -> None:
+    path = corrupt(write_video(tmp_path / "hole.mp4", 60, gop=4), 0.3, 0.6)
+    with (
+        pytest.raises(TruncatedMediaError) as error,
+        video_reader(dataset_config("custom"), "RGB", decoder).open(str(path), -1) as source,
+    ):
+        list(source.frames(range(len(source))))
+    timeline = predict_windows(open_predictor(str(weights), decoder=decoder), path, Windows(16, 8))
+    assert timeline.windows[-1].stop == error.value.readable < 60 and timeline.truncated == error.value.reason
+    assert [(w.start, w.stop) for w in timeline.windows] == Windows(16, 8).spans(error.value.readable)
 
 
 def test_windows_too_short_for_a_clip_are_refused(predictor: Predictor, tmp_path: Path) -> None:
