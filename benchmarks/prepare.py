@@ -36,8 +36,8 @@ from ops.prepare.check import check_video
 from ops.prepare.engines import Task, run_tasks
 from ops.prepare.extract import FrameOptions, extract_video
 from ops.prepare.probe import probe_video
-from ops.prepare.tree import find_videos
 from ops.storage import atomic_file
+from ops.tree import find_videos
 
 KINETICS = 300_000
 CORES = 16

@@ -17,7 +17,7 @@ from benchmarks.published import decode_by_seeking, three_crops
 from benchmarks.timing import Row, Timing, compare
 from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
-from ops.datasets import ClipDataset, load_views
+from ops.datasets import ClipDataset
 from ops.frames import FrameReader, FrameTemplate
 from ops.loaders import workers_of
 from ops.models import MEAN, STD
@@ -27,6 +27,7 @@ from ops.records import Records
 from ops.sampling import parse_sample, view_indices
 from ops.texts import Texts
 from ops.videos import VideoReader, open_video
+from ops.views import load_views
 
 SIZE = 256
 SEGMENTS = 8

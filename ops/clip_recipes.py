@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from ops.datasets import ClipRecipe, MakePlan
+from ops.datasets import ClipRecipe
 from ops.sampling import Indices, Sample, train_indices, val_indices, view_indices
 from ops.transforms import FLOW_SCALES, RGB_SCALES, FramePlan, test_plan, train_plan
+from ops.views import MakePlan
 
 FLOW_LENGTH = 5
 """Consecutive flow frames in one stack."""

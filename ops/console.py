@@ -1,6 +1,7 @@
 """What a person sees while a job runs: log lines that leave progress bars whole, and the bars themselves."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +28,20 @@ def start_logging(is_main: bool = True) -> None:
     logger.propagate = False
 
 
-def progress(items: Iterable[Any] | None, total: int, what: str, unit: str, shown: bool) -> "tqdm[Any]":
-    """A progress bar on standard error over `items` (or advanced by hand); calmer where it is not a terminal."""
+def progress(
+    items: Iterable[Any] | None, total: int, what: str, unit: str, shown: bool, leave: bool = True
+) -> "tqdm[Any]":
+    """A progress bar on standard error over `items` (or advanced by hand); calmer where it is not a terminal.
+
+    Without `leave`, for a part of a job, it comes after a second and goes once it is full.
+    """
     every = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True)
+    return tqdm(
+        items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True,
+        leave=leave, delay=0 if leave else 1,
+    )  # fmt: skip
+
+
+def has_colours() -> bool:
+    """Whether what goes to standard output may be coloured: a terminal reads it, and NO_COLOR is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

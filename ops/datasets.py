@@ -1,7 +1,7 @@
-"""From a list's record to the pixels of its clips: indices, frames, transform. Neither folders nor codecs here.
+"""From a list's record to the pixels of its clips.
 
 `ClipDataset` gives one clip per record, for training and validation; `ViewsDataset` all views of a video, for
-testing. Both go through `load_views`.
+testing. Both go through `ops.views.load_views`.
 """
 
 import os
@@ -11,108 +11,23 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ops.errors import MediaError, TruncatedMediaError
+from ops.errors import MediaError
 from ops.records import Records
-from ops.sampling import Indices, stack_indices
-from ops.source import FrameSource, Reader
+from ops.sampling import Indices
+from ops.source import Reader
 from ops.transforms import FramePlan
+from ops.views import ChooseIndices, MakePlan, Views, load_views
 from ops.watch import NO_BOARD, check_not_passed_over
 
 T = TypeVar("T")
-
-ChooseIndices = Callable[[int], list[Indices]]
-"""Frame count → for each model that looks at the video, the first frames `[V, T]` of its clips."""
-
-MakePlan = Callable[[int, int], FramePlan]
-"""Height and width of the first frame → what to do with every frame."""
 
 SUBSTITUTES = 10
 """How many other videos are tried in a broken one's place before training gives up."""
 
 SECOND_TRY = "could be read only when tried again"
-
-
-@dataclass(frozen=True)
-class Views:
-    """The distinct frames of a video, resized once, and which of them make up which clip.
-
-    Attributes:
-        frames: uint8 `[F, C, H, W]`, in memory channels last: of each frame what any view shows.
-        clips: for each model, places in F: int64 `[V, T, L]`, L consecutive frames per segment.
-        plan: how views are cut from the frames.
-        truncated: what was wrong where fewer frames were there than claimed, else "".
-    """
-
-    frames: Tensor
-    clips: list[Tensor]
-    plan: FramePlan
-    truncated: str = ""
-
-    def clip(self, crop: int, places: Tensor) -> Tensor:
-        """Crop `crop` of the clips with `places [..., T, L]`: uint8 `[..., T, L·C, H, W]`, in memory channels last."""
-        images = self.plan.cut(crop, self.frames).movedim(-3, -1)[places]  # [..., T, L, H, W, C]
-        return self.plan.mirror(crop, images.movedim(-1, -3).flatten(-4, -3))
-
-    @property
-    def crops(self) -> int:
-        """How many views each frame has."""
-        return len(self.plan.views)
-
-    def pin_memory(self) -> "Views":
-        """For the loader: the same in page-locked memory, from which copies to a GPU need not wait."""
-        return self._with(self.frames.pin_memory(), [clip.pin_memory() for clip in self.clips])
-
-    def on(self, device: torch.device) -> "Views":
-        """The same on `device`."""
-        bring = partial(torch.Tensor.to, device=device, non_blocking=True)
-        return self._with(bring(self.frames), [bring(clip) for clip in self.clips])
-
-    def _with(self, frames: Tensor, clips: list[Tensor]) -> "Views":
-        return Views(frames, clips, self.plan, self.truncated)
-
-
-def load_views(
-    reader: Reader, path: str, listed: int, choose: ChooseIndices, make_plan: MakePlan, new_length: int = 1
-) -> Views:
-    """Read the frames that `choose` asks for, each once, in one forward pass.
-
-    `listed` is the list's frame count (-1: none). If the video ends before it should, frames are chosen once more
-    among those that are there. MediaError where it cannot be read at all.
-    """
-    with reader.open(path, listed) as source:
-        truncated = f"{len(source)} frames, where the list says {listed}" if len(source) < listed else ""
-        try:
-            frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
-        except TruncatedMediaError as error:
-            if not error.readable:
-                raise
-            truncated = error.reason
-            frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
-    return Views(frames, clips, plan, truncated)
-
-
-def _read_clips(
-    source: FrameSource, num_frames: int, choose: ChooseIndices, make_plan: MakePlan, new_length: int
-) -> tuple[Tensor, list[Tensor], FramePlan]:
-    wanted = [stack_indices(starts, num_frames, new_length) for starts in choose(num_frames)]
-    distinct, inverse = np.unique(np.concatenate([w.ravel() for w in wanted]), return_inverse=True)
-    plan: FramePlan | None = None
-    out = torch.empty(0, dtype=torch.uint8)
-    for place, (_, frame) in enumerate(source.frames(distinct.tolist())):
-        if plan is None:
-            plan = make_plan(*frame.shape[-2:])
-            region = plan.region
-            shape = (len(distinct), region.height, region.width, frame.shape[0])
-            out = torch.empty(shape, dtype=torch.uint8).movedim(-1, -3)  # as decoders and resizing have it
-        out[place] = plan(frame)
-    assert plan is not None  # every source raises rather than give nothing
-    places = np.split(inverse.ravel(), np.cumsum([w.size for w in wanted])[:-1])
-    clips = [torch.from_numpy(p.reshape(w.shape)) for p, w in zip(places, wanted, strict=True)]
-    return out, clips, plan
 
 
 def read_twice(read: Callable[[], T]) -> tuple[T, str]:

@@ -18,9 +18,10 @@ from ops import distributed
 from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.console import progress
-from ops.datasets import Failure, Views
+from ops.datasets import Failure
 from ops.errors import CHECK_ADVICE, InputError, RunStoppedError
 from ops.metrics import Meter
+from ops.views import Views
 
 ENOUGH = 100
 """Videos that must have been tried before a share of broken ones says anything."""

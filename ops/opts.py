@@ -151,7 +151,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     _add_members(parser)
-    _add_protocol(parser)
+    add_protocol_options(parser)
     _add_test_data(parser)
     _add_results(parser)
     _add_device(parser, decoders)
@@ -171,11 +171,13 @@ def _add_members(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--softmax", action="store_true", help="fuse probabilities instead of logits")
 
 
-def _add_protocol(parser: argparse.ArgumentParser) -> None:
+def add_protocol_options(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which frames and cuts of a video a model is given."""
     group = parser.add_argument_group("protocol")
     group.add_argument("--sample", metavar="KIND-N",
                        help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
-    group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, help="per clip (default: 1)")
+    group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, metavar="N",
+                       help="1, 3, 5 or 10 per clip (default: 1)")  # fmt: skip
     group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
     group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
 

@@ -35,7 +35,8 @@ class PacketIndex:
     `length` is the number of those that are shown: the frames that an intact file has, where its header can lie; the
     others are `hidden`, as an edit of the file left them out. Their times span so many `seconds`.
     `times [length]` are the times (pts) of the frames in order of presentation, or None where they are not known to
-    tell which frame comes from which packet: then only decoding from the start does.
+    tell which frame comes from which packet: then only decoding from the start does. `clock [length]` are the same, or
+    None only where the file does not say them all.
     """
 
     def __init__(self, container: "av.container.InputContainer") -> None:
@@ -59,6 +60,9 @@ class PacketIndex:
         self.length = sum(shown)
         self.hidden = len(shown) - self.length
         self.times: NDArray[np.int64] | None = None
+        self.clock: NDArray[np.int64] | None = None
+        if self.length and None not in times:
+            self.clock = np.sort(np.array(times, dtype=np.int64)[shown])
         if self.length and _codec_name(stream) in _ONE_FRAME_PER_PACKET and None not in times:
             self._packet_times, self._keys = np.array(times, dtype=np.int64), np.array(keys)
             ordered = np.sort(self._packet_times[shown])
@@ -72,12 +76,16 @@ class PacketIndex:
         The last key frame before a frame is the last one decoded and shown no later than it: the pictures that an open
         group shows before its key frame need the group before.
         """
-        needed = np.zeros(len(self._keys), dtype=bool)
-        for time in times:
-            own = int(np.flatnonzero(self._packet_times == time)[0])
-            before = self._keys[: own + 1] & (self._packet_times[: own + 1] <= time)
-            needed[int(np.flatnonzero(before)[-1]) : own + 1] = True
-        return needed
+        order = np.argsort(self._packet_times)
+        own = order[np.searchsorted(self._packet_times, times, sorter=order)]
+        keys = np.flatnonzero(self._keys)
+        last = np.searchsorted(keys, own, side="right") - 1
+        while (late := self._packet_times[keys[last]] > times).any():
+            last -= late
+        begins = np.bincount(keys[last], minlength=len(self._keys))
+        ends = np.bincount(own, minlength=len(self._keys))
+        running: NDArray[np.bool_] = np.cumsum(begins - ends) + ends > 0
+        return running
 
 
 def decode_needed(

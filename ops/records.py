@@ -146,6 +146,11 @@ def format_line(record: Record) -> str:
     return line
 
 
+def names_protocol(path: str) -> bool:
+    """Whether `path` is a URL, or one of FFmpeg's protocols, and no file's."""
+    return (":" in path or "," in path) and bool(_PROTOCOL.match(path))
+
+
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, a list file is needed")
@@ -179,7 +184,7 @@ def _parse_line(line: str, counts_in_pairs: bool) -> tuple[str, int, int]:
         raise ValueError(f"num_frames ({num_frames}) or label ({label}) is too large")
     if ((numbers == 2 or counts_in_pairs) and num_frames < 0) or label < UNKNOWN:
         raise ValueError(f"num_frames ({num_frames}) and label ({label}) must not be negative")
-    if "\r" in name or ((":" in name or "," in name) and _PROTOCOL.match(name)):
+    if "\r" in name or names_protocol(name):
         raise ValueError(f"'{name[:80]}' is not a plain file path (URLs and protocols are not followed)")
     return name, num_frames, label
 

@@ -23,29 +23,35 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write that becomes `path` only once it is complete and on disk.
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The path of an empty file to write to, which becomes `path` only once the block has ended and it is on disk.
 
-    It is written beside `path` under a temporary name, flushed, synced and renamed over it; after an error nothing
-    of it is left and an older file is untouched. InputError where it cannot be written (no space, no permission).
+    It lies beside `path` under a temporary name and is synced and renamed over it; after an error nothing of it is left
+    and an older file is untouched. InputError where it cannot be written (no space, no permission).
     """
     path = Path(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        os.close(handle)
+        yield temporary
+        _sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """A file to write that becomes `path` only once it is complete and on disk; see `atomic_path`."""
+    with atomic_path(path) as temporary, open(temporary, mode, **options) as file:
+        yield file
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -109,8 +115,9 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: str | os.PathLike[str]) -> None:
+    """Let what is in the file or folder at `path` reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -1,6 +1,7 @@
-"""Hundreds of thousands of strings, held so that they cost next to nothing."""
+"""Hundreds of thousands of strings, held so that they cost next to nothing; and strings that keep to one line."""
 
 import hashlib
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -33,3 +34,8 @@ def hash_of(text: str) -> int:
     """64 bits of a text, by which many are compared."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
+
+
+def one_line(text: str) -> str:
+    """`text` as it can stand in a line of a file or on a terminal: control characters are escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)

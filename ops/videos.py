@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -21,6 +22,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ops.encoding import NOMINAL_RATE
 from ops.errors import MediaError, TruncatedMediaError
 from ops.packets import MAX_PACKETS, READ_ERRORS, PacketIndex, TooManyPacketsError, decode_all, decode_needed
 from ops.records import Records
@@ -95,7 +97,9 @@ class VideoSource(FrameSource):
                 raise MediaError(path, _reason(error)) from None
             except TooManyPacketsError:
                 raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
-            self.claimed = max(len(self), container.streams.video[0].frames - self._index.hidden)
+            stream = container.streams.video[0]
+            self.claimed = max(len(self), stream.frames - self._index.hidden)
+            self._rate, self._tick = stream.guessed_rate or stream.average_rate, stream.time_base
         if not len(self):
             raise MediaError(path, "no frames in it")
         if self._index.seconds > MAX_SECONDS:
@@ -103,6 +107,24 @@ class VideoSource(FrameSource):
 
     def __len__(self) -> int:
         return self._index.length
+
+    @cached_property
+    def seconds(self) -> NDArray[np.float64]:
+        """When each frame is shown and the last one ends, `[F + 1]`, counted from the first frame.
+
+        By the file's rate, or else 25 frames in a second, where it does not time its frames.
+        """
+        times, count = self._index.clock, len(self)
+        if times is None or not self._tick or (count > 1 and times[-1] <= times[0]):
+            return np.arange(count + 1) / float(self._rate or NOMINAL_RATE)
+        shown = (times - times[0]) * float(self._tick)
+        step = np.median(np.diff(shown)) if count > 1 else 1 / float(self._rate or NOMINAL_RATE)
+        return np.append(shown, shown[-1] + step)
+
+    @property
+    def shortfall(self) -> str:
+        """What is wrong where fewer frames are in the file than its header promises, else ""."""
+        return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`. Packets that do not decode are passed over."""

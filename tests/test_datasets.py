@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe, validation_recipe
-from ops.datasets import SUBSTITUTES, ClipDataset, Failure, Stream, Views, ViewsDataset, load_views
+from ops.datasets import SUBSTITUTES, ClipDataset, Failure, Stream, ViewsDataset
 from ops.errors import MediaError, TruncatedMediaError
 from ops.frames import FrameReader, FrameTemplate
 from ops.records import Records, read_records
@@ -23,6 +23,7 @@ from ops.sampling import Indices, Sample
 from ops.source import FrameSource, Reader
 from ops.transforms import Box, FramePlan
 from ops.videos import VideoReader
+from ops.views import Views, load_views
 
 RGB = FrameReader("img_{index:05d}.png", template=FrameTemplate("img_{index:05d}.png"))
 FLOW = FrameReader("flow_{axis}_{index:05d}.png", True, FrameTemplate("flow_{axis}_{index:05d}.png"))

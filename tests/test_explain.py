@@ -274,7 +274,7 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
     [
         ([], "no videos: give files, a folder, or --list"),
         (["nowhere.mp4"], "nowhere.mp4: no such file or folder"),
-        (["empty"], "empty: no videos in it"),
+        (["empty"], "empty: no videos in this folder"),
         (["broken.mp4"], "broken.mp4: not a readable video"),
         (["broken.mp4", "--root_path", "x"], "--root_path goes with --list"),
         (

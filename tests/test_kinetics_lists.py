@@ -18,9 +18,9 @@ from ops.errors import InputError
 from ops.prepare.annotations import annotation_files, pick
 from ops.prepare.kinetics import RULES, kinetics_plans, read_clips, read_kinetics
 from ops.prepare.matching import match
-from ops.prepare.tree import find_frame_folders, find_videos
 from ops.records import Record, format_line, read_records
 from ops.texts import Texts
+from ops.tree import find_frame_folders, find_videos
 
 TOOL = "online_label_tools/gen_online_label_kinetics.py"
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"

@@ -13,12 +13,12 @@ from fill import fill
 from PIL import Image
 
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
-from ops.datasets import Views, load_views
 from ops.frames import FrameReader
 from ops.models import build_model
 from ops.sampling import parse_sample
 from ops.source import Reader
 from ops.videos import VideoReader, open_video
+from ops.views import Views, load_views
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REFERENCE = SHARED / "reference" / "videos.json"

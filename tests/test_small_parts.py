@@ -10,7 +10,6 @@ import torch
 
 from ops.compute import Compute
 from ops.consensus import make_consensus
-from ops.datasets import Views
 from ops.engine import score_views
 from ops.errors import InputError
 from ops.loaders import ShardSampler, TrainSampler, make_loader, workers_of
@@ -19,6 +18,7 @@ from ops.models import build_model
 from ops.schedule import lr_factor
 from ops.storage import load_tensors
 from ops.transforms import Box, FramePlan
+from ops.views import Views
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
-    {"errors", "arguments", "console", "records", "texts", "sampling", "tam", "consensus", "schedule", "distributed",
-     "metrics", "storage", "dialects", "source", "compute", "watch"},
-    {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained"},
+    {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
+     "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch"},
+    {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained",
+     "views"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
      "runlog", "provenance", "optimizer", "partial", "class_order"},

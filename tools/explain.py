@@ -19,13 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ops.arguments import Parser, count, positive
 from ops.console import start_logging
 from ops.errors import InputError, run
-from ops.prepare.tree import VIDEO_EXTENSIONS
-from ops.prepare.tree import find_videos as find_tree
 from ops.records import read_records
 from ops.storage import make_folder
-from ops.texts import Texts
 from ops.using.explain import Video, find_class, open_explainer
 from ops.using.explain_run import ExplainOptions, explain_into
+from ops.using.inputs import find_inputs
 
 
 def main() -> int:
@@ -37,7 +35,7 @@ def main() -> int:
     )
     target = None if args.target is None else find_class(args.target, predictor)
     videos = spread_over(find_videos(args, predictor.model.num_classes), args.max_num)
-    folder = make_folder(args.output or Path(args.weights).parent / "explain")
+    folder = make_folder(output_folder(args))
     options = ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
     return explain_into(folder, predictor, videos, options)
 
@@ -45,7 +43,9 @@ def main() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("videos", nargs="*", metavar="VIDEO", help="files, and folders that are searched at any depth")
+    parser.add_argument(
+        "videos", nargs="*", metavar="VIDEO", help="a file, a folder (all videos below it), or a pattern in quotes"
+    )
     parser.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
     parser.add_argument("--list", metavar="FILE", help="a list of videos, in place of VIDEO or beside it")
     parser.add_argument("--root_path", metavar="DIR", default="", help="what paths in the list are relative to")
@@ -67,9 +67,10 @@ def make_parser() -> argparse.ArgumentParser:
 def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
     """The videos that the arguments stand for, each once; InputError where there are none."""
     videos = []
-    for place in args.videos:
-        paths = [place] if Path(place).is_file() else [os.path.join(place, path) for path in videos_in(place)]
-        videos += [Video(path, path) for path in paths]
+    for found in find_inputs(args.videos, [output_folder(args)]):
+        if found.reason:
+            raise InputError(f"{found.path}: {found.reason}")
+        videos.append(Video(found.path, found.path))
     if args.list:
         records = read_records(args.list, counts_in_pairs=False)
         records.check_labels(num_classes, required=False)
@@ -82,14 +83,9 @@ def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
     return list({os.path.realpath(video.path): video for video in videos}.values())
 
 
-def videos_in(folder: str) -> Texts:
-    """The paths of the videos in `folder`, relative to it; InputError where there are none."""
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such file or folder")
-    paths = find_tree(folder)
-    if not len(paths):
-        raise InputError(f"{folder}: no videos in it ({' '.join(VIDEO_EXTENSIONS)})")
-    return paths
+def output_folder(args: argparse.Namespace) -> Path:
+    """Where results go: `--output`, else a folder beside the weights."""
+    return Path(args.output or Path(args.weights).parent / "explain")
 
 
 def spread_over(videos: list[Video], wanted: int | None) -> list[Video]:

@@ -14,7 +14,7 @@ from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
 from ops.prepare.labels import FORMATS, reordered, split_folders
 from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
-from ops.prepare.tree import relative
+from ops.tree import relative
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from ops.prepare.annotations import SPLITS, Annotations, Split, annotation_files
 from ops.prepare.jobs import JobOptions
 from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
 from ops.prepare.matching import Rules, last, whole
-from ops.prepare.tree import relative
 from ops.texts import Texts
+from ops.tree import relative
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ where there are such, `damaged_…`, the files that are listed though shorter th
 import functools
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -22,10 +21,10 @@ from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome
 from ops.prepare.matching import Matches, Rules, match, whole
 from ops.prepare.probe import count_frames, probe_video
-from ops.prepare.tree import find_frame_folders, find_videos
 from ops.records import Record, format_line
 from ops.storage import atomic_file, make_folder
-from ops.texts import Texts
+from ops.texts import Texts, one_line
+from ops.tree import find_frame_folders, find_videos
 
 log = logging.getLogger(__name__)
 
@@ -189,20 +188,20 @@ def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iter
             reason = (
                 "is named twice" if matches.again[number] else f"no such {source.unit} {_where(part.plan)}".rstrip()
             )
-            yield "absent", _one_line(f"{name} {reason}")
+            yield "absent", one_line(f"{name} {reason}")
             continue
         outcome = next(outcomes)
         line, reason = _list_line(outcome, int(labels[number]), source)
         if reason:
-            yield "failed", _one_line(f"{name} {outcome.item}: {reason}")
+            yield "failed", one_line(f"{name} {outcome.item}: {reason}")
             continue
         yield "listed", line
         num_frames, claimed = outcome.value["num_frames"], outcome.value["claimed"]
         if num_frames < claimed:
-            yield "damaged", _one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
+            yield "damaged", one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
     for file, number in matches.spare:
         used = part.paths[int(matches.files[number])]
-        yield "spare", _one_line(f"{part.paths[file]} a duplicate: {used} is used for {names[number]}")
+        yield "spare", one_line(f"{part.paths[file]} a duplicate: {used} is used for {names[number]}")
 
 
 def _list_line(outcome: Outcome, label: int, source: Source) -> tuple[str, str]:
@@ -224,11 +223,6 @@ def _beside(path: Path, place: str) -> Path:
     return path.with_name(f"{place}_{path.name}") if place else path
 
 
-def _one_line(text: str) -> str:
-    """A line of a file or of the log, whatever file names hold."""
-    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
-
-
 def _text_file(path: Path) -> AbstractContextManager[IO[str]]:
     return atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n")
 
@@ -237,7 +231,7 @@ def write_class_names(path: Path, names: Sequence[str]) -> None:
     """One class name per line, in order of the labels."""
     make_folder(path.parent)
     with _text_file(path) as file:
-        file.writelines(f"{_one_line(name)}\n" for name in names)
+        file.writelines(f"{one_line(name)}\n" for name in names)
 
 
 def _report(part: Located, counts: Counter[str]) -> None:
@@ -249,7 +243,7 @@ def _report(part: Located, counts: Counter[str]) -> None:
         log.warning("%s: %d listed with fewer frames than claimed", _beside(path, "damaged"), counts["damaged"])
     for file, number in spare[:SHOWN]:
         used = part.paths[int(part.matches.files[number])]
-        log.warning(_one_line(f"{part.paths[file]}: a duplicate of {used}, which is used"))
+        log.warning(one_line(f"{part.paths[file]}: a duplicate of {used}, which is used"))
     if len(spare) > SHOWN:
         log.warning("… and %d more duplicates", len(spare) - SHOWN)
     if not counts["listed"]:

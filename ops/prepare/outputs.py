@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from ops.errors import InputError, MediaError
-from ops.prepare.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 from ops.storage import atomic_file
 from ops.texts import Texts, hash_of
+from ops.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 
 PARTIAL = ".partial"
 """Where things are made, in the output folder."""

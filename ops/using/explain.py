@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ops.clip_recipes import choose_views
 from ops.compute import Compute
 from ops.console import progress
-from ops.datasets import Failure, load_views
+from ops.datasets import Failure
 from ops.engine import forward
 from ops.errors import InputError, MediaError
 from ops.loaders import make_loader, workers_of
@@ -21,6 +21,7 @@ from ops.sampling import Indices, Sample
 from ops.setup import pick_device
 from ops.using.predictor import Prediction, Predictor, open_predictor
 from ops.using.tam_watch import TamWatch, watch_tams
+from ops.views import load_views
 
 
 @dataclass(frozen=True)

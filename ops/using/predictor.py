@@ -1,27 +1,28 @@
 """A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ops.checkpoint import Checkpoint, model_of, read_checkpoint
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
 from ops.compute import Compute
 from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
-from ops.datasets import MakePlan, Views, load_views
 from ops.decoders import video_reader
 from ops.engine import score_views
 from ops.ensemble import default_sample
 from ops.errors import InputError
 from ops.models import Recognizer
-from ops.sampling import DENSE_WINDOW, Sample, parse_sample
-from ops.setup import count_classes, find_class_names
+from ops.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
+from ops.setup import count_classes, find_class_names, pick_device
 from ops.source import Reader
+from ops.videos import VideoSource
+from ops.views import MakePlan, Views, views_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Prediction:
         shares: NDArray[np.float64] = powers / powers.sum()
         return shares
 
+    @property
+    def label(self) -> str:
+        """The best class, by name where known and else by number."""
+        return self.top(1)[0][0]
+
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The `count` best classes, by name where known and else by number, and their probabilities."""
         shares = self.probabilities
@@ -51,7 +57,12 @@ class Prediction:
 class Predictor:
     """One model, the views it is given of a video (`crops` crops of the clips of `sample`), and what its classes are.
 
-    `partners [K]` is the class of each class's mirror image (-1: none).
+        predictor = open_predictor("ckpt.best.pth.tar")
+        views = predictor.views("video.mp4")  # open and transform: `views.frames` is uint8 [F, 3, H, W]
+        logits = predictor.logits(views)  # or all at once: predictor("video.mp4").top()
+
+    `partners [K]` is the class of each class's mirror image (-1: none); `views_per_forward` goes through the network
+    at once (None: 30 on a GPU, 3 on a CPU).
     """
 
     checkpoint: Checkpoint
@@ -64,27 +75,49 @@ class Predictor:
     partners: NDArray[np.int64]
     reader: Reader
     compute: Compute
+    views_per_forward: int | None = None
 
-    def __call__(self, path: str) -> Prediction:
+    def __call__(self, path: str | os.PathLike[str]) -> Prediction:
         """Score the video file at `path`; MediaError where it cannot be read."""
         views = self.views(path)
-        return Prediction(path, self.logits(views).numpy(), self.class_names, views.truncated)
+        return self.prediction(path, self.logits(views).numpy(), views.truncated)
 
-    def views(self, path: str) -> Views:
+    def views(self, path: str | os.PathLike[str]) -> Views:
         """What the model is shown of the video at `path`; MediaError where it cannot be read."""
-        choose = partial(
-            choose_views, segments=[self.model.num_segments], sample=self.sample, new_length=self.shape.new_length
-        )
-        return load_views(self.reader, path, -1, choose, self.plan(), self.shape.new_length)
+        with self.reader.open(os.fspath(path), -1) as source:
+            shortfall = source.shortfall if isinstance(source, VideoSource) else ""
+            return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
+
+    def logits(self, views: Views) -> Tensor:
+        """The mean logits `[K]` over all views, float32 on the CPU."""
+        chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
+        return score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
+
+    def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
+        """`logits [K]` with the names of the classes."""
+        return Prediction(os.fspath(path), logits, self.class_names, truncated)
+
+    def choose(self, num_frames: int, sample: Sample | None = None) -> list[Indices]:
+        """The first frames `[V, T]` of the clips of a video of `num_frames`, as an only element."""
+        return choose_views(num_frames, [self.model.num_segments], sample or self.sample, self.shape.new_length)
 
     def plan(self) -> MakePlan:
         """Height and width of a video → how its frames are resized and cut."""
         return test_plan_for(self.shape, self.crops, self.full_res)
 
-    def logits(self, views: Views) -> Tensor:
-        """The mean logits `[K]` over all views, float32 on the CPU."""
-        chunk = 30 if self.compute.device.type == "cuda" else 3
-        return score_views(self.model, views, views.clips[0], self.partners, chunk, self.compute)
+    @cached_property
+    def network(self) -> nn.Module:
+        """The model, or what runs it compiled."""
+        return self.compute.compiled(self.model)
+
+    @property
+    def protocol(self) -> str:
+        """The model and its views in words."""
+        model, shape = self.model, self.shape
+        pixels = shape.scale_size if self.full_res and self.crops in (1, 3) else shape.input_size
+        kind = f"{model.arch} {'with' if model.tam else 'without'} TAM"
+        views = f"{self.crops} crops x {self.sample.clips} clips ({self.sample})"
+        return f"{kind}, {shape.num_segments} frames of {pixels} x {pixels}; {views}, mean of the logits"
 
 
 def open_predictor(
@@ -98,6 +131,8 @@ def open_predictor(
     segments: int | None = None,
     decoder: str = "pyav",
     compute: Compute | None = None,
+    device: str = "cpu",
+    views_per_forward: int | None = None,
 ) -> Predictor:
     """The model in the file `weights`, ready for videos; InputError where something does not go together.
 
@@ -105,9 +140,10 @@ def open_predictor(
         weights: a checkpoint of ours, of the published code or of MMAction2.
         dataset: an entry of `DATASETS`, for its classes and sampling (default: see `guess_dataset`).
         class_names: a file, one name per line (default: the checkpoint's, else the dataset's).
-        sample, crops, full_res, input_size, segments: see `online_test_models.py`, whose defaults these are.
+        sample, crops, full_res, input_size, segments, views_per_forward: see `online_test_models.py`, whose defaults
+            these are.
         decoder: "pyav" or "opencv".
-        compute: device and precision (default: CPU, fp32).
+        compute: device and precision (default: `device`, "cpu", "cuda" or "cuda:N", and fp32).
     """
     checkpoint = read_checkpoint(weights)
     model = model_of(checkpoint, segments)
@@ -121,12 +157,13 @@ def open_predictor(
     if asked != model.num_classes:
         source = class_names or f"dataset {config.name}"
         raise InputError(f"{weights}: has {model.num_classes} classes, but {source} has {asked}")
-    compute = compute or Compute(torch.device("cpu"))
+    compute = compute or Compute(pick_device(None, device))
     compute.prepare(model)
     size = input_size or int(checkpoint.meta.get("input_size") or 224)
     return Predictor(
         checkpoint, model, ClipShape(model.num_segments, model.modality, size), views, crops, full_res, names,
         mirror_partners(config, model.num_classes, names), video_reader(config, model.modality, decoder), compute,
+        views_per_forward,
     )  # fmt: skip
 
 

@@ -1,0 +1,77 @@
+"""Say what happens in videos: the five best classes of each, on the terminal and as files.
+
+    python tools/predict.py clip.mp4 --weights ckpt.best.pth.tar
+    python tools/predict.py clips/ "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
+    python tools/predict.py film.mp4 --weights ckpt.best.pth.tar --window 64 --timeline out/ --save film_seen.mp4
+
+A video is looked at, and scored, as online_test_models.py does. With --window it is cut into windows of frames, each
+looked at as a video of its own, in one pass whatever its length, and the video's own prediction is the mean of the
+logits of its windows. --timeline and --save look at windows in any case (64 frames, every 16), and show each moment
+with the window around it. The exit status is 1 if some videos could not be read, 2 if none could.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, positive
+from ops.console import start_logging
+from ops.errors import InputError, run
+from ops.sampling import parse_sample
+from ops.using.inputs import Video, find_inputs
+from ops.using.options import add_predictor_options, predictor_of
+from ops.using.prediction_job import Wishes, check_places, is_file_name, place_drawings, place_tables, predict_all
+from ops.using.windows import LENGTH, MIDDLES, Windows
+
+
+def main() -> int:
+    """Find the videos, load the model, predict."""
+    args = make_parser().parse_args()
+    start_logging()
+    folders = [folder for folder in (args.timeline, args.save) if folder and not is_file_name(folder)]
+    videos = find_inputs(args.videos, folders)
+    if not videos:
+        raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
+    wishes = wishes_of(args, videos)
+    predictor = predictor_of(args)
+    check_places(videos, wishes)
+    return predict_all(predictor, videos, wishes)
+
+
+def wishes_of(args: argparse.Namespace, videos: list[Video]) -> Wishes:
+    """What the arguments want to be made of the videos."""
+    by_windows = args.window is not None or args.stride is not None
+    length = args.window or LENGTH
+    sample = parse_sample(args.sample) if args.sample and by_windows else MIDDLES
+    return Wishes(
+        Windows(length, args.stride or max(1, length // 4), sample),
+        by_windows,
+        place_tables(videos, args.timeline),
+        place_drawings(videos, args.save),
+        args.json,
+        args.csv,
+        args.workers,
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__, usage="%(prog)s VIDEO [VIDEO ...] --weights CKPT [options]")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO",
+                        help="a file, a folder (all videos below it), or a pattern in quotes")  # fmt: skip
+    group = parser.add_argument_group("results")
+    group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
+    group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")
+    group.add_argument("--save", metavar="FILE|DIR", help="videos with predictions drawn on them, as H.264")
+    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, a .csv and a .png per video")
+    group.add_argument("--window", type=positive, metavar="N", help="predict from windows of N frames")
+    group.add_argument("--stride", type=positive, metavar="N", help="a window every N frames (default: a quarter)")
+    add_predictor_options(parser)
+    parser.add_argument("-j", "--workers", type=positive, default=2, metavar="N", help="videos read ahead (default: 2)")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
