@@ -63,9 +63,14 @@ def validation_recipe(shape: ClipShape, dense: bool, num_classes: int) -> ClipRe
     )
 
 
+def view_pixels(shape: ClipShape, crops: int, full_res: bool) -> int:
+    """The side of the squares that a model sees in a test."""
+    return shape.scale_size if full_res and crops in (1, 3) else shape.input_size
+
+
 def test_plan_for(shape: ClipShape, crops: int, full_res: bool) -> MakePlan:
     """The frame plan of a test. With `full_res` 1 or 3 crops are squares of the whole short side."""
-    size = shape.scale_size if full_res and crops in (1, 3) else shape.input_size
+    size = view_pixels(shape, crops, full_res)
     return partial(test_plan, input_size=size, scale_size=shape.scale_size, crops=crops, flow=shape.modality == "Flow")
 
 

@@ -92,7 +92,7 @@ def score_share(
     for member in ensemble.members:
         compute.prepare(member.model)
     device = compute.device
-    models = [compute.compiled(member.model) for member in ensemble.members]
+    models = [compute.for_inference(member.model) for member in ensemble.members]
     dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
     outcomes: dict[int, Outcome] = dict(partial.read()) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]

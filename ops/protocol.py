@@ -1,36 +1,39 @@
 """How a test was made, in words and in facts, and what was published for it."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ops import report
+from ops.clip_recipes import ClipShape, view_pixels
 from ops.dataset_configs import DatasetConfig
 from ops.ensemble import Ensemble
+from ops.models import Recognizer
 from ops.provenance import software
+from ops.sampling import Sample
 
 
-def view_pixels(args: argparse.Namespace, input_size: int, scale_size: int) -> int:
-    """The side of the squares that the models see."""
-    return scale_size if args.full_res and args.test_crops in (1, 3) else input_size
+def describe_views(
+    models: Sequence[tuple[Recognizer, ClipShape]], sample: Sample, crops: int, full_res: bool, fused: str = ""
+) -> str:
+    """What each model sees of a video, in words; `fused` says how several are put together."""
+    parts = []
+    for model, shape in models:
+        pixels = view_pixels(shape, crops, full_res)
+        kind = f"{model.arch} {'with' if model.tam else 'without'} TAM, {shape.modality}"
+        parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels}")
+    return f"{' + '.join(parts)}; {crops} crops x {sample.clips} clips ({sample}), mean of the logits{fused}"
 
 
 def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
-    """The protocol in words."""
-    models = []
-    for member in ensemble.members:
-        model, shape = member.model, member.shape
-        pixels = view_pixels(args, shape.input_size, shape.scale_size)
-        models.append(
-            f"{model.arch}{' with TAM' if model.tam else ' without TAM'}, {shape.modality}, "
-            f"{shape.num_segments} frames of {pixels} x {pixels}"
-        )
-    fused = ""
-    if len(models) > 1:
-        coeffs = ", ".join(f"{member.coeff:g}" for member in ensemble.members)
+    """The protocol of a test in words."""
+    members, fused = ensemble.members, ""
+    if len(members) > 1:
+        coeffs = ", ".join(f"{member.coeff:g}" for member in members)
         fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
-    views = f"{args.test_crops} crops x {ensemble.sample.clips} clips ({ensemble.sample})"
-    return f"{' + '.join(models)}; {views}, mean of the logits{fused}"
+    models = [(member.model, member.shape) for member in members]
+    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused)
 
 
 def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
@@ -39,7 +42,7 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
     model, shape = member.model, member.shape
     if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
         return None
-    pixels = view_pixels(args, shape.input_size, shape.scale_size)
+    pixels = view_pixels(shape, args.test_crops, args.full_res)
     protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
     for known in config.published:
         if protocol == (known.segments, known.crops, known.sample, known.size):

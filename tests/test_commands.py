@@ -142,7 +142,7 @@ def test_the_demo_runs_the_same_commands_with_and_without_tam(
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("ran ")]
     ran = [[word for word in words if word != "-u"] for words in lines if "pip" not in words]
-    assert [Path(words[0]).name for words in ran] == [*scripts, "compare.py"]
+    assert [Path(words[0]).name for words in ran] == [*scripts, "compare.py", "report.py"]
     trained, _, plain, _ = (vars(PARSERS[Path(words[0]).name].parse_args(words[1:])) for words in ran[:4])
     assert {name for name in trained if trained[name] != plain[name]} == {"tam", "store_name"}
     assert trained["tam"] and trained["seed"] == (3 if flags else 0)

@@ -1,16 +1,18 @@
 """Faster ways to compute are the same way: precision, memory format, parts of a batch."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.engine import accumulate, forward
 from ops.models import Recognizer, build_model
 from ops.opts import test_parser, train_parser
+from ops.tam import TAM
 
 CPU = Compute(torch.device("cpu"))
 CLIPS = torch.randint(0, 256, (4, 3, 3, 40, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -50,6 +52,41 @@ def test_other_precisions_and_formats_give_nearly_the_same(compute: Compute, tol
     assert (plain[0] - other[0]).abs() < tolerance and (plain[1] - other[1]).norm() < 2 * tolerance * plain[1].norm()
     scores = forward(make_model(), CLIPS, compute)
     assert (scores - forward(make_model(), CLIPS, CPU)).abs().max() < tolerance * scores.abs().max()
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("compute", [CPU, replace(CPU, channels_last=True)], ids=["contiguous", "channels last"])
+def test_folded_batch_norms_give_the_same_scores(arch: str, compute: Compute) -> None:
+    model = build_model(arch, 5, 3).eval()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.running_mean.normal_()  # type: ignore[union-attr]
+        norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    compute.prepare(model)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    folded = compute.for_inference(model)
+    assert norms >= 20 and not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == norms  # the model is as it was
+    with torch.inference_mode():
+        expected, scores = model(CLIPS), folded(CLIPS)
+    assert (scores - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for a CPU needs a C++ compiler")
+def test_a_compiled_module_computes_and_learns_the_same() -> None:
+    """TAM alone, for a network takes a minute to compile."""
+    module, found = TAM(8, 4), []
+    x = torch.randn(8, 8, 5, 3)
+    for network in (module, replace(CPU, compile=True).compiled(module)):
+        module.zero_grad()
+        leaf = x.clone().requires_grad_()
+        out = network(leaf)
+        out.square().sum().backward()
+        assert leaf.grad is not None
+        found.append([out.detach(), leaf.grad, *(p.grad.clone() for p in module.parameters() if p.grad is not None)])
+    assert len(found[0]) == 2 + len(list(module.parameters()))
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-5)
 
 
 def test_every_precision_can_be_asked_for_in_training_and_testing() -> None:

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ops.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.class_order import differing_order
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
 from ops.compute import Compute
-from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
+from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners, read_class_names
 from ops.decoders import video_reader
 from ops.engine import score_views
 from ops.ensemble import default_sample
 from ops.errors import InputError
 from ops.models import Recognizer
+from ops.protocol import describe_views
 from ops.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
 from ops.setup import count_classes, find_class_names, pick_device
 from ops.source import Reader
@@ -107,17 +109,13 @@ class Predictor:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The model, or what runs it compiled."""
-        return self.compute.compiled(self.model)
+        """What runs the model fastest: with folded batch norms, and compiled if that was asked for."""
+        return self.compute.for_inference(self.model)
 
     @property
     def protocol(self) -> str:
         """The model and its views in words."""
-        model, shape = self.model, self.shape
-        pixels = shape.scale_size if self.full_res and self.crops in (1, 3) else shape.input_size
-        kind = f"{model.arch} {'with' if model.tam else 'without'} TAM"
-        views = f"{self.crops} crops x {self.sample.clips} clips ({self.sample})"
-        return f"{kind}, {shape.num_segments} frames of {pixels} x {pixels}; {views}, mean of the logits"
+        return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res)
 
 
 def open_predictor(
@@ -152,6 +150,10 @@ def open_predictor(
     if views.kind == "dense" and model.num_segments > DENSE_WINDOW:
         raise InputError(f"the segments ({model.num_segments}) must be at most {DENSE_WINDOW} with {views}")
     names = None if class_names else checkpoint.class_names
+    if class_names:
+        problem = differing_order(weights, checkpoint.class_names, class_names, read_class_names(class_names))
+        if problem:
+            raise InputError(problem)
     names = names or find_class_names(config, class_names, model.num_classes)
     asked = count_classes(config, None, names) or model.num_classes
     if asked != model.num_classes:
