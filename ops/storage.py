@@ -1,18 +1,24 @@
 """Files that are whole or absent, and tensors that bring no code: everything is written and loaded through here."""
 
+import json
 import os
 import pickle
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from ops.errors import InputError
+
+_FACTS = "checkpoint"
+"""Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
 
 
 def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
@@ -23,19 +29,19 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write that becomes `path` only once it is complete and on disk.
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The path of an empty file to fill, and to read again, that becomes `path` only once the block ends well.
 
-    It is written beside `path` under a temporary name, flushed, synced and renamed over it; after an error nothing
-    of it is left and an older file is untouched. InputError where it cannot be written (no space, no permission).
+    It lies beside `path` under a temporary name, and is synced and renamed over it; after an error nothing of it is
+    left and an older file is untouched. InputError where it cannot be written (no space, no permission).
     """
     path = Path(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, mode, **options) as file:
-            yield file
-            file.flush()
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -46,6 +52,13 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) 
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """A file to write that becomes `path` only once it is complete and on disk; see `atomic_path`."""
+    with atomic_path(path) as temporary, open(temporary, mode, **options) as file:
+        yield file
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -77,12 +90,29 @@ def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
             raise OSError(0, f"{error}".splitlines()[0]) from error
 
 
+def save_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
+    """Write `tensors` in safetensors format, whole or not at all; `facts` are plain data and go into its header."""
+    apart = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    header = {"format": "pt", _FACTS: json.dumps(facts)}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(apart, temporary, header)
+        except SafetensorError as error:
+            raise OSError(0, f"{error}".splitlines()[0]) from error
+
+
 def load_tensors(path: str | os.PathLike[str]) -> Any:
-    """`torch.load` on the CPU with `weights_only=True`; InputError, naming the file, for whatever is not that."""
+    """What a file of tensors holds, on the CPU; InputError, naming the file, for whatever brings more than data.
+
+    A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
+    first bytes, gives `{"state_dict": …}` and the facts that `save_safetensors` was given.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a directory, a checkpoint file is needed")
     try:
+        if is_safetensors(path):
+            return _load_safetensors(path)
         with torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -91,6 +121,20 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path}: {_refusal(str(error))}") from None
     except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
         raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
+
+
+def is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as those do: the length of a header, in eight bytes, and the brace that opens it."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        header = file.metadata() or {}
+    facts = json.loads(header.get(_FACTS, "{}"))
+    return {**(facts if isinstance(facts, dict) else {}), "state_dict": state}
 
 
 def _refusal(message: str) -> str:
