@@ -88,8 +88,11 @@ def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision:
     onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in facts.items()})
     with atomic_path(target) as temporary:
         onnx.save(proto, temporary)
-        onnx.checker.check_model(str(temporary))
-        session = open_session(temporary)
+        try:
+            session = open_session(temporary)
+        except Exception as error:  # its errors have no common ancestor but this
+            reason = f"{error}".splitlines()[0]
+            raise InputError(f"{target}: not written, onnxruntime cannot use it ({reason})") from None
         differences = {batch: _difference(session, predictor.model, (batch, *shape)) for batch in BATCHES}
         worst = max(relative for _, relative in differences.values())
         if not worst <= BOUNDS[precision]:
