@@ -57,7 +57,7 @@ def convert_checkpoint(
         changed = _with_segments(changed, segments, seed)
     meta = changed.meta
     dialect: Dialect = "published" if to == "published" else "mmaction2" if to == "mmaction2" else "ours"
-    _check_loadable_there(before, dialect)
+    _say_what_cannot_be_used_there(before, dialect)
     if meta.get("class_names") is None:
         log.warning("%s does not say what its classes are; --classes_from FILE puts their names in", source)
     state = to_dialect(_with_head_as_trained(changed.state, meta), dialect)
@@ -147,9 +147,9 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
     return replace(checkpoint, state=state, spec=new_spec, meta=meta, rest={})  # results were of the other model
 
 
-def _check_loadable_there(checkpoint: Checkpoint, dialect: Dialect) -> None:
+def _say_what_cannot_be_used_there(checkpoint: Checkpoint, dialect: Dialect) -> None:
     if dialect == "mmaction2" and checkpoint.spec.tam and checkpoint.spec.arch in ("resnet18", "resnet34"):
-        log.warning("MMAction2 has TAM in bottleneck blocks only: it will not load a TANet of ResNet-18 or 34")
+        log.warning("MMAction2 computes TAM in bottleneck blocks only: it cannot use a TANet of ResNet-18 or 34")
 
 
 @torch.inference_mode()
