@@ -83,29 +83,33 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 
 def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
     """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
-    with atomic_file(path) as file:
+    with atomic_path(path) as temporary:
+        write_tensors(temporary, value)
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written."""
+    with open(path, "wb") as file:
         try:
             torch.save(value, file)
         except RuntimeError as error:  # what torch makes of a full disk
             raise OSError(0, f"{error}".splitlines()[0]) from error
 
 
-def save_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
-    """Write `tensors` in safetensors format, whole or not at all; `facts` are plain data and go into its header."""
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
+    """The same in safetensors format; `facts` are plain data and go into the header."""
     apart = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    header = {"format": "pt", _FACTS: json.dumps(facts)}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(apart, temporary, header)
-        except SafetensorError as error:
-            raise OSError(0, f"{error}".splitlines()[0]) from error
+    try:
+        save_file(apart, path, {"format": "pt", _FACTS: json.dumps(facts)})
+    except SafetensorError as error:
+        raise OSError(0, f"{error}".splitlines()[0]) from error
 
 
 def load_tensors(path: str | os.PathLike[str]) -> Any:
     """What a file of tensors holds, on the CPU; InputError, naming the file, for whatever brings more than data.
 
     A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
-    first bytes, gives `{"state_dict": …}` and the facts that `save_safetensors` was given.
+    first bytes, gives `{"state_dict": …}` and the facts that `write_safetensors` was given.
     """
     path = Path(path)
     if path.is_dir():

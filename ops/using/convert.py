@@ -17,7 +17,7 @@ from ops.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, rea
 from ops.dialects import Dialect, to_dialect
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
-from ops.storage import atomic_path, save_safetensors, save_tensors
+from ops.storage import atomic_path, write_safetensors, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,9 @@ def convert_checkpoint(
     facts = {"arch": before.spec.arch, "meta": {**meta, "format": FORMAT_VERSION}, **kept}
     with atomic_path(target) as temporary:
         if to == "safetensors" or target.endswith(".safetensors"):
-            save_safetensors(temporary, state, facts)
+            write_safetensors(temporary, state, facts)
         else:
-            save_tensors(temporary, {**facts, "state_dict": state})
+            write_tensors(temporary, {**facts, "state_dict": state})
         after = read_checkpoint(temporary)
         _compare(before, after, order, target)
         sizes = [path.stat().st_size / 1e6 for path in (Path(source), temporary)]
