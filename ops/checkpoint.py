@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ops.dialects import ModelSpec, describe, to_our_names
+from ops.dialects import Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
 from ops.pretrained import tensors_of
@@ -25,7 +25,7 @@ class Checkpoint:
     """What a checkpoint file holds: tensors with our names, the model they describe, and everything else.
 
     `meta` is what our own checkpoints say of themselves ({} for others); `rest` the other entries of the file
-    (epoch, optimizer, best_prec1, …).
+    (epoch, optimizer, best_prec1, …); `dialect` how the tensors were named in the file.
     """
 
     path: str
@@ -33,6 +33,7 @@ class Checkpoint:
     spec: ModelSpec
     meta: dict[str, Any] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)
+    dialect: Dialect = "ours"
 
     @property
     def num_segments(self) -> int | None:
@@ -63,7 +64,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     is_bare = not isinstance(loaded.get("state_dict", loaded.get("model")), Mapping)
     rest = {} if is_bare else {k: v for k, v in loaded.items() if k not in ("state_dict", "model", "meta")}
     meta = loaded.get("meta")
-    return Checkpoint(str(path), state, spec, dict(meta) if isinstance(meta, Mapping) else {}, rest)
+    stored = dict(meta) if isinstance(meta, Mapping) else {}
+    return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors))
 
 
 def load_model(path: str | os.PathLike[str], num_segments: int | None = None) -> Recognizer:

@@ -5,13 +5,16 @@ Ours are the published names without the `module.` of DataParallel: `base_model.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 State = dict[str, Tensor]
+
+Dialect = Literal["ours", "published", "mmaction2"]
+"""How tensors are named: as here, with the `module.` of DataParallel as in the authors' files, or as in MMAction2."""
 
 _DEPTHS = {  # blocks per stage, bottleneck or basic: architecture
     ((2, 2, 2, 2), False): "resnet18",
@@ -35,6 +38,16 @@ _RENAMES = [  # applied in this order to every name
     (r"(?<=\.)conv(\d)\.bn\.", r"bn\1."),
 ]
 _IGNORED = re.compile(r"^data_preprocessor\.")
+
+_TO_MMACTION2 = [  # likewise, from our names
+    (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
+    (r"^base_model\.", "backbone."),
+    (r"(?<=\.)net\.", "block."),
+    (r"(?<=\.)downsample\.0\.", "downsample.conv."),
+    (r"(?<=\.)downsample\.1\.", "downsample.bn."),
+    (r"(?<=\.)conv(\d)\.", r"conv\1.conv."),
+    (r"(?<=\.)bn(\d)\.", r"conv\1.bn."),
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,25 @@ def to_our_names(state: Mapping[str, Tensor]) -> State:
             raise ValueError(f"two tensors are both {name}")
         out[name] = tensor
     return out
+
+
+def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
+    """The tensors of `state`, which have our names, under those of `dialect`."""
+    out: State = {}
+    for old, tensor in state.items():
+        name = f"module.{old}" if dialect == "published" else old
+        for pattern, replacement in _TO_MMACTION2 if dialect == "mmaction2" else ():
+            name = re.sub(pattern, replacement, name)
+        out[name] = tensor
+    return out
+
+
+def dialect_of(names: Iterable[str]) -> Dialect:
+    """Whose names these are."""
+    names = list(names)
+    if any(re.match(r"((module|_orig_mod)\.)*(backbone|cls_head)\.", name) for name in names):
+        return "mmaction2"
+    return "published" if any("module." in name or ".self_conv." in name for name in names) else "ours"
 
 
 def to_backbone_names(state: Mapping[str, Tensor]) -> State:

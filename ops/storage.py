@@ -1,18 +1,24 @@
 """Files that are whole or absent, and tensors that bring no code: everything is written and loaded through here."""
 
+import json
 import os
 import pickle
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from ops.errors import InputError
+
+_FACTS = "checkpoint"
+"""Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
 
 
 def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
@@ -23,18 +29,18 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The path of an empty file to write to, which becomes `path` only once the block has ended and it is on disk.
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The path of an empty file to fill, and to read again, that becomes `path` only once the block ends well.
 
-    It lies beside `path` under a temporary name and is synced and renamed over it; after an error nothing of it is left
-    and an older file is untouched. InputError where it cannot be written (no space, no permission).
+    It lies beside `path` under a temporary name, and is synced and renamed over it; after an error nothing of it is
+    left and an older file is untouched. InputError where it cannot be written (no space, no permission).
     """
     path = Path(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
-        yield temporary
+        yield Path(temporary)
         _sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -76,19 +82,40 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 
 def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
     """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
-    with atomic_file(path) as file:
+    with atomic_path(path) as temporary:
+        write_tensors(temporary, value)
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written."""
+    with open(path, "wb") as file:
         try:
             torch.save(value, file)
         except RuntimeError as error:  # what torch makes of a full disk
             raise OSError(0, f"{error}".splitlines()[0]) from error
 
 
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
+    """The same in safetensors format; `facts` are plain data and go into the header."""
+    apart = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    try:
+        save_file(apart, path, {"format": "pt", _FACTS: json.dumps(facts)})
+    except SafetensorError as error:
+        raise OSError(0, f"{error}".splitlines()[0]) from error
+
+
 def load_tensors(path: str | os.PathLike[str]) -> Any:
-    """`torch.load` on the CPU with `weights_only=True`; InputError, naming the file, for whatever is not that."""
+    """What a file of tensors holds, on the CPU; InputError, naming the file, for whatever brings more than data.
+
+    A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
+    first bytes, gives `{"state_dict": …}` and the facts that `write_safetensors` was given.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a directory, a checkpoint file is needed")
     try:
+        if is_safetensors(path):
+            return _load_safetensors(path)
         with torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -97,6 +124,20 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path}: {_refusal(str(error))}") from None
     except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
         raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
+
+
+def is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as those do: the length of a header, in eight bytes, and the brace that opens it."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        header = file.metadata() or {}
+    facts = json.loads(header.get(_FACTS, "{}"))
+    return {**(facts if isinstance(facts, dict) else {}), "state_dict": state}
 
 
 def _refusal(message: str) -> str:

@@ -65,10 +65,23 @@ def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
 
     `x [N·T, C, H, W]` and `taps [3, N, T, C]` → `[N·T, C, H, W]`; outside a clip there is nothing.
     """
+    if torch.compiler.is_exporting():
+        return _filter_in_plain_operations(x, taps)
     inside = taps.new_ones(3, 1, taps.shape[2], 1)
     inside[0, :, -1] = inside[2, :, 0] = 0
     out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
     return out
+
+
+def _filter_in_plain_operations(x: Tensor, taps: Tensor) -> Tensor:
+    """`temporal_filter` for exported graphs, where writing in place would become scattering."""
+    n, t, c = taps.shape[1:]
+    frames = x.view(n, t, c, *x.shape[2:])
+    taps = taps.to(x.dtype)
+    around = F.pad(frames, (0, 0, 0, 0, 0, 0, 1, 1))  # [N, T + 2, C, H, W]: a frame of zeros at either end
+    to_next, to_self, to_previous = F.pad(taps, (0, 0, 1, 1))[..., None, None].unbind()  # [N, T + 2, C, 1, 1] each
+    out = around[:, :-2] * to_next[:, :-2] + frames * to_self[:, 1:-1] + around[:, 2:] * to_previous[:, 2:]
+    return out.flatten(0, 1)
 
 
 class TAM(nn.Module):

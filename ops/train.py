@@ -226,6 +226,8 @@ def fit(
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])
+    if origin:
+        trainer.results = dict(origin.meta.get("results") or {})  # they stay until an epoch of this run ends
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)

@@ -95,7 +95,7 @@ class Trainer:
         self.skipped = 0
         self.keeper = Keeper(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
-        self.results: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}  # the figures of the last epoch
 
     def fit(self, progress: Progress) -> Progress:
         """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
@@ -227,7 +227,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-        meta = {**self.meta, "results": self.results}
+        so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
+        meta = {**self.meta, "results": {**self.results, **so_far}}
         self.keeper.save(
             lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
         )

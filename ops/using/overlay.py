@@ -76,7 +76,7 @@ def save_overlay(target: str | os.PathLike[str], timeline: Timeline, shown: bool
     with open_video(timeline.path) as source, atomic_path(target) as temporary:
         bar = progress(source.timed_images(), len(source), "drawing", "frame", shown, leave=False)
         with bar:
-            return write_video(temporary, _drawn(iter(bar), timeline), encoding, timeline.path, name=target)
+            return write_video(str(temporary), _drawn(iter(bar), timeline), encoding, timeline.path, name=target)
 
 
 def _drawn(frames: Iterator[tuple[float | None, Image]], timeline: Timeline) -> Iterator[tuple[float | None, Image]]:

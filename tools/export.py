@@ -1,0 +1,68 @@
+"""Write a trained model as an ONNX file, which runs without this project (examples/onnx_predict.py).
+
+    python tools/export.py --weights runs/mine/ckpt.best.pth.tar tanet.onnx
+    python tools/export.py --weights kinetics.pth.tar tanet_fp16.onnx --precision fp16 --dataset kinetics --full_res
+
+The file takes uint8 pixels, clips [N, T, 3, H, W] for any N, normalises them inside and gives logits [N, K]. Its
+metadata hold class names, segments, size and sampling. It is put in place only if onnxruntime computes with it what
+PyTorch does, for one clip and for three: to 1e-4 of the logits' norm, with fp16 (meant for GPUs) to 1e-2.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser, positive
+from ops.console import start_logging
+from ops.errors import EXIT_DONE, run
+from ops.storage import check_writable
+
+
+def main() -> int:
+    """Export one model, and say how close and how fast it is."""
+    args = make_parser().parse_args()
+    start_logging()
+    check_writable(args.target)
+    import torch
+
+    from ops.using.export import export_onnx
+    from ops.using.predictor import open_predictor
+
+    predictor = open_predictor(
+        args.weights, args.dataset, args.class_names, f"{args.sampling}-1" if args.sampling else None,
+        full_res=args.full_res, input_size=args.input_size, segments=args.segments,
+    )  # fmt: skip
+    done = export_onnx(predictor, args.target, args.precision)
+    lines = [
+        f"onnxruntime and PyTorch, batch {batch}: logits differ by {largest:.2g} at most, {relative:.1e} relative"
+        for batch, (largest, relative) in done.differences.items()
+    ]
+    lines.append(
+        f"one clip on this CPU, {torch.get_num_threads()} threads: PyTorch (fp32) {1e3 * done.torch_seconds:.1f} ms, "
+        f"onnxruntime ({args.precision}) {1e3 * done.onnx_seconds:.1f} ms"
+    )
+    lines.append(f"written: {args.target}, {Path(args.target).stat().st_size / 1e6:.1f} MB")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("target", metavar="OUT.onnx", help="the file to write")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, published or of MMAction2")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="default: fp32")
+    group = parser.add_argument_group("what the checkpoint does not say")
+    group.add_argument("--dataset", metavar="NAME", help="for its class names and sampling (default: as trained)")
+    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--sampling", choices=("uniform", "dense"), help="default: as trained")
+    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
+    group.add_argument("--full_res", action="store_true", help="squares of the whole short side (256 for 224)")
+    group.add_argument("--segments", type=positive, metavar="T", help="for a model without TAM (default: as trained)")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,51 @@
+"""Say what a checkpoint is: model, classes, data, recipe, results, size and compute.
+
+    python tools/show_checkpoint.py runs/mine/ckpt.best.pth.tar
+    python tools/show_checkpoint.py a.pth.tar b.safetensors --json
+
+Ours, the published ones and those of MMAction2 can be read. What a file does not say is said to be unknown. GMACs are
+10^9 multiply-adds of one view in convolutions and matrix products, which papers call GFLOPs; PyTorch counts two FLOPs
+for each. The second figure is for --full_res, the whole short side of a frame.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ops.arguments import Parser
+from ops.console import start_logging
+from ops.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
+from ops.using.facts import checkpoint_facts, describe_facts
+
+
+def main() -> int:
+    """Describe each file; those that are no checkpoints are named, and the others described nevertheless."""
+    args = make_parser().parse_args()
+    start_logging()
+    found, failed = [], 0
+    for path in args.files:
+        try:
+            found.append(checkpoint_facts(path))
+        except InputError as error:
+            sys.stderr.write(f"error: {error}\n")
+            failed += 1
+    if args.json:
+        sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
+    else:
+        sys.stdout.write("\n".join("".join(f"{line}\n" for line in describe_facts(facts)) for facts in found))
+    return EXIT_DONE if not failed else EXIT_WITH_FAILURES if found else EXIT_BAD_INPUT
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this tool."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints")
+    parser.add_argument("--json", action="store_true", help="a list of objects, one for each file")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
