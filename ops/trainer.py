@@ -243,6 +243,8 @@ class Trainer:
         if "val_top1" in row:
             text += f"; validation: loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1f} %, top-5 "
             text += f"{row['val_top5']:.1f} % (best {row['best_top1']:.1f} %)"
+        if row.get("val_failed"):
+            text += f", {row['val_scored']} of {row['val_scored'] + row['val_failed']} videos scored"
         log.info("%s; %.0f s", text, row["seconds"])
         for what, failure in bad[:5]:
             log.warning("%s %s: %s", failure.path, what, failure.reason)
