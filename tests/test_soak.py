@@ -46,11 +46,16 @@ def make_videos(folder: Path, rng: random.Random) -> None:
     (folder / "l.txt").write_text("".join(lines))
 
 
+def heed_interrupts() -> None:
+    """As from a terminal: what a shell starts in the background ignores SIGINT from the first."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, name: str, flags: Sequence[str]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-X", "faulthandler", str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, *flags]
     return subprocess.Popen(
         command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
 
 
