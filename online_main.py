@@ -2,7 +2,7 @@
 
     python online_main.py kinetics RGB --tam --num_segments 8 --dense_sample --npb -b 8 --scale_lr 64 --gd 20
 
-Everything it writes and every flag: README.md, `python online_main.py --help`.
+What it writes and how to go on from it: README.md.
 """
 
 from functools import partial

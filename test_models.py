@@ -2,7 +2,7 @@
 
     python test_models.py kinetics --weights ckpt.best.pth.tar --test_crops 3 --full_res --sample dense-10
 
-Everything it writes and every flag: README.md, `python test_models.py --help`.
+What it writes and how to go on from it: README.md.
 """
 
 from ops.errors import run

@@ -77,7 +77,7 @@ run online_main.py custom RGB --train_list "$LISTS/train.txt" --val_list "$LISTS
     --root_log "$(dirname "$OUT")" --root_model "$(dirname "$OUT")" --store_name "$(basename "$OUT")" \
     "${START[@]}" ${FLAGS[@]+"${FLAGS[@]}"}
 if [ -f "$OUT/preempted" ]; then
-    echo "stopped, with everything saved; the same command goes on"
+    echo "stopped; this script, with the same arguments, goes on"
     exit 3
 fi
 

@@ -113,7 +113,9 @@ def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = 
     model.load_state_dict(state, strict=False)
 
 
-def tune_from(model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None) -> bool:
+def tune_from(
+    model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None, input_size: int = 224
+) -> bool:
     """Start `model` from `checkpoint`, which may have other segments or classes; say what is new.
 
     TAM's global branch belongs to a number of segments, the head to classes in an order: where these differ the
@@ -135,6 +137,9 @@ def tune_from(model: Recognizer, checkpoint: Checkpoint, dataset: str, class_nam
             "%s has %s segments, this model %d: TAM's global branch starts anew",
             checkpoint.path, spec.num_segments, model.num_segments,
         )  # fmt: skip
+    theirs = checkpoint.meta.get("input_size")
+    if theirs not in (None, input_size):
+        log.warning("%s: trained at %s pixels, this run has %d (--input_size)", checkpoint.path, theirs, input_size)
     reason = _why_new_head(model, checkpoint, dataset, class_names)
     renamed = dict(checkpoint.state)
     if reason:

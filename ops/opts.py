@@ -1,6 +1,7 @@
 """The argument parsers: of the two training scripts and of the two test scripts."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from ops.errors import InputError
 from ops.keeper import interval
 from ops.tanet import ARCHITECTURES
 from ops.transforms import TEST_CROPS
+
+DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
 
 NO_EFFECT = (
     "--k",
@@ -129,7 +132,8 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
 
 def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
     group = parser.add_argument_group("machine")
-    group.add_argument("-j", "--workers", type=count, default=8, metavar="N", help="loaders per process (default: 8)")
+    group.add_argument("-j", "--workers", type=count, default=DEFAULT_WORKERS, metavar="N",
+                       help=f"loaders per process (default: 8, at most one per core: {DEFAULT_WORKERS})")  # fmt: skip
     group.add_argument("--decode_timeout", type=not_negative, default=300.0, metavar="S",
                        help="name a video that takes longer to read, and stop (default: 300)")  # fmt: skip
     group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID", help="several: one process for each")

@@ -23,7 +23,12 @@ def describe_views(
         pixels = view_pixels(shape, crops, full_res)
         kind = f"{model.arch} {'with' if model.tam else 'without'} TAM, {shape.modality}"
         parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels}")
-    return f"{' + '.join(parts)}; {crops} crops x {sample.clips} clips ({sample}), mean of the logits{fused}"
+    views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
+    return f"{' + '.join(parts)}; {views}, mean of the logits{fused}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:

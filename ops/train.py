@@ -122,8 +122,8 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError("--syncbn needs GPUs: PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
     if args.evaluate and not args.resume:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
-    if args.resume and args.tune_from:
-        raise InputError("--resume goes on with a run, --tune_from starts one: give only one of them")
+    if args.resume not in (None, "auto") and args.tune_from:
+        raise InputError("--resume CKPT goes on with a run, --tune_from starts one: give only one of them")
 
 
 def open_data(
@@ -174,7 +174,7 @@ def start_model(
     if origin and resumed:
         load_state(model, origin)
     elif origin:
-        same_classes = tune_from(model, origin, args.dataset, data.class_names)
+        same_classes = tune_from(model, origin, args.dataset, data.class_names, args.input_size)
     if args.syncbn:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     model.partial_bn = not args.no_partialbn
@@ -237,7 +237,7 @@ def fit(
         runlog.close()
         with atomic_file(marker, "w") as file:
             file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
-        log.info("stopped by a signal, with everything saved; go on with --resume auto (%s)", marker)
+        log.info("stopped by a signal, with everything saved; the same command with --resume auto goes on (%s)", marker)
     elif runlog:
         runlog.close()
         log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)

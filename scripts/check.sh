@@ -3,6 +3,10 @@
 #
 #     bash scripts/check.sh [pytest arguments]
 set -euo pipefail
+if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 0
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh requirements-dev.txt
 "$PYTHON" -m ruff check .

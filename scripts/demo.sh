@@ -41,7 +41,7 @@ train_and_test() {
             --gd 2 --npb --eval-freq 2 -j 2 --device cpu --seed "$SEED" --root_log "$RUNS" --root_model "$RUNS" \
             --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@"
         if [ -f "$RUNS/$name/preempted" ]; then
-            echo "stopped, with everything saved; the same command goes on"
+            echo "the demo stopped; bash scripts/demo.sh, with the same options, goes on"
             exit 3
         fi
         "$PYTHON" -u "$ROOT/$TEST" motion --weights "$RUNS/$name/ckpt.pth.tar" --sample uniform-1 --test_crops 1 \
@@ -64,6 +64,8 @@ For context, TANet-50 as published: 76.1 % on Kinetics-400 (10 clips), 46.5 % on
 
 Look next at
   $RUNS/$NAME.html      both side by side: how they learned, and what cannot be told without time
-  $TAM_DATASETS/Motion/videos/val/           the films
+  $TAM_DATASETS/Motion/videos/val/      the films
+  $PYTHON tools/predict.py $TAM_DATASETS/Motion/videos/val/left --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
+  $PYTHON tools/explain.py $TAM_DATASETS/Motion/videos/val/left/0000.mp4 --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
   README.md                                  your own videos, in five steps
 END

@@ -247,6 +247,22 @@ def write_clips(folder: Path) -> tuple[object, ...]:
     return ("custom", "--train_list", "train.txt", "--val_list", "val.txt", "--root_path", folder, "--num_class", 2)
 
 
+def test_videos_of_one_name_and_size_are_no_copies_if_they_differ(call: Call, tmp_path: Path) -> None:
+    """A film and its reverse, say: only equal bytes make a copy."""
+    for name in ("grow", "shrink", "same"):
+        (tmp_path / name).mkdir()
+    content = media.write_video(tmp_path / "grow" / "1.mp4", 8).read_bytes()
+    (tmp_path / "same" / "1.mp4").write_bytes(content)
+    at = content.index(b"mdat") + 40
+    (tmp_path / "shrink" / "1.mp4").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    (tmp_path / "val.txt").write_text("grow/1.mp4 8 0\n")
+    for train, status in (("shrink/1.mp4 8 1", 0), ("same/1.mp4 8 1", 1)):
+        (tmp_path / "train.txt").write_text(train + "\n")
+        lists = ("--train_list", "train.txt", "--val_list", "val.txt", "--root_path", ".", "--num_class", 2)
+        done = call(TOOL, "custom", *lists, "-j", 1, status=status)
+        assert ("same name and same content" in done.out) == bool(status)
+
+
 def test_every_bad_line_of_video_lists_is_found_and_nothing_is_changed(call: Call, tmp_path: Path) -> None:
     arguments = write_clips(tmp_path)
     before = state_of(tmp_path)

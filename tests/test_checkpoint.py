@@ -230,6 +230,15 @@ def test_the_head_is_kept_only_for_the_same_classes(
     assert bool((target.head.weight == 1).all()) == kept
 
 
+@pytest.mark.parametrize(("stored", "warned"), [(56, True), (224, False), (None, False)])
+def test_tuning_at_another_size_is_warned_of(
+    stored: int | None, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_checkpoint(tmp_path / "w.pth.tar", build_model("resnet18", 3, 4), {"input_size": stored} if stored else {})
+    tune_from(build_model("resnet18", 3, 4), read_checkpoint(tmp_path / "w.pth.tar"), "custom", None, 224)
+    assert ("trained at 56 pixels, this run has 224 (--input_size)" in caplog.text) == warned
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"arch": "resnet34"}, "holds a resnet18"), ({"tam": False}, "has TAM; add --tam")]
 )

@@ -119,7 +119,7 @@ def test_stopped_and_started_again_it_goes_on(folder: Path, weights: dict[str, P
     given = ["my clips", weights["tam"], "--out", "out"]
     stopped = finetune(folder, *given, STOP="yes")
     assert stopped.returncode == 3 and list(ran(stopped)) == ["gen_labels.py", "online_main.py"]
-    assert "the same command goes on" in stopped.stdout
+    assert "with the same arguments, goes on" in stopped.stdout
     again = finetune(folder, *given)
     assert again.returncode == 0 and list(ran(again)) == ["online_main.py", "online_test_models.py", "report.py"]
     args = make_train_parser(None, tuple(DECODERS)).parse_args(ran(again)["online_main.py"])

@@ -183,6 +183,8 @@ def test_tuning_from_another_segment_count(clips: Clips, call: Call, weights: di
     done = call(*arguments, "--tune_from", weights["five"], "--store_name", "tuned")
     assert "global branch starts anew" in done.out and "classifier starts anew" in done.out
     assert read_checkpoint(tmp_path / "checkpoints/tuned/ckpt.pth.tar").num_segments == 3
+    again = [*arguments, "--tune_from", weights["five"], "--store_name", "tuned", "--resume", "auto"]
+    assert "1 epochs and 0 steps are done" in call(*again).out  # the same command goes on, and does not start anew
 
 
 @pytest.fixture
@@ -317,7 +319,7 @@ BAD_TRAINING = {
     "resume of other classes": (["--resume", "WEIGHTS/classes.pth.tar"], "the number of classes is 3 there and 2 here"),
     "resume without TAM": (["--resume", "WEIGHTS/tsn.pth.tar"], "--tam is False there and True here"),
     "resume without optimizer": (["--resume", "WEIGHTS/three.pth.tar"], "holds no optimizer state that fits"),
-    "resume and tune": (["--resume", "auto", "--tune_from", "x"], "give only one of them"),
+    "resume and tune": (["--resume", "x", "--tune_from", "x"], "give only one of them"),
     "evaluate nothing": (["-e"], "--evaluate needs --resume"),
     "unwritable output": (["--root_model", "text.txt/x"], "cannot write in this folder"),
     "unwritable log": (["--root_log", "text.txt/x"], "cannot write in this folder"),

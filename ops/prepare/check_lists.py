@@ -134,7 +134,7 @@ def find_problems(
     dataset: Dataset, entries: Entries, rules: Mapping[str, Rules], outcome_of: Callable[[str], Outcome], out: Findings
 ) -> list[CheckedList]:
     """Give `out` what is wrong with every entry, list by list, line by line; the lists with their good lines."""
-    relations = relate(entries, outcome_of, dataset.kind == "videos")
+    relations = relate(entries, outcome_of, dataset.kind == "videos", dataset.root)
     checked = [CheckedList(split, records, np.ones(len(records), bool)) for split, records in dataset.lists.items()]
     paths = entries.paths()
     for start, each in zip(entries.bounds, checked, strict=False):

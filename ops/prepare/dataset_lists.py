@@ -131,8 +131,9 @@ def _say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file:
     if not all(plan.path.exists() for plan in plans):
         return  # other shards are not done
     command = ["python", "online_main.py" if place.kind == "videos" else "main.py", name]
-    command += ["Flow" if place.flow else "RGB", "--root_path", place.root, "--class_names", str(class_file)]
+    command += ["Flow" if place.flow else "RGB", "--tam", "--root_path", place.root, "--class_names", str(class_file)]
     for plan in plans:
         if plan.split.name != "test":
             command += [f"--{plan.split.name}_list", str(plan.path)]
+    command += ["--npb", "--gd", "20", "-b", "8", "--scale_lr", "64"]  # 64: what the default rate is for
     log.info("train with: %s", shlex.join(command))

@@ -1,9 +1,12 @@
 """The entries of several lists, as the items of a job and in their relations to one another."""
 
+import contextlib
+import filecmp
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +42,11 @@ class Entries:
         number = int(np.searchsorted(self.bounds, place, "right")) - 1
         return self.lists[number].where(place - self.bounds[number])
 
+    def path(self, place: int) -> str:
+        """The path of an entry, spelled in one way."""
+        number = int(np.searchsorted(self.bounds, place, "right")) - 1
+        return plain_path(self.lists[number].path(place - self.bounds[number]))
+
     def label(self, place: int) -> int:
         """The label of an entry."""
         number = int(np.searchsorted(self.bounds, place, "right")) - 1
@@ -56,7 +64,7 @@ class Relations:
     """For each entry another one that it equals in some way, -1 where there is none.
 
     `duplicate`: the same file, earlier in the same list. In a later list, so that of training and validation the former
-    is to blame: `leak`, the same file; `copy`, the same name and size; `same_name`, the same name alone.
+    is to blame: `leak`, the same file; `copy`, the same name and bytes; `same_name`, the same name alone.
     """
 
     entries: Entries
@@ -81,8 +89,8 @@ class Relations:
         return f"see {self.entries.where(place)}"
 
 
-def relate(entries: Entries, outcome_of: Callable[[str], Outcome], is_video: bool) -> Relations:
-    """The relations of all entries, whose files `outcome_of` knows by path. Memory: 24 bytes per entry."""
+def relate(entries: Entries, outcome_of: Callable[[str], Outcome], is_video: bool, root: str) -> Relations:
+    """The relations of all entries, whose files below `root` `outcome_of` knows by path. Memory: 24 bytes per entry."""
     files, names, copies = (np.empty(entries.bounds[-1], np.uint64) for _ in range(3))
     for place, path in enumerate(entries.paths()):
         found = outcome_of(path).value
@@ -97,6 +105,16 @@ def relate(entries: Entries, outcome_of: Callable[[str], Outcome], is_video: boo
         entries,
         earlier_in_list(files, entries.bounds),
         in_later_list(files, entries.bounds),
-        in_later_list(copies, entries.bounds),
+        _with_same_bytes(entries, in_later_list(copies, entries.bounds), root),
         named,
     )
+
+
+def _with_same_bytes(entries: Entries, copies: Places, root: str) -> Places:
+    """`copies`, which agree in name and size, without those whose content differs: a film and its reverse, say."""
+    for place in np.flatnonzero(copies >= 0).tolist():
+        one, other = (os.path.join(root, entries.path(number)) for number in (place, int(copies[place])))
+        with contextlib.suppress(OSError):  # what cannot be read is named for that
+            if Path(one).is_file() and not filecmp.cmp(one, other, shallow=False):
+                copies[place] = -1
+    return copies

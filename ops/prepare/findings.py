@@ -28,7 +28,7 @@ KINDS = {
     "label": Kind(ERROR, "no label, or none of the classes"),
     "duplicate": Kind(ERROR, "twice in the same list"),
     "leak": Kind(ERROR, "also in another list"),
-    "copy": Kind(ERROR, "same name and same size as an entry of another list"),
+    "copy": Kind(ERROR, "same name and same content as an entry of another list"),
     "too_many": Kind(WARNING, "more frames than the list says"),
     "cut_short": Kind(WARNING, "fewer frames than the file itself claims"),
     "short": Kind(WARNING, "too short to be sampled as wanted"),

@@ -168,7 +168,7 @@ def _compare(before: Checkpoint, after: Checkpoint, order: list[int] | None, tar
     difference, scale = float((wanted - got).abs().max()), float(wanted.abs().max())
     if not difference <= 1e-6 * scale:  # the same numbers in the same order: only a reordered head may round otherwise
         raise InputError(f"{target}: not written, its logits differ from the source's by {difference:g} of {scale:g}")
-    log.info("logits of source and result on a random clip: largest difference %g, of %g", difference, scale)
+    log.info("logits of source and result on a random clip: largest difference %g, largest logit %g", difference, scale)
 
 
 def _compare_tensors(one: Recognizer, other: Recognizer, order: list[int] | None, target: str) -> None:
