@@ -47,6 +47,13 @@ run() { "$PYTHON" -u "$ROOT/$1" "${@:2}"; }
 unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but not with all videos
 STATUS=0
 
+WHAT="$DIR from $(cd "$(dirname "$CKPT")" && pwd)/$(basename "$CKPT")"
+if [ -f "$OUT/finetune.txt" ] && [ "$(cat "$OUT/finetune.txt")" != "$WHAT" ]; then
+    fail "$OUT: holds a fine-tuning of $(cat "$OUT/finetune.txt"), not of $WHAT; give another --out"
+fi
+mkdir -p "$OUT"
+echo "$WHAT" > "$OUT/finetune.txt"
+
 echo "== What the checkpoint is"
 MODEL="$("$PYTHON" -c '
 import sys

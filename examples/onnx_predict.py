@@ -12,14 +12,19 @@ import onnxruntime
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+try:
+    session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+    count = sum(1 for _ in av.open(sys.argv[2]).decode(video=0))
+except Exception as error:  # whatever the two say of files that are none of theirs
+    sys.exit(f"error: {error}")
+if not count:
+    sys.exit(f"error: {sys.argv[2]}: no frames in it")
 facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
 if facts["modality"] != "RGB":
     sys.exit(f"{sys.argv[1]}: takes optical flow, not videos")
 segments, short, side = facts["num_segments"], facts["scale_size"], facts["input_size"]
 
 # Which frames: the middle of each of T equal parts, or a window of 64 in the middle of the video.
-count = sum(1 for _ in av.open(sys.argv[2]).decode(video=0))
 wanted = [int(count / segments / 2 + count / segments * t) for t in range(segments)]
 if facts["sampling"] == "dense":
     wanted = [(max(count - 63, 1) // 2 + 64 // segments * t) % count for t in range(segments)]

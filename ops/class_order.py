@@ -42,8 +42,9 @@ def diagnose_class_order(
     np.add.at(confusion, (labels[fitted], predictions[fitted]), 1)
     _, renumbered = linear_sum_assignment(-confusion)  # label → the class that stands for it
     after = float((renumbered[labels[held_out]] == predictions[held_out]).mean())
+    commonest = float(np.bincount(labels).max()) / len(labels)  # what always saying one class could give
     noise = 4 * math.sqrt(0.25 / len(held_out))  # four standard deviations of a share
-    if after < 0.25 or after < 2 * right or after < right + noise:
+    if after < 0.25 or after < 2 * right or after < max(right, commonest) + noise:
         return None
     moved = [k for k in np.argsort(-confusion[np.arange(count), renumbered], kind="stable") if renumbered[k] != k]
     examples = ", ".join(f"{class_names[k]!r} is taken for {class_names[renumbered[k]]!r}" for k in moved[:NAMED])

@@ -36,8 +36,14 @@ class Compute:
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def for_inference(self, model: nn.Module) -> nn.Module:
-        """A copy of `model` with its batch norms folded into its convolutions, compiled if that was asked for."""
-        return self.compiled(fold_batch_norms(copy.deepcopy(model).eval()))
+        """A copy of `model` with its batch norms folded into its convolutions, compiled if that was asked for.
+
+        On a CPU it is in channels last in any case: that is faster there.
+        """
+        folded = fold_batch_norms(copy.deepcopy(model).eval())
+        if self.device.type == "cpu":
+            folded.to(memory_format=torch.channels_last)
+        return self.compiled(folded)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass: convolutions and matrix products in the lower precision, if one is set."""

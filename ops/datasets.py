@@ -112,7 +112,7 @@ class ClipDataset(Dataset[Clip]):
             path = self.records[index].path
             try:
                 with self.board.reading(index):
-                    check_not_passed_over(path, self.passed_over)
+                    check_not_passed_over(self.path_of(index), self.passed_over)
                     clip, reason = read_twice(partial(self._clip, epoch, asked, attempt))
             except MediaError as error:
                 failures.append(Failure(index, path, error.reason))
@@ -122,8 +122,8 @@ class ClipDataset(Dataset[Clip]):
         return Clip(asked, None, self.records[asked].label, tuple(failures))
 
     def path_of(self, index: int) -> str:
-        """What record `index` is called in its list."""
-        return self.records.path(index)
+        """The full path of record `index`."""
+        return os.path.abspath(os.path.join(self.root, self.records.path(index)))
 
     def _draw(self, epoch: int, asked: int, attempt: int) -> tuple[int, np.random.Generator]:
         """The video of an attempt and its random numbers: the one that was asked for, then any."""
@@ -190,8 +190,9 @@ class ViewsDataset(Dataset[VideoItem]):
             return self._item(index)
 
     def path_of(self, index: int) -> str:
-        """What video `index` is called in the first list."""
-        return self.streams[0].records.path(index)
+        """The full path of video `index` in the first list."""
+        stream = self.streams[0]
+        return os.path.abspath(os.path.join(stream.root, stream.records.path(index)))
 
     def _item(self, index: int) -> VideoItem:
         views = []
@@ -202,7 +203,7 @@ class ViewsDataset(Dataset[VideoItem]):
                 stream.plan, stream.new_length,
             )  # fmt: skip
             try:
-                check_not_passed_over(record.path, self.passed_over)
+                check_not_passed_over(self.path_of(index), self.passed_over)
                 views.append(read_twice(load)[0])
             except MediaError as error:
                 return VideoItem(index, [], Failure(index, record.path, error.reason))

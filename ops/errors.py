@@ -1,10 +1,13 @@
 """Bad input: the one error for it, its exit status, and how it is printed."""
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, TypeVar, cast
+
+T = TypeVar("T")
 
 EXIT_DONE = 0
 EXIT_WITH_FAILURES = 1
@@ -51,21 +54,67 @@ class TruncatedMediaError(MediaError):
         self.claimed, self.readable = claimed, readable
 
 
+class _Output:
+    """Standard output or error as somebody reads it who may stop to: work goes on then, and nothing more is written.
+
+    `problem` says why, but for a pipe that was closed, as by `head`: that is no error.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._open, self.problem = stream, True, ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As usual, as long as that goes."""
+        return self._try(lambda: int(self._stream.write(text)), len(text))
+
+    def flush(self) -> None:
+        """Likewise."""
+        self._try(self._stream.flush, None)
+
+    def _try(self, action: Callable[[], T], otherwise: T) -> T:
+        if not self._open:
+            return otherwise
+        try:
+            return action()
+        except OSError as error:
+            self._open = False
+            self.problem = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
+            with contextlib.suppress(OSError, ValueError):  # so that Python finds nothing to flush into it at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return otherwise
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
+    streams = sys.stdout, sys.stderr
+    output = _Output(sys.stdout)
+    sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, _Output(sys.stderr))
     try:
-        status = main()
+        status = _status_of(main)
+        sys.stdout.flush()
+        if output.problem:
+            sys.stderr.write(f"error: standard output cannot be written ({output.problem})\n")
+            status = status or EXIT_WITH_FAILURES
+        sys.stderr.flush()
+    finally:
+        sys.stdout, sys.stderr = streams
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use, and abort the process
+        os._exit(status)
+    sys.exit(status)
+
+
+def _status_of(main: Callable[[], int]) -> int:
+    try:
+        return main()
     except InputError as error:
         rank = os.environ.get("RANK", "0")
         if rank != "0":
             time.sleep(GRACE)
         sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {error}\n")
-        status = EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT
+        return EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        status = EXIT_INTERRUPTED
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use, and abort the process
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+        return EXIT_INTERRUPTED

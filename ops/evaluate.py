@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 NAMED = 20
 """How many videos with the same kind of trouble are named; the csv files have them all."""
 
+NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
+
 Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
 
@@ -109,16 +111,19 @@ def score_share(
     with workers_of(loader), bar, partial.writing(distributed.rank()):
         for items in loader:
             for item in items:
+                bar.update()
                 if item.failure:
                     outcomes[item.index] = None, item.failure.reason
                 else:
                     scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
+                    if not np.isfinite(scores).all():
+                        outcomes[item.index] = None, NOT_FINITE
+                        continue
                     note = "; ".join(views.truncated for views in item.streams if views.truncated)
                     outcomes[item.index] = scores, note
                     partial.add(item.index, scores, note)
                     hits += running_hits(scores, int(labels[item.index]))
                 bar.set_postfix_str(running_accuracy(hits), refresh=False)
-                bar.update()
     return outcomes
 
 
@@ -199,6 +204,8 @@ def partial_scores(
         "roots": [stream.root for stream in ensemble.streams],
         "compute": (device.type, args.channels_last, args.compile),
         "chunk": args.views_per_forward,
+        "sizes": [(member.shape.input_size, args.full_res) for member in ensemble.members],
+        "videos": len(ensemble.streams[0].records),
     }
     count = len(ensemble.streams[0].records)
     return PartialScores(output_folder(args), settings, count, len(ensemble.partners))

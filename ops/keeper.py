@@ -61,6 +61,9 @@ class Keeper:
             _copy(last, self.folder / BEST)
         if self.keep:
             _copy(last, self.folder / f"ckpt.{step:08d}.pth.tar")
+        for path in older_checkpoints(self.folder):
+            if _step_of(path) > step:  # of a run that was gone back on
+                path.unlink(missing_ok=True)
         for path in older_checkpoints(self.folder)[self.keep + 1 if self.keep else 0 :]:
             path.unlink(missing_ok=True)
         self._saved = time.monotonic()
@@ -72,8 +75,13 @@ class Keeper:
 
 def older_checkpoints(folder: Path) -> list[Path]:
     """Those that are kept besides the last and the best, the newest first; that of the last one is among them."""
-    found = [(int(match[1]), path) for path in folder.glob("ckpt.*.pth.tar") if (match := _OLDER.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    found = [path for path in folder.glob("ckpt.*.pth.tar") if _OLDER.fullmatch(path.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    match = _OLDER.fullmatch(path.name)
+    return int(match[1]) if match else 0
 
 
 def read_first(paths: Sequence[Path]) -> Checkpoint:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ops import distributed
 from ops.errors import RunStoppedError
-from ops.watch import Board, HungError
+from ops.watch import LOOKS, Board, HungError, Suspects
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -81,13 +81,13 @@ class WatchedLoader(DataLoader[T_co]):
     """
 
     def __init__(self, dataset: Dataset[T_co], patience: float, workers: int, **options: Any) -> None:
-        super().__init__(dataset, num_workers=workers, timeout=patience / 4 if workers else 0, **options)
+        super().__init__(dataset, num_workers=workers, timeout=patience / LOOKS if workers else 0, **options)
         self.patience = patience
         if self.timeout and hasattr(dataset, "board"):
             dataset.board = Board(workers)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
+        batches, suspects = super().__iter__(), Suspects()
         while True:
             try:
                 batch = next(batches)
@@ -95,7 +95,7 @@ class WatchedLoader(DataLoader[T_co]):
                 return
             except RuntimeError as error:
                 if "timed out" in str(error):
-                    self._check_hung()
+                    self._look_for_hangs(suspects)
                 elif str(error).startswith("DataLoader worker"):
                     raise RunStoppedError(
                         f"a process that reads videos is gone: {error}; if memory ran out, fewer -j help"
@@ -103,13 +103,19 @@ class WatchedLoader(DataLoader[T_co]):
                 else:
                     raise
             else:
+                suspects = Suspects()
                 yield batch
 
-    def _check_hung(self) -> None:
+    def _look_for_hangs(self, suspects: Suspects) -> None:
         dataset = cast(WatchedDataset, self.dataset)
-        stuck = dataset.board.stuck(self.patience)
+        stuck = suspects.confirmed(dataset.board, self.patience)
         if stuck:
             raise HungError([dataset.path_of(index) for index in stuck], self.patience)
+        if suspects.idle > LOOKS:
+            raise RunStoppedError(
+                f"the processes that read videos have handed nothing over for {self.patience:g} s, and read nothing: "
+                "is there room in /dev/shm, and are enough files allowed (ulimit -n, ulimit -f)?"
+            )
 
 
 def make_loader(

@@ -13,6 +13,9 @@ from ops.models import Recognizer
 from ops.provenance import software
 from ops.sampling import Sample
 
+PUBLISHED_SIZE = 224
+"""What the published networks were trained at; `--full_res` shows them all of a short side of 256."""
+
 
 def describe_views(
     models: Sequence[tuple[Recognizer, ClipShape]], sample: Sample, crops: int, full_res: bool, fused: str = ""
@@ -22,7 +25,7 @@ def describe_views(
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
         kind = f"{model.arch} {'with' if model.tam else 'without'} TAM, {shape.modality}"
-        parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels}")
+        parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
     views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
     return f"{' + '.join(parts)}; {views}, mean of the logits{fused}"
 
@@ -46,6 +49,8 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
     member = ensemble.members[0]
     model, shape = member.model, member.shape
     if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
+        return None
+    if shape.input_size != PUBLISHED_SIZE:
         return None
     pixels = view_pixels(shape, args.test_crops, args.full_res)
     protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)

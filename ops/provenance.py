@@ -1,6 +1,7 @@
 """What a run says of itself, in its folder and in its checkpoints: settings, software, data."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -57,6 +58,8 @@ def source_commit() -> str:
     """The commit of this code, with "+changes" where its files differ from it; "unknown" outside a git checkout."""
     folder = Path(__file__).resolve().parents[1]
     try:
+        if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
+            return "unknown"  # unpacked inside somebody else's checkout
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
@@ -66,4 +69,5 @@ def source_commit() -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set within hooks
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=here).stdout.strip()

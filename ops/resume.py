@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch.optim import Optimizer
 
 from ops import distributed
 from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
 from ops.keeper import LAST, older_checkpoints, read_first
+from ops.provenance import software
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +89,10 @@ def check_resumable(
 
 
 MATTERS = (
-    "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs", "warmup_epochs",
-    "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay", "clip_gradient",
-    "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "compile", "decoder", "deterministic",
-    "start_epoch",
+    "dataset", "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs",
+    "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
+    "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "compile", "decoder",
+    "deterministic", "start_epoch",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 
@@ -111,11 +111,15 @@ def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: 
     processes = origin.meta.get("processes")
     if processes not in (None, distributed.world_size()):
         changed.append(f"{distributed.world_size()} processes, before {processes}")
-    versions = origin.meta.get("versions")
-    if isinstance(versions, Mapping) and versions.get("torch") != torch.__version__:
-        changed.append(f"torch {torch.__version__}, before {versions.get('torch')}")
+    versions, here = origin.meta.get("versions"), software()["versions"]
+    if isinstance(versions, Mapping):
+        changed += [
+            f"{name} {here[name]}, before {versions[name]}"
+            for name in here
+            if versions.get(name, here[name]) != here[name]
+        ]
     hashes = origin.meta.get("lists_sha256")
-    if isinstance(hashes, Mapping) and sorted(map(str, hashes.values())) != sorted(list_hashes.values()):
+    if isinstance(hashes, Mapping) and list(map(str, hashes.values())) != list(list_hashes.values()):
         changed.append(f"the content of the lists {', '.join(list_hashes)}")
     return changed
 

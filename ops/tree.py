@@ -41,7 +41,7 @@ def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], abov
     try:
         status = os.stat(path)
         with os.scandir(path) as entries:
-            listing = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            listing = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None
     here = status.st_dev, status.st_ino
@@ -55,9 +55,16 @@ def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], abov
             yield from _walk(root, inner, wanted, (*above, here))
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: whoever opens it says so
+        return False
+
+
 def _is_frame_folder(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
-            return not any(entry.is_dir() for entry in entries if not entry.name.startswith("."))
+            return not any(_is_folder(entry) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None

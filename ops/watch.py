@@ -11,8 +11,11 @@ from torch.utils.data import get_worker_info
 
 from ops.errors import InputError, MediaError, RunStoppedError
 
+LOOKS = 4
+"""How often the board is looked at while a video is allowed to take."""
+
 HUNG = "hung.txt"
-"""The file, in the folder of a run or of a test, that names the videos on which a decoder hung there."""
+"""The file, in the folder of a run or of a test, with the full paths of the videos on which a decoder hung there."""
 
 
 class Board:
@@ -37,10 +40,27 @@ class Board:
         finally:
             entry[0] = -1
 
-    def stuck(self, seconds: float) -> list[int]:
-        """The videos that workers have been reading for longer than that."""
-        now = time.monotonic()
-        return [int(index) for index, since in self._entries.tolist() if index >= 0 and now - since > seconds]
+    def read_now(self) -> list[tuple[int, float]]:
+        """What is being read at this moment: the videos, and since when."""
+        return [(int(index), since) for index, since in self._entries.tolist() if index >= 0]
+
+
+class Suspects:
+    """What was too slow at the last look: only what still is at the next one hangs, for all may have been suspended.
+
+    `idle` counts the looks in a row at which nothing was being read.
+    """
+
+    def __init__(self) -> None:
+        self.idle, self._slow = 0, frozenset[tuple[int, float]]()
+
+    def confirmed(self, board: Board, seconds: float) -> list[int]:
+        """Look at the board: the videos that were and are being read for longer than that."""
+        reading, now = board.read_now(), time.monotonic()
+        self.idle = 0 if reading else self.idle + 1
+        slow = frozenset(entry for entry in reading if now - entry[1] > seconds)
+        both, self._slow = slow & self._slow, slow
+        return sorted(index for index, _ in both)
 
 
 NO_BOARD = Board(0)
@@ -78,7 +98,7 @@ def videos_that_hung(folder: str | os.PathLike[str]) -> frozenset[str]:
         return frozenset()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return frozenset(text.splitlines())
+    return frozenset(filter(None, text.split("\n")))
 
 
 def check_not_passed_over(path: str, passed_over: Collection[str]) -> None:

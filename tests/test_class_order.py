@@ -34,6 +34,12 @@ def test_permuted_classes_are_diagnosed_and_others_are_not(classes: int, accurac
     assert diagnose_class_order(labels[:classes], permuted[:classes], names) is None  # too few to tell
 
 
+@pytest.mark.parametrize("share", [0.9, 1.0])
+def test_one_answer_for_everything_is_no_permutation(share: float) -> None:
+    labels = np.where(np.arange(200) < 200 * share, 0, 2)
+    assert diagnose_class_order(labels, np.ones(200, dtype=np.int64), ["a", "b", "c"]) is None
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "differs"),
     [

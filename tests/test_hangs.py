@@ -14,7 +14,7 @@ from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_re
 from ops.dataset_configs import DatasetConfig
 from ops.datasets import SECOND_TRY, ClipDataset, Stream, ViewsDataset
 from ops.decoders import DECODERS
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError, RunStoppedError
 from ops.evaluate import evaluate
 from ops.loaders import make_loader, workers_of
 from ops.models import build_model
@@ -25,7 +25,7 @@ from ops.sampling import Sample
 from ops.source import FrameSource
 from ops.train import train
 from ops.videos import VideoReader
-from ops.watch import Board, HungError, videos_that_hung
+from ops.watch import Board, HungError, Suspects, videos_that_hung
 
 DATA = ["--num_class", "2", "--root_path", ".", "--input_size", "32", "--device", "cpu", "--decode_timeout", "2"]
 
@@ -60,10 +60,10 @@ def test_training_names_the_video_and_goes_on_without_it(clips: Path) -> None:
     flags += ["--pretrain", "none", "--num_segments", "3", "-b", "2", "--epochs", "1", "--store_name", "run", "-j", "2"]
     args = train_parser(None, tuple(DECODERS)).parse_args([*flags, "--resume", "auto", "--max_bad_fraction", "0.5"])
     began = time.monotonic()
-    with pytest.raises(HungError, match=r"^stuck.mp4: not read in 2 s \(--decode_timeout\)"):
+    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s \(--decode_timeout\)"):
         train(args, hanging)
     assert time.monotonic() - began < 60
-    assert (clips / "checkpoints/run/hung.txt").read_text() == "stuck.mp4\n"
+    assert (clips / "checkpoints/run/hung.txt").read_text() == f"{clips}/stuck.mp4\n"
     assert train(args, hanging) == EXIT_DONE
     bad = (clips / "checkpoints/run/bad_samples.csv").read_text()
     assert 'stuck.mp4,was replaced in training,"passed over, for its decoder hung before (hung.txt)"' in bad
@@ -73,7 +73,7 @@ def test_a_test_names_the_video_and_counts_it_as_failed_the_next_time(clips: Pat
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, "w.pth.tar")
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "l.txt", *DATA, "-j", "1"]
     args = make_test_parser(None, tuple(DECODERS)).parse_args(flags)
-    with pytest.raises(HungError, match=r"^stuck.mp4: not read in 2 s"):
+    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s"):
         evaluate(args, hanging)
     assert evaluate(args, hanging) == EXIT_WITH_FAILURES
     lines = (clips / "test/predictions.csv").read_text().splitlines()
@@ -114,8 +114,31 @@ def test_a_video_that_takes_longer_than_is_allowed_is_named() -> None:
 
 def test_what_hung_is_read_from_the_folder(tmp_path: Path) -> None:
     assert videos_that_hung(tmp_path / "none") == frozenset()
-    (tmp_path / "hung.txt").write_bytes(b"a b.mp4\n\xff.mp4\n")
-    assert videos_that_hung(tmp_path) == {"a b.mp4", "\udcff.mp4"}
+    (tmp_path / "hung.txt").write_bytes("a b.mp4\nu\u2028\x0c.mp4\n".encode() + b"\xff.mp4\n")
+    assert videos_that_hung(tmp_path) == {"a b.mp4", "u\u2028\x0c.mp4", "\udcff.mp4"}
+
+
+def test_what_is_slow_once_is_suspected_and_twice_hangs() -> None:
+    """A run that was suspended finds everything slow when it wakes."""
+    board, suspects = Board(2), Suspects()
+    board._entries[0] = torch.tensor([7.0, time.monotonic() - 10])
+    board._entries[1] = torch.tensor([8.0, time.monotonic() - 10])
+    assert suspects.confirmed(board, 5) == [] and suspects.idle == 0
+    board._entries[1] = torch.tensor([9.0, time.monotonic() - 10])  # goes on, with another one
+    assert suspects.confirmed(board, 5) == [7]
+    board._entries[:, 0] = -1
+    assert suspects.confirmed(board, 5) == [] and suspects.idle == 1
+
+
+def lose(items: list[int]) -> None:
+    """Puts together a batch that never arrives."""
+    time.sleep(1000)
+
+
+def test_workers_that_hand_nothing_over_are_an_end() -> None:
+    loader = make_loader(Slow(0.0), 1, lose, torch.device("cpu"), batch_size=1, patience=1.0)
+    with pytest.raises(RunStoppedError, match="handed nothing over for 1 s"), workers_of(loader):
+        list(loader)
 
 
 class Flaky(VideoReader):

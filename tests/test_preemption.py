@@ -88,7 +88,7 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path) -> Non
         process.send_signal(number)
         printed = process.communicate(timeout=60)[0]
         if number == signal.SIGTERM:
-            assert process.returncode == 0 and "go on with --resume auto" in printed, printed
+            assert process.returncode == 0 and "with --resume auto goes on" in printed, printed
             assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
         assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
     finish(clips, "parts", "-j", "0")
@@ -119,6 +119,10 @@ def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogC
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000005.pth.tar", "ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
     assert (tmp_path / "ckpt.best.pth.tar").exists()
+    keeper.save(lambda path: save_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
+    names = [path.name for path in older_checkpoints(tmp_path)]
+    assert names == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
+    keeper.save(lambda path: save_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
     paths = [tmp_path / "ckpt.pth.tar", *older_checkpoints(tmp_path)]
     media.truncate(paths[0], 0.5)  # the same file as that of step 5
     found: Checkpoint = read_first(paths)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import av
 import media
 import pytest
 import torch
@@ -31,6 +32,12 @@ ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "work
         ({}, {"versions": {"torch": "1.0"}}, [f"torch {torch.__version__}, before 1.0"]),
         ({}, {"lists_sha256": {"t": "1", "v": "other"}}, ["the content of the lists train.txt, val.txt"]),
         ({}, {"lists_sha256": {"moved/train.txt": "1", "v": "2"}}, []),
+        ({}, {"lists_sha256": {"v": "2", "train.txt": "1"}}, ["the content of the lists train.txt, val.txt"]),
+        (
+            {},
+            {"versions": {"av": "1.0", "python": software()["versions"]["python"]}},
+            [f"av {av.__version__}, before 1.0"],
+        ),
         ({"lr": 0.02}, {"recipe": None}, []),  # a checkpoint that does not say
     ],
 )

@@ -18,12 +18,14 @@ from ops.arguments import Parser, positive
 from ops.console import start_logging
 from ops.errors import EXIT_DONE, run
 from ops.storage import check_writable
+from ops.using.inputs import check_distinct
 
 
 def main() -> int:
     """Export one model, and say how close and how fast it is."""
     args = make_parser().parse_args()
     start_logging()
+    check_distinct([args.target], filter(None, (args.weights, args.class_names)))
     check_writable(args.target)
     import torch
 

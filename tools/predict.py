@@ -20,7 +20,7 @@ from ops.arguments import Parser, positive
 from ops.console import start_logging
 from ops.errors import InputError, run
 from ops.sampling import parse_sample
-from ops.using.inputs import Video, find_inputs
+from ops.using.inputs import Video, check_distinct, find_inputs
 from ops.using.options import add_predictor_options, predictor_of
 from ops.using.prediction_job import Wishes, check_places, is_file_name, place_drawings, place_tables, predict_all
 from ops.using.windows import LENGTH, MIDDLES, Windows
@@ -36,6 +36,7 @@ def main() -> int:
         raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
     wishes = wishes_of(args, videos)
     predictor = predictor_of(args)
+    check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
     check_places(videos, wishes)
     return predict_all(predictor, videos, wishes)
 

@@ -87,6 +87,16 @@ def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:
     return names
 
 
+def check_distinct(targets: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """InputError where two of the files to be written are one, or where one of them is among `inputs`."""
+    taken = {os.path.realpath(path): "is what is read" for path in inputs}
+    for target in targets:
+        place = os.path.realpath(target)
+        if place in taken:
+            raise InputError(f"{target}: {taken[place]}; give another name")
+        taken[place] = "is written twice"
+
+
 def check_apart(videos: Sequence[Video], targets: Iterable[str | os.PathLike[str]]) -> None:
     """InputError where one of the files to be written is one of the videos."""
     sources = {os.path.realpath(video.path) for video in videos}

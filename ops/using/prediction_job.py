@@ -14,7 +14,7 @@ from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, MediaError
 from ops.storage import check_writable, make_folder
 from ops.texts import one_line
 from ops.tree import VIDEO_EXTENSIONS
-from ops.using.inputs import Video, check_apart, output_names
+from ops.using.inputs import Video, check_apart, check_distinct, output_names
 from ops.using.overlay import save_overlay
 from ops.using.predictions import Outcome, Terminal, write_csv, write_json
 from ops.using.predictor import Predictor
@@ -83,6 +83,7 @@ def check_places(videos: Sequence[Video], wishes: Wishes) -> None:
     tables = [prefix + ending for prefix in wishes.tables.values() for ending in (".csv", ".png")]
     files = [*tables, *wishes.drawings.values(), *filter(None, (wishes.json, wishes.csv))]
     check_apart(videos, files)
+    check_distinct(files)
     for file in filter(None, (wishes.json, wishes.csv)):
         check_writable(file)
     for folder in sorted({str(Path(file).parent) for file in (*tables, *wishes.drawings.values())}):

@@ -91,9 +91,12 @@ class Predictor:
             return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
 
     def logits(self, views: Views) -> Tensor:
-        """The mean logits `[K]` over all views, float32 on the CPU."""
+        """The mean logits `[K]` over all views, float32 on the CPU; InputError where they are not finite."""
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
-        return score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
+        scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
+        if not scores.isfinite().all():
+            raise InputError(f"{self.checkpoint.path}: its scores are not finite: weights of a run that blew up?")
+        return scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
         """`logits [K]` with the names of the classes."""
