@@ -133,6 +133,8 @@ def test_the_example_sees_what_the_project_sees(
     got = {line[8:]: float(line[:6]) for line in lines}
     assert got == pytest.approx(wanted, abs=0.02) and next(iter(got)) == next(iter(wanted))
     assert max(wanted.values()) > 0.3, "equal shares would tell nothing"
+    gone = script("examples/onnx_predict.py", "m.onnx", "gone.mp4", status=1)
+    assert gone.stderr.startswith("error: ") and "gone.mp4" in gone.stderr and gone.stderr.count("\n") == 1
 
 
 def test_what_computes_something_else_is_not_written(
@@ -152,6 +154,12 @@ def test_what_computes_something_else_is_not_written(
     with pytest.raises(InputError, match=r"m.onnx: not written, onnxruntime cannot use it"):
         export_onnx(predictor, tmp_path / "m.onnx")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
+
+
+def test_a_checkpoint_is_not_written_over(call: Call, weights: Path) -> None:
+    before = weights.read_bytes()
+    done = call("tools/export.py", weights, "--weights", weights, status=2)
+    assert "is what is read; give another name" in done.err and weights.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Runs that meet numbers that are none and videos that cannot be read stop in time, say why, and lose nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import media
 import pytest
 import torch
-from conftest import Call, Run
+from conftest import ROOT, Call, Run
 from torch import nn
 
 from ops.batches import ClipBatch
@@ -84,3 +86,28 @@ def test_a_test_with_failures_can_be_allowed(call: Call, tmp_path: Path) -> None
     test += ["--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0"]
     assert "3 expected, 2 scored, 1 failed" in call(*test, status=1).out
     assert "3 expected, 2 scored, 1 failed" in call(*test, "--allow_missing", status=0).out
+
+
+@pytest.mark.parametrize(("poisoned", "scored"), [(float("nan"), 0), (1.0, 3)])
+def test_scores_that_are_not_finite_are_no_scores(poisoned: float, scored: int, call: Call, tmp_path: Path) -> None:
+    model = build_model("resnet18", 2, 3)
+    nn.init.constant_(model.head.bias[:1], poisoned)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth.tar")
+    test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", write_list(tmp_path, 3, 0)]
+    done = call(*test, "--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0", status=int(not scored))
+    assert f"3 expected, {scored} scored" in done.out and ("its scores are not finite" in done.out) == (not scored)
+    predict = ["tools/predict.py", "a.mp4", "--weights", "w.pth.tar", "--input_size", "32", "--device", "cpu"]
+    done = call(*predict, status=0 if scored else 2)
+    assert ("w.pth.tar: its scores are not finite" in done.err) == (not scored)
+
+
+def test_output_that_nobody_takes_is_no_traceback(tmp_path: Path) -> None:
+    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    show = [sys.executable, str(ROOT / "tools" / "show_checkpoint.py"), "w.pth.tar"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(show, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: standard output cannot be written (No space left")
+    closed = subprocess.Popen(show, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert closed.stdout and closed.stderr
+    closed.stdout.close()
+    assert closed.stderr.read() == b"" and closed.wait(60) == 0

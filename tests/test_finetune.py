@@ -124,6 +124,8 @@ def test_stopped_and_started_again_it_goes_on(folder: Path, weights: dict[str, P
     assert again.returncode == 0 and list(ran(again)) == ["online_main.py", "online_test_models.py", "report.py"]
     args = make_train_parser(None, tuple(DECODERS)).parse_args(ran(again)["online_main.py"])
     assert (args.resume, args.tune_from, args.tam, args.input_size) == ("auto", None, True, 32)
+    other = finetune(folder, "my clips", weights["tsn"], "--out", "out")
+    assert other.returncode == 2 and not ran(other) and "out: holds a fine-tuning of" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -98,3 +98,25 @@ def test_a_test_that_was_killed_goes_on(call: Call, tmp_path: Path) -> None:
     assert 2 <= int(told.split(": ")[1].split(" of ")[0]) < 40
     assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "parts.npz").read_bytes()
     assert "41 expected, 40 scored, 1 failed" in again.out and not list((tmp_path / "parts").glob("partial*"))
+
+
+@pytest.mark.parametrize(
+    ("then", "goes_on"),
+    [([], True), (["--input_size", "36"], False), (["--max_num", "1"], False), (["--softmax"], False)],
+)
+def test_scores_of_another_protocol_are_not_used(
+    then: list[str], goes_on: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """36 pixels are the short side of an input of 32: --full_res sees as many, but of other frames."""
+    torch.save({"state_dict": build_model("resnet18", 3, 4).state_dict()}, tmp_path / "w.pth.tar")
+    media.write_video(tmp_path / "a.mp4", 8)
+    (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")
+    test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", "."]
+    test += ["--device", "cpu", "-j", "0"]
+    with monkeypatch.context() as patched:
+        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it had been killed at the last moment
+        call(*test, "--input_size", "32", "--full_res")
+    flags = then if "--input_size" in then else ["--input_size", "32", "--full_res", *then]
+    done = call(*test, *flags)
+    assert ("going on with a test that was interrupted: 2 of 2" in done.out) == goes_on
+    assert bool(list((tmp_path / "test").glob("partial*"))) != goes_on  # those of the other test stay

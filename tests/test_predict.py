@@ -140,6 +140,7 @@ def test_where_nothing_can_be_read_one_line_says_so(
         (("--save", "clips"), "clips: all videos there are where results go"),
         (("--json", "clips/b.mp4"), "clips/b.mp4: is one of the videos to be read"),
         (("--json", "clips"), "clips: is a directory"),
+        (("--json", "x", "--csv", "x"), "x: is written twice"),
         (("--window", "3"), "windows of 3 frames are shorter than 4 segments"),
         (("--window", "0"), "must be an integer of at least 1"),
         (("--stride", "x"), "must be an integer of at least 1"),
