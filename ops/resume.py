@@ -21,14 +21,15 @@ log = logging.getLogger(__name__)
 class Progress:
     """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent.
 
-    `totals` are the sums of the meter over those steps. An epoch whose steps are all done is complete only once it is
-    validated and logged.
+    `totals` are the sums of the meter over those steps, `bad` how many of their videos were broken. An epoch whose
+    steps are all done is complete only once it is validated and logged.
     """
 
     epoch: int = 0
     step: int = 0
     best: float = 0.0
     totals: Sequence[float] = ()
+    bad: int = 0
 
 
 def default_store_name(args: argparse.Namespace) -> str:
@@ -131,7 +132,9 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
         totals = [float(value) for value in origin.rest.get("totals", ())]
-        progress = Progress(int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best, totals)
+        progress = Progress(
+            int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best, totals, int(origin.rest.get("bad", 0))
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{origin.path}: cannot be resumed, it holds no optimizer state that fits "

@@ -20,8 +20,9 @@ from ops import distributed
 from ops.batches import ClipBatch
 from ops.checkpoint import save_checkpoint
 from ops.compute import Compute
-from ops.datasets import SECOND_TRY, Failure
+from ops.datasets import Failure
 from ops.engine import EpochResult, Stepper, train_epoch, validate
+from ops.epoch import bad_videos, figures_of, own_bad_videos
 from ops.errors import CHECK_ADVICE, RunStoppedError
 from ops.keeper import BEST, LAST, Interval, Keeper
 from ops.loaders import TrainSampler
@@ -95,6 +96,7 @@ class Trainer:
         self.skipped = 0
         self.keeper = Keeper(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
+        self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass that are in the log; all of the epoch
         self.results: dict[str, Any] = {}  # the figures of the last epoch
 
     def fit(self, progress: Progress) -> Progress:
@@ -112,11 +114,12 @@ class Trainer:
                 validated = self._validate()
             if self.preempted:
                 trained.meter.merge()
+                self._report_bad(epoch, bad_videos(trained, None, self.reported))
                 self._save(progress, is_best=False)
                 break
             if whole:
                 progress.epoch, progress.step = epoch + 1, 0
-            progress.totals = ()
+            progress.totals, progress.bad = (), 0
             self._end(progress, epoch, trained, validated, began)
         return progress
 
@@ -124,19 +127,20 @@ class Trainer:
         self, progress: Progress, epoch: int, trained: EpochResult, validated: EpochResult | None, began: float
     ) -> None:
         """Save and log what a pass gave."""
-        row = {"epoch": epoch, "step": self._global_step(progress), **_figures(trained, validated)}
+        row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
         last_step = (progress.step or len(self.sampler)) - 1
         row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
-        bad = _bad_videos(trained, validated)
-        row["bad_samples"] = len(bad)
+        bad = bad_videos(trained, validated, self.reported)
+        self._report_bad(epoch, bad)
+        row["bad_samples"] = self.bad
         is_best = "val_top1" in row and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
         if is_best:
             progress.best = row["val_top1"]
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
-        self._save(progress, is_best)
-        if self.runlog:
+        if self.runlog:  # before it is saved: what is killed in between writes the row of this epoch anew
             row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
             self._write(self.runlog, row, bad)
+        self._save(progress, is_best)
 
     def _validate(self) -> EpochResult:
         """One validation; cut short, and worth nothing, where a signal came: `preempted` says so in all processes."""
@@ -151,6 +155,7 @@ class Trainer:
         epoch, first = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
         result = self.running = EpochResult(Meter(self.compute.device))
+        self.reported, self.bad = (0, 0), progress.bad
         if self.runlog and progress.totals:
             result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
         try:
@@ -167,9 +172,8 @@ class Trainer:
                 distributed.is_main(),
             )
         except RunStoppedError as stopped:
-            if self.runlog:
-                bad = [("was replaced in training", failure) for failure in stopped.failures]
-                self.runlog.bad_samples(epoch, bad)
+            if stopped.failures:
+                self._report_bad(epoch, own_bad_videos(result, None, self.reported))
             raise
         progress.step += result.steps
         return result
@@ -212,6 +216,13 @@ class Trainer:
             )
         log.warning("%s; passed over (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
 
+    def _report_bad(self, epoch: int, bad: list[tuple[str, Failure]]) -> None:
+        """Name videos, each once, in `bad_samples.csv`: with every save, so that a kill loses none before it."""
+        self.reported = len(self.running.failures), len(self.running.warnings)
+        self.bad += len(bad)
+        if self.runlog and bad:
+            self.runlog.bad_samples(epoch, bad)
+
     def _global_step(self, progress: Progress) -> int:
         return progress.epoch * len(self.sampler) + progress.step
 
@@ -219,11 +230,15 @@ class Trainer:
         """Save where the run is; only the first process does."""
         if not self.runlog:
             return
+        if progress.step:
+            mine = own_bad_videos(self.running, None, self.reported)
+            self._report_bad(progress.epoch, mine)
         content = {
             "epoch": progress.epoch,
             "step": progress.step,
             "best_prec1": progress.best,
             "totals": self.running.meter.totals.tolist() if progress.step else [],
+            "bad": self.bad if progress.step else 0,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -235,7 +250,6 @@ class Trainer:
 
     def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
         runlog.epoch(row)
-        runlog.bad_samples(row["epoch"], bad)
         text = (
             f"epoch {row['epoch'] + 1}/{self.schedule.epochs}: loss {row['train_loss']:.3f}, "
             f"top-1 {row['train_top1']:.1f} %"
@@ -250,29 +264,3 @@ class Trainer:
             log.warning("%s %s: %s", failure.path, what, failure.reason)
         if bad:
             log.warning("%d such videos: see %s; %s", len(bad), runlog.folder / "bad_samples.csv", CHECK_ADVICE)
-
-
-def _figures(trained: EpochResult, validated: EpochResult | None) -> dict[str, Any]:
-    """The averages over all processes, as columns of the log."""
-    row: dict[str, Any] = {f"train_{k}": v for k, v in trained.meter.merge().averages().items()}
-    row |= {"data_seconds": trained.data_seconds, "compute_seconds": trained.compute_seconds}
-    if validated:
-        meter = validated.meter.merge()
-        row |= {f"val_{k}": v for k, v in meter.averages().items()}
-        failed = distributed.gather_objects(len(validated.failures))
-        row |= {"val_scored": meter.count, "val_failed": sum(failed)}
-    return row
-
-
-def _bad_videos(trained: EpochResult, validated: EpochResult | None) -> list[tuple[str, Failure]]:
-    """What went wrong in all processes: (what was done about it, which video and why)."""
-    mine = [("was replaced in training", failure) for failure in trained.failures]
-    mine += [(_what_was_odd(failure), failure) for failure in trained.warnings]
-    if validated:
-        mine += [("was left out of validation", failure) for failure in validated.failures]
-        mine += [(_what_was_odd(failure), failure) for failure in validated.warnings]
-    return list(itertools.chain.from_iterable(distributed.gather_objects(mine)))
-
-
-def _what_was_odd(warning: Failure) -> str:
-    return "was read at the second try" if warning.reason.startswith(SECOND_TRY) else "was cut short"

@@ -33,6 +33,7 @@ def clips(tmp_path: Path) -> Path:
     for number in range(8):
         media.write_video(tmp_path / f"{number}.mp4", 8 + number, seed=number)
         lines.append(f"{number}.mp4 {8 + number} {number % 2}\n")
+    lines[3] = "gone.mp4 8 1\n"
     (tmp_path / "l.txt").write_text("".join(lines) * 2)
     return tmp_path
 
@@ -96,6 +97,9 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path) -> Non
     whole, parts = state(clips, "whole"), state(clips, "parts")
     assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]
     assert rows(clips, "whole") == rows(clips, "parts")
+    named = [(clips / "runs" / name / "bad_samples.csv").read_text() for name in ("whole", "parts")]
+    assert sorted(set(named[0].splitlines())) == sorted(set(named[1].splitlines()))
+    assert named[0].count("gone.mp4") >= 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

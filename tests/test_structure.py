@@ -15,7 +15,7 @@ FLOORS = [
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
      "runlog", "provenance", "optimizer", "partial", "class_order"},
-    {"engine", "setup", "ensemble", "protocol", "trainer"},
+    {"engine", "epoch", "setup", "ensemble", "protocol", "trainer"},
     {"train", "evaluate"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
