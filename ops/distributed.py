@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.run import get_args_parser as torchrun_parser
 from torch.distributed.run import run as torchrun
 
@@ -38,9 +40,16 @@ def is_main() -> bool:
 
 
 def start(device: torch.device) -> None:
-    """Join the other processes, if there are any: NCCL between GPUs, gloo otherwise."""
+    """Join the other processes, if there are any: NCCL between GPUs, gloo otherwise.
+
+    What torchrun starts again meets under a name of its own: in the store there still are the addresses of those who
+    died, and who finds such a one first waits for it for half an hour.
+    """
     if world_size() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, number, size = next(rendezvous("env://"))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=number, world_size=size)
 
 
 def stop() -> None:
