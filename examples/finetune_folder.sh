@@ -51,8 +51,6 @@ WHAT="$DIR from $(cd "$(dirname "$CKPT")" && pwd)/$(basename "$CKPT")"
 if [ -f "$OUT/finetune.txt" ] && [ "$(cat "$OUT/finetune.txt")" != "$WHAT" ]; then
     fail "$OUT: holds a fine-tuning of $(cat "$OUT/finetune.txt"), not of $WHAT; give another --out"
 fi
-mkdir -p "$OUT"
-echo "$WHAT" > "$OUT/finetune.txt"
 
 echo "== What the checkpoint is"
 MODEL="$("$PYTHON" -c '
@@ -63,6 +61,8 @@ from ops.using.tuning import tuning_flags
 run(lambda: print(*tuning_flags(sys.argv[2])) or 0)' "$ROOT" "$CKPT")"
 echo "$MODEL"
 read -r -a MODEL <<< "$MODEL"
+mkdir -p "$OUT"
+echo "$WHAT" > "$OUT/finetune.txt"
 
 echo "== Lists"
 LISTS="$OUT/lists"
