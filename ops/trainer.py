@@ -220,7 +220,7 @@ class Trainer:
         """Name videos, each once, in `bad_samples.csv`: with every save, so that a kill loses none before it."""
         self.reported = len(self.running.failures), len(self.running.warnings)
         self.bad += len(bad)
-        if self.runlog and bad:
+        if self.runlog:
             self.runlog.bad_samples(epoch, bad)
 
     def _global_step(self, progress: Progress) -> int:
