@@ -49,7 +49,10 @@ class RunLog:
         draw_curves(self._rows, self.folder / "curves.png")
 
     def bad_samples(self, epoch: int, failures: Sequence[tuple[str, Failure]]) -> None:
-        """Append videos that were broken ("replaced", "left out") or "cut short" to `bad_samples.csv`; its header alone says: none."""
+        """Append videos that were broken ("replaced", "left out") or "cut short" to `bad_samples.csv`.
+
+        Without any there is a header at least, which says that none was found.
+        """
         path = self.folder / "bad_samples.csv"
         new = not path.exists()
         with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -1,12 +1,13 @@
-"""Runs in each of several processes, started by torchrun from `test_ranks.py`: `python ranks.py WHAT FOLDER`."""
+"""What each of several processes does for `test_ranks.py`, and how they are started."""
 
-import sys
+import os
+import socket
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from ops import distributed
@@ -17,6 +18,7 @@ from ops.engine import accumulate
 from ops.evaluate import evaluate
 from ops.models import Recognizer, build_model
 from ops.opts import test_parser as make_test_parser
+from ops.prepare.engines import SHARED_IMPORTS
 
 CPU = Compute(torch.device("cpu"))
 COUNTS = (1, 2, 3, 5, 7)
@@ -81,5 +83,18 @@ def save_gradients(folder: Path) -> None:
     distributed.stop()
 
 
-if __name__ == "__main__":
-    {"score_lists": score_lists, "save_gradients": save_gradients}[sys.argv[1]](Path(sys.argv[2]))
+def start(what: str, folder: Path, processes: int) -> None:
+    """Run a function of this module in that many processes, which know of each other what torchrun tells its own."""
+    set_forkserver_preload(list(SHARED_IMPORTS))  # PyTorch is imported once for all of them
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start_processes(_process, (what, folder, processes, port), processes, start_method="forkserver")
+
+
+def _process(rank: int, what: str, folder: Path, processes: int, port: int) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    {"score_lists": score_lists, "save_gradients": save_gradients}[what](folder)

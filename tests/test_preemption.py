@@ -13,7 +13,7 @@ from pathlib import Path
 import media
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Call
 
 from ops.checkpoint import Checkpoint
 from ops.decoders import DECODERS
@@ -49,12 +49,6 @@ def start(folder: Path, name: str, *flags: str, processes: int = 1) -> "subproce
     )
 
 
-def finish(folder: Path, name: str, *flags: str) -> None:
-    process = start(folder, name, *flags)
-    printed = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, printed
-
-
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
     end = time.monotonic() + 120
     while not path.exists() and process.poll() is None and time.monotonic() < end:
@@ -77,8 +71,8 @@ def rows(folder: Path, name: str) -> list[list[str]]:
         return [[value for key, value in row.items() if "seconds" not in key] for row in csv.DictReader(file)]
 
 
-def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path) -> None:
-    finish(clips, "whole")
+def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: Call) -> None:
+    call("online_main.py", *TRAIN, "--store_name", "whole", "-j", "1")
     checkpoint = clips / "runs/parts/ckpt.pth.tar"
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = start(clips, "parts", "--ckpt_interval", "1")
@@ -92,7 +86,7 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path) -> Non
             assert process.returncode == 0 and "with --resume auto goes on" in printed, printed
             assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
         assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
-    finish(clips, "parts", "-j", "0")
+    call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0")
     assert not (clips / "runs/parts/preempted").exists()
     whole, parts = state(clips, "whole"), state(clips, "parts")
     assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]
