@@ -240,7 +240,10 @@ def fit(
         log.info("stopped by a signal, with everything saved; the same command with --resume auto goes on (%s)", marker)
     elif runlog:
         runlog.close()
-        log.info("done: best validation top-1 %.2f %%; checkpoints in %s", progress.best, folder)
+        ending = "done"
+        if progress.epoch < args.epochs:
+            ending = f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {args.epochs} epochs done"
+        log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:

@@ -201,7 +201,8 @@ def test_what_training_saves_says_everything_of_itself(call: Call, tmp_path: Pat
              "--class_names", "c.txt", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--tam",
              "--input_size", "32", "--npb", "--device", "cpu", "-b", "1", "-j", "0", "--store_name", "run",
              "--eval-freq", "1", "--epochs", "2"]  # fmt: skip
-    call(*train, "--max_steps", "4")
+    stopped = call(*train, "--max_steps", "4")
+    assert "stopped by --max_steps 4 with 1 of 2 epochs done: best validation" in stopped.out
     call(*train, "--max_steps", "2", "--resume", "auto", "--ckpt_interval", "1", "--keep", "3")
     path = tmp_path / "checkpoints/run/ckpt.pth.tar"
     (facts,) = json.loads(call("tools/show_checkpoint.py", path, "--json").out)
