@@ -19,6 +19,8 @@ from ops import distributed
 from ops.clip_recipes import ClipShape
 from ops.models import MEAN, STD
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def make_meta(
     args: argparse.Namespace, num_classes: int, class_names: list[str] | None, list_hashes: Mapping[str, str]
@@ -54,9 +56,8 @@ def software() -> dict[str, Any]:
 
 
 @cache
-def source_commit() -> str:
-    """The commit of this code, with "+changes" where its files differ from it; "unknown" outside a git checkout."""
-    folder = Path(__file__).resolve().parents[1]
+def source_commit(folder: Path = ROOT) -> str:
+    """The commit of the code in `folder`, with "+changes" where files differ from it; "unknown" outside a checkout."""
     try:
         if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
             return "unknown"  # unpacked inside somebody else's checkout

@@ -10,7 +10,7 @@ import av
 import media
 import pytest
 import torch
-from conftest import ROOT, Call
+from conftest import Call
 
 from ops.checkpoint import Checkpoint
 from ops.dialects import ModelSpec
@@ -67,8 +67,27 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
 
 
-def test_the_commit_is_that_of_the_checkout() -> None:
-    commit = source_commit()
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
-    assert commit.removesuffix("+changes") == (done.stdout.strip() if done.returncode == 0 else "unknown")
+def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        author = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        command = ["git", "-C", str(tmp_path), *author, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    (tmp_path / "file").write_text("one")
+    assert source_commit(tmp_path / ".") == "unknown"
+    git("init")
+    git("add", "file")
+    git("commit", "-m", "first")
+    source_commit.cache_clear()
+    assert source_commit(tmp_path) == git("rev-parse", "HEAD")
+    assert source_commit(unpacked) == "unknown", "inside somebody else's checkout"
+    (tmp_path / "file").write_text("two")
+    source_commit.cache_clear()
+    assert source_commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+    source_commit.cache_clear()
+
+
+def test_the_software_is_named() -> None:
     assert set(software()["versions"]) == {"python", "torch", "torchvision", "numpy", "opencv", "av"}
