@@ -13,10 +13,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.run import get_args_parser as torchrun_parser
 from torch.distributed.run import run as torchrun
+
+SIGNALLED = 128
+"""A shell's exit status of a process that a signal ended is this and the signal's number."""
 
 
 def rank() -> int:
@@ -97,12 +101,20 @@ def share_buffers(model: nn.Module) -> None:
 
 
 def launch(processes: int, script: str, arguments: Sequence[str]) -> int:
-    """Run `script` with `arguments` in that many processes of this machine by torchrun; its exit status."""
+    """Run `script` with `arguments` in that many processes of this machine by torchrun; its exit status.
+
+    torchrun hands signals on and waits for its processes; then it raises.
+    """
     options = ["--standalone", f"--nproc-per-node={processes}", script, *arguments]
     try:
-        torchrun(torchrun_parser().parse_args(options))  # type: ignore[no-untyped-call]
+        settings = torchrun_parser().parse_args(options)
+        settings.signals_to_handle = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+        torchrun(settings)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         failure = min(error.failures.values(), key=lambda failed: failed.timestamp)
         sys.stderr.write(f"error: process {failure.local_rank} ended with exit status {failure.exitcode}\n")
         return failure.exitcode if failure.exitcode > 0 else 1
+    except SignalException as error:
+        sys.stderr.write(f"stopped by signal {int(error.sigval)}\n")
+        return SIGNALLED + int(error.sigval)
     return 0

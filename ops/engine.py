@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -32,7 +32,8 @@ class EpochResult:
     """What a pass over the data gave.
 
     `meter` holds loss and accuracy, `data_seconds` and `compute_seconds` the time spent waiting for clips and
-    working on them; `failures` and `warnings` name the videos that were broken or cut short.
+    working on them; `failures` and `warnings` name the videos that were broken or cut short. `tried` and `failed`
+    count videos of the whole training so far, passes before this one included.
     """
 
     meter: Meter
@@ -41,6 +42,8 @@ class EpochResult:
     compute_seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     warnings: list[Failure] = field(default_factory=list)
+    tried: int = 0
+    failed: int = 0
 
     def timed(self, batches: Iterable[ClipBatch]) -> Iterable[ClipBatch]:
         """Iterate over `batches`, counting them, keeping what failed and dividing up the time."""
@@ -50,6 +53,8 @@ class EpochResult:
             self.data_seconds += arrived - mark
             self.failures += batch.failures
             self.warnings += batch.warnings
+            self.tried += batch.asked + len(batch.failures)
+            self.failed += len(batch.failures)
             self.steps += 1
             yield batch
             mark = time.perf_counter()
@@ -111,18 +116,17 @@ def train_epoch(
     `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate;
     `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
     `print_freq` steps: reading the averages waits for the device. RunStoppedError where more than
-    `max_bad_fraction` of the videos that were tried are broken, once `ENOUGH` were, and where nothing can be read.
+    `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, and where nothing can
+    be read.
     """
     stepper.model.train()
     device = stepper.compute.device
-    tried = 0
     with progress(None, steps, title, "step", shown) as bar:
         for batch in result.timed(batches):
             if len(batch.labels) < batch.asked:
                 raise InputError(_hopeless(batch))
-            tried += batch.asked + len(batch.failures)
-            if tried >= ENOUGH and len(result.failures) > max_bad_fraction * tried:
-                raise RunStoppedError(_too_many(result.failures, tried, max_bad_fraction), result.failures)
+            if result.tried >= ENOUGH and result.failed > max_bad_fraction * result.tried:
+                raise RunStoppedError(_too_many(result, max_bad_fraction), result.failures)
             rate = start_step(result.steps - 1)
             taken = stepper(batch)
             if taken:
@@ -257,9 +261,9 @@ def _hopeless(batch: ClipBatch) -> str:
     )
 
 
-def _too_many(failures: Sequence[Failure], tried: int, fraction: float) -> str:
-    first = failures[0]
+def _too_many(result: EpochResult, fraction: float) -> str:
+    named = "".join(f"the first is {failed.path}: {failed.reason}; " for failed in result.failures[:1])
     return (
-        f"{len(failures)} of {tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; the first is "
-        f"{first.path}: {first.reason}; {CHECK_ADVICE}"
+        f"{result.failed} of {result.tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; "
+        f"{named}{CHECK_ADVICE}"
     )

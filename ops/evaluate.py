@@ -23,7 +23,7 @@ from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
-from ops.protocol import describe, describe_protocol, published_figure
+from ops.protocol import describe, describe_protocol, made_from, published_figure
 from ops.report import TestResult
 from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
@@ -64,7 +64,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
         distributed.stop()
     if distributed.is_main():
         published = published_figure(args, config, ensemble)
-        summarise(result, protocol, published, seconds)
+        summarise(result, facts, published, seconds)
         facts |= {"published": published, "seconds": round(seconds, 3)}
         facts["warning"] = warn_of_class_order(result, ensemble)
         write_results(args, config, ensemble, result, facts)
@@ -157,8 +157,8 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult
     return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated)
 
 
-def summarise(result: TestResult, protocol: str, published: dict[str, float] | None, seconds: float) -> None:
-    """Say the result, and what failed."""
+def summarise(result: TestResult, facts: Mapping[str, Any], published: dict[str, float] | None, seconds: float) -> None:
+    """Say the result, what it was made from (`facts` of `describe`), and what failed."""
     numbers, figures = report.counts(result), report.accuracies(result)
     for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
         named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
@@ -168,11 +168,13 @@ def summarise(result: TestResult, protocol: str, published: dict[str, float] | N
             log.warning("%s: %d more, see predictions.csv", what, len(named) - NAMED)
     if numbers["failed"] or any(result.truncated):
         log.warning(CHECK_ADVICE)
-    log.info("protocol: %s", protocol)
+    log.info("protocol: %s", facts["protocol"])
+    log.info("made from: %s", made_from(facts))
     log.info("videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers) + f"; {seconds:.1f} s")
     if figures["top1"] == figures["top1"]:
         log.info(
-            "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %".format(**figures)
+            "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %; "
+            "{scored} of {expected} videos scored".format(**figures, **numbers)
         )
     else:
         log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")

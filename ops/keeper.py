@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
+from ops.storage import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,16 @@ class Keeper:
         self.folder, self.keep, self._saved = folder, keep, time.monotonic()
 
     def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
-        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go."""
-        last = self.folder / LAST
-        write(last)
+        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go.
+
+        The best is there first: of a run that is killed in between the last one knows of no better than it has.
+        """
+        last, best = self.folder / LAST, self.folder / BEST
         if is_best:
-            _copy(last, self.folder / BEST)
+            write(best)
+            _copy(best, last)
+        else:
+            write(last)
         if self.keep:
             _copy(last, self.folder / f"ckpt.{step:08d}.pth.tar")
         for path in older_checkpoints(self.folder):
@@ -84,6 +90,12 @@ def _step_of(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def run_checkpoints(folder: Path) -> list[Path]:
+    """All that a run has in `folder`, in the order in which it goes on from them: the last, older ones, the best."""
+    found = (folder / LAST, *older_checkpoints(folder), folder / BEST)
+    return [path for path in found if path.exists()]
+
+
 def read_first(paths: Sequence[Path]) -> Checkpoint:
     """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
     for path in paths:
@@ -96,14 +108,9 @@ def read_first(paths: Sequence[Path]) -> Checkpoint:
 
 def _copy(source: Path, target: Path) -> None:
     """The same file under a second name, or, where the file system has no links, a copy that is whole or absent."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
+    with atomic_path(target) as temporary:
+        temporary.unlink()
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error

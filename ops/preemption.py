@@ -1,5 +1,6 @@
 """Signals that ask a run to end: it ends at the next step, in all processes, with everything saved."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ from ops import distributed
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
 
+HANGUP = 1
+"""The number of SIGHUP, which a process gets whose terminal is gone."""
+
 
 class Preemption:
     """Whether a signal came, to this process or to any other."""
 
     def __init__(self) -> None:
         self.signal = 0
+        self.parent = os.getppid()
 
     @contextmanager
     def watched(self) -> Iterator["Preemption"]:
@@ -29,7 +34,12 @@ class Preemption:
                 signal.signal(number, handler)
 
     def everywhere(self, device: torch.device) -> bool:
-        """Whether one came anywhere; all processes must ask at the same time, and get the same answer."""
+        """Whether one came anywhere; all processes must ask at the same time, and get the same answer.
+
+        Where torchrun is gone, as after SIGUSR1, which it does not heed, nobody waits for its processes: they end too.
+        """
+        if distributed.world_size() > 1 and os.getppid() != self.parent:
+            self.signal = self.signal or HANGUP
         return distributed.any_rank(torch.tensor(self.signal > 0, device=device))
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """How a test was made, in words and in facts, and what was published for it."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,13 @@ def describe_data(ensemble: Ensemble) -> list[dict[str, str]]:
         }
         for place, stream in enumerate(ensemble.streams)
     ]
+
+
+def made_from(facts: Mapping[str, Any]) -> str:
+    """The files of `describe`, each with the first 16 digits of its hash, and the decoder, in words."""
+    files = {**facts["lists_sha256"], **facts["checkpoints_sha256"]}
+    named = [f"{Path(path).name} (sha256 {digits[:16]})" for path, digits in files.items()]
+    return ", ".join([*named, str(facts["decoder"])])
 
 
 def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str) -> dict[str, Any]:

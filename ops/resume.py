@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ops import distributed
 from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
-from ops.keeper import LAST, older_checkpoints, read_first
+from ops.keeper import LAST, read_first, run_checkpoints
 from ops.provenance import software
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 class Progress:
     """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent.
 
-    `totals` are the sums of the meter over those steps, `bad` how many of their videos were broken. An epoch whose
-    steps are all done is complete only once it is validated and logged.
+    `totals` are the sums of the meter over those steps, `bad` how many of their videos were broken. Of the whole run
+    `tried` videos `failed`, in this process, and `skipped` batches were passed over. An epoch whose steps are all done
+    is complete only once it is validated and logged.
     """
 
     epoch: int = 0
@@ -30,6 +31,9 @@ class Progress:
     best: float = 0.0
     totals: Sequence[float] = ()
     bad: int = 0
+    tried: int = 0
+    failed: int = 0
+    skipped: int = 0
 
 
 def default_store_name(args: argparse.Namespace) -> str:
@@ -47,26 +51,35 @@ def default_store_name(args: argparse.Namespace) -> str:
     return "_".join(parts)
 
 
+def run_folder(args: argparse.Namespace) -> Path:
+    """Where the checkpoints of a training are."""
+    return Path(args.root_model) / (args.store_name or default_store_name(args))
+
+
 def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint | None:
     """The checkpoint to go on from; None for a fresh start.
 
-    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder` that can be read, or
-    None. InputError where a new run would overwrite an older one, where there is nothing to `evaluate`, and where
-    none can be read.
+    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder`, or None. Where a
+    run's checkpoint cannot be read, that is said and the one before it in its folder is taken. InputError where a new
+    run would overwrite an older one, where there is nothing to `evaluate`, and where none can be read.
     """
-    last = folder / LAST
-    there = [path for path in (last, *older_checkpoints(folder)) if path.exists()]
+    there = run_checkpoints(folder)
     if resume == "auto":
         if there:
             return read_first(there)
         if evaluate:
-            raise InputError(f"{last}: no checkpoint there to evaluate")
+            raise InputError(f"{folder / LAST}: no checkpoint there to evaluate")
         return None
     if not resume and there:
         raise InputError(
             f"{there[0]}: an earlier run is here; go on with it by --resume auto, or give another --suffix"
         )
-    return read_checkpoint(resume) if resume else None
+    if not resume:
+        return None
+    path = Path(resume)
+    of_a_run = run_checkpoints(path.parent)
+    before = of_a_run[of_a_run.index(path) + 1 :] if path in of_a_run else []
+    return read_first([path, *before]) if before and not evaluate else read_checkpoint(path)
 
 
 def check_resumable(
@@ -132,9 +145,8 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
         totals = [float(value) for value in origin.rest.get("totals", ())]
-        progress = Progress(
-            int(origin.rest["epoch"]), int(origin.rest.get("step", 0)), best, totals, int(origin.rest.get("bad", 0))
-        )
+        counts = {name: int(origin.rest.get(name, 0)) for name in ("step", "bad", "tried", "failed", "skipped")}
+        progress = Progress(int(origin.rest["epoch"]), best=best, totals=totals, **counts)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{origin.path}: cannot be resumed, it holds no optimizer state that fits "

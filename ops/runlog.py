@@ -12,7 +12,7 @@ from tensorboardX import SummaryWriter
 from ops.datasets import Failure
 from ops.figures import draw_curves
 from ops.provenance import software
-from ops.storage import atomic_file
+from ops.storage import appended_file, atomic_file
 
 COLUMNS = (
     "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", "val_loss", "val_top1", "val_top5",
@@ -55,7 +55,7 @@ class RunLog:
         """
         path = self.folder / "bad_samples.csv"
         new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with appended_file(path, newline="") as file:
             writer = csv.writer(file)
             if new:
                 writer.writerow(("epoch", "index", "path", "what", "reason"))

@@ -60,6 +60,16 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) 
         yield file
 
 
+@contextmanager
+def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[Any]]:
+    """A text file to write at the end of; InputError where it cannot be written."""
+    try:
+        with open(path, "a", encoding="utf-8", errors="surrogateescape", **options) as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """InputError unless a file could be written at `path`, whose folder is made; nothing else is left behind."""
     path = Path(path)

@@ -27,7 +27,7 @@ from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.models import Recognizer, build_model
 from ops.optimizer import base_rate, make_optimizer
 from ops.provenance import make_meta
-from ops.resume import Progress, changed_settings, check_resumable, default_store_name, find_resume, restore
+from ops.resume import Progress, changed_settings, check_resumable, find_resume, restore, run_folder
 from ops.runlog import RunLog
 from ops.sampling import DENSE_WINDOW
 from ops.schedule import Schedule
@@ -71,11 +71,12 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     start_logging(distributed.is_main())
     say_what_has_no_effect(args)
     if wants_launch(args.gpus, args.device):
-        return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+        status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+        return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
     device = pick_device(args.gpus, args.device)
     config = dataset_config(args.dataset)
     check_arguments(args, device)
-    folder = Path(args.root_model) / (args.store_name or default_store_name(args))
+    folder = run_folder(args)
     data = open_data(args, config, make_reader, videos_that_hung(folder))
     resumed = find_resume(args.resume, folder, args.evaluate)
     if resumed:

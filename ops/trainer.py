@@ -102,6 +102,7 @@ class Trainer:
     def fit(self, progress: Progress) -> Progress:
         """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
         left = self.pace.max_steps or sys.maxsize
+        self.skipped = progress.skipped
         while progress.epoch < self.schedule.epochs and left > 0:
             began, epoch = time.perf_counter(), progress.epoch
             steps = min(len(self.sampler) - progress.step, left)
@@ -154,7 +155,8 @@ class Trainer:
         """Train for `steps` of the epoch under way, or until a signal, and move `progress` on within it."""
         epoch, first = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
-        result = self.running = EpochResult(Meter(self.compute.device))
+        result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
+        self.running = result
         self.reported, self.bad = (0, 0), progress.bad
         if self.runlog and progress.totals:
             result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
@@ -176,6 +178,7 @@ class Trainer:
                 self._report_bad(epoch, own_bad_videos(result, None, self.reported))
             raise
         progress.step += result.steps
+        progress.tried, progress.failed = result.tried, result.failed
         return result
 
     def _end_step(self, progress: Progress) -> bool:
@@ -239,6 +242,9 @@ class Trainer:
             "best_prec1": progress.best,
             "totals": self.running.meter.totals.tolist() if progress.step else [],
             "bad": self.bad if progress.step else 0,
+            "tried": self.running.tried,
+            "failed": self.running.failed,
+            "skipped": self.skipped,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from ops.errors import InputError, MediaError, RunStoppedError
+from ops.storage import appended_file
 
 LOOKS = 4
 """How often the board is looked at while a video is allowed to take."""
@@ -84,7 +85,7 @@ def noting_hangs(folder: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except HungError as error:
-        with open(Path(folder) / HUNG, "a", encoding="utf-8", errors="surrogateescape") as file:
+        with appended_file(Path(folder) / HUNG) as file:
             file.write("".join(f"{path}\n" for path in error.paths))
         raise
 

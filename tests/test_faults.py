@@ -1,9 +1,11 @@
 """Runs that meet numbers that are none and videos that cannot be read stop in time, say why, and lose nothing."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
+import av
 import media
 import pytest
 import torch
@@ -12,8 +14,11 @@ from torch import nn
 
 from ops.batches import ClipBatch
 from ops.compute import Compute
+from ops.datasets import Failure
 from ops.engine import Stepper
+from ops.errors import InputError
 from ops.models import build_model
+from ops.runlog import RunLog
 
 TINY = ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32"]
 TINY += ["--npb", "--tam", "--device", "cpu", "-j", "0", "--epochs", "1", "--store_name", "run", "--root_path", "."]
@@ -79,12 +84,42 @@ def test_a_run_stops_where_too_many_videos_are_broken(
     assert bad.count("was replaced in training,No such file") >= min(missing, 2)
 
 
+def test_broken_videos_are_counted_over_the_whole_run(call: Call, tmp_path: Path) -> None:
+    """Few videos, of which every epoch meets a few that are broken, also in a run that was stopped in between."""
+    train = [*arguments(write_list(tmp_path, 36, 4)), "--epochs", "3", "-b", "4", "--resume", "auto"]
+    train += ["--lr", "0.001", "--max_bad_fraction", "0.05"]
+    assert "resumed" not in call(*train, "--max_steps", "10").out  # an epoch, after which 44 videos were tried
+    done = call(*train, status=3)
+    assert "resumed" in done.out and "videos cannot be read, more than --max_bad_fraction 0.05" in done.err
+    tried = int(done.err.split(" videos cannot")[0].split()[-1])
+    assert 100 <= tried <= 110
+
+
+def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call, tmp_path: Path) -> None:
+    train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30", "--resume", "auto"]
+    train += ["--skip_nonfinite", "1"]
+    assert "passed over (1 of 1)" in call(*train, "--max_steps", "2").out
+    assert "the loss is nan" in call(*train, status=3).err
+
+
+def test_a_full_disk_is_one_line_for_logs_too(tmp_path: Path) -> None:
+    (tmp_path / "bad_samples.csv").symlink_to("/dev/full")
+    runlog = RunLog(tmp_path, 0)
+    with pytest.raises(InputError, match=r"bad_samples.csv: cannot be written \(No space"):
+        runlog.bad_samples(0, [("was replaced", Failure(1, "x.mp4", "gone"))])
+    runlog.close()
+
+
 def test_a_test_with_failures_can_be_allowed(call: Call, tmp_path: Path) -> None:
     model = build_model("resnet18", 2, 3)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth.tar")
     test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", write_list(tmp_path, 2, 1)]
     test += ["--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0"]
-    assert "3 expected, 2 scored, 1 failed" in call(*test, status=1).out
+    done = call(*test, status=1)
+    assert "3 expected, 2 scored, 1 failed" in done.out and "%; 2 of 3 videos scored" in done.out
+    digits = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()[:16] for name in ("l.txt", "w.pth.tar")]
+    made = f"made from: l.txt (sha256 {digits[0]}), w.pth.tar (sha256 {digits[1]}), PyAV {av.__version__}"
+    assert made in done.out
     assert "3 expected, 2 scored, 1 failed" in call(*test, "--allow_missing", status=0).out
 
 

@@ -20,6 +20,7 @@ from ops.decoders import DECODERS
 from ops.errors import InputError
 from ops.keeper import Interval, Keeper, older_checkpoints, parse_interval, read_first
 from ops.opts import train_parser
+from ops.resume import find_resume
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
 TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
@@ -47,6 +48,17 @@ def start(folder: Path, name: str, *flags: str, processes: int = 1) -> "subproce
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def start_from_python(folder: Path, name: str, *flags: str) -> "subprocess.Popen[str]":
+    """As `--gpus` does, which needs GPUs."""
+    arguments = [str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, "-j", "1", *flags]
+    code = f"import sys; from ops.distributed import launch; sys.exit(launch(2, {arguments[0]!r}, {arguments[1:]!r}))"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
@@ -96,15 +108,28 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
     assert named[0].count("gone.mp4") >= 8
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_all_processes_of_torchrun_end_together(clips: Path, number: signal.Signals) -> None:
-    process = start(clips, "two", "--ckpt_interval", "1", "--epochs", "500", processes=2)
+@pytest.mark.parametrize(
+    ("launcher", "target", "number", "status"),
+    [
+        ("torchrun", "a process", signal.SIGTERM, 0),
+        ("torchrun", "torchrun", signal.SIGUSR1, -signal.SIGUSR1),  # which it does not heed: it is gone at once
+        ("ours", "torchrun", signal.SIGUSR1, 128 + signal.SIGUSR1),  # of which a training makes 0: it left its marker
+    ],
+)
+def test_all_processes_of_torchrun_end_together(
+    launcher: str, target: str, number: signal.Signals, status: int, clips: Path
+) -> None:
+    flags = ["--ckpt_interval", "1", "--epochs", "500"]
+    if launcher == "ours":
+        process = start_from_python(clips, "two", *flags)
+    else:
+        process = start(clips, "two", *flags, processes=2)
     wait_for(clips / "runs/two/ckpt.pth.tar", process)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    os.kill(int(children[0]), number)  # one of the two
+    os.kill(process.pid if target == "torchrun" else int(children[0]), number)
     printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 0 and printed.count("stopped by a signal") == 1, printed
-    assert (clips / "runs/two/preempted").exists()
+    assert process.returncode == status and printed.count("with --resume auto goes on") == 1, printed
+    assert (clips / "runs/two/preempted").exists() and "Traceback" not in printed
 
 
 def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,8 +152,15 @@ def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogC
     assert found.rest["epoch"] == 4
     for path in paths[2:]:
         path.write_text("nothing")
-    with pytest.raises(InputError, match="none of its checkpoints can be read"):
-        read_first(paths)
+    best = tmp_path / "ckpt.best.pth.tar"
+    found = find_resume(str(paths[0]), tmp_path / "another run", evaluate=False)
+    assert found and found.path == str(best), "the last one was asked for by its name"
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        find_resume(str(paths[0]), tmp_path, evaluate=True)
+    best.write_text("nothing")
+    for resume in ("auto", str(paths[0])):
+        with pytest.raises(InputError, match="none of its checkpoints can be read"):
+            find_resume(resume, tmp_path, evaluate=False)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 import math
 import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.compute import Compute
 from ops.consensus import make_consensus
@@ -15,8 +18,10 @@ from ops.errors import InputError
 from ops.loaders import ShardSampler, TrainSampler, make_loader, workers_of
 from ops.metrics import Meter, correct_in_top, mean_class_accuracy
 from ops.models import build_model
+from ops.opts import train_parser
 from ops.schedule import lr_factor
 from ops.storage import load_tensors
+from ops.train import start_model
 from ops.transforms import Box, FramePlan
 from ops.views import Views
 
@@ -179,3 +184,19 @@ def test_imagenet_weights_come_from_torchvisions_cache(tmp_path: Path, monkeypat
     model = build_model("resnet18", 3, 2, pretrain="imagenet")
     assert torch.equal(model.state_dict()["base_model.conv1.weight"], state["conv1.weight"])
     assert load_tensors(tmp_path / "checkpoints" / f"resnet18-{digest}.pth").keys() == state.keys()
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_synchronised_norms_are_all_of_them(partial: bool) -> None:
+    """On a CPU they can be made but not used; freezing all but the first is as without."""
+    models = []
+    for syncbn in (True, False):
+        args = train_parser(None, ("pyav",)).parse_args(["custom", "RGB", "--arch", "resnet18", "--tam"])
+        vars(args).update(pretrain="none", num_segments=3, syncbn=syncbn, no_partialbn=not partial)
+        data: Any = SimpleNamespace(num_classes=2, class_names=None)
+        models.append(start_model(args, data, None, False, Compute(torch.device("cpu")))[0])
+    ours, plain = ([module for module in model.modules() if isinstance(module, _BatchNorm)] for model in models)
+    assert len(ours) == len(plain) == 20 + 2 * 8, "those of ResNet-18 and two in each TAM"
+    assert all(isinstance(module, torch.nn.SyncBatchNorm) for module in ours)
+    assert [module.training for module in ours] == [module.training for module in plain]
+    assert any(module.training for module in ours) and all(module.training for module in ours) == (not partial)

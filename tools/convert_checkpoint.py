@@ -39,8 +39,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="IN", help="the checkpoint to convert, which stays as it is")
     parser.add_argument("target", metavar="OUT", help="the file to write; .safetensors gives that format")
     parser.add_argument("--to", choices=TARGETS, default="ours", help="names and format (default: ours)")
-    parser.add_argument("--classes_from", metavar="FILE", help="names of its classes, where it does not know them")
-    parser.add_argument("--classes_to", metavar="FILE", help="the same names in the order that is wanted")
+    parser.add_argument(
+        "--classes_from", "--classes-from", metavar="FILE", help="names of its classes, where it does not know them"
+    )
+    parser.add_argument(
+        "--classes_to", "--classes-to", metavar="FILE", help="the same names in the order that is wanted"
+    )
     parser.add_argument("--to_segments", type=positive, metavar="T",
                         help="for clips of T frames; TAM's global branch starts anew")  # fmt: skip
     parser.add_argument("--seed", type=count, default=0, help="of what starts anew (default: 0)")
