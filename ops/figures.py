@@ -114,10 +114,11 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:
     loss, accuracy, rate = figure.axes
-    accuracy.set_ylim(0, 100)
+    accuracy.set_ylim(0, 103)
     if any(rates):  # a cosine ends near zero, where a logarithm shows nothing else
         rate.set_yscale("log")
-        rate.set_ylim(max(rates) * 1e-4, max(rates) * 2)
+        least = min(value for value in rates if value > 0)
+        rate.set_ylim(max(least / 2, max(rates) * 1e-4), max(rates) * 2)
     if runs == 1:
         loss.legend()
     figure.tight_layout()

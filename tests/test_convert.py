@@ -20,6 +20,7 @@ from ops.storage import load_tensors
 from ops.using import convert
 from ops.using.convert import TARGETS, Classes, convert_checkpoint
 from ops.using.facts import checkpoint_facts, describe_facts
+from ops.using.predictor import open_predictor
 
 NAMES = ["run", "jump", "swim to the left", "sit, slowly", "größer werden"]
 META = {
@@ -159,7 +160,7 @@ def test_classes_that_do_not_match_are_named(
 
 
 def test_for_other_segments_the_global_branch_alone_starts_anew(
-    call: Call, sources: dict[str, Path], tmp_path: Path
+    call: Call, sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = call("tools/convert_checkpoint.py", sources["tam"], "more", "--to_segments", "16")
     before, after = read_checkpoint(sources["tam"]), read_checkpoint(tmp_path / "more")
@@ -170,6 +171,10 @@ def test_for_other_segments_the_global_branch_alone_starts_anew(
     assert "logits cannot be compared" in done.out
     assert after.num_segments == 16 and "best_prec1" not in after.rest and not after.meta["results"]
     assert load_model(tmp_path / "more").num_segments == 16
+    open_predictor(str(sources["tam"]))
+    assert "yet to be trained" not in capsys.readouterr().out
+    open_predictor(str(tmp_path / "more"))
+    assert f"TAM's global branch ({renewed} tensors) has yet to be trained" in capsys.readouterr().out
 
     done = call("tools/convert_checkpoint.py", sources["plain"], "plain", "--to_segments", "16")
     assert "largest difference 0" in done.out and load_model(tmp_path / "plain").num_segments == 16

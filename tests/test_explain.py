@@ -3,13 +3,14 @@
 import csv
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import Call
+from conftest import ROOT, Call
 from media import write_video
 from torch import Tensor, nn
 
@@ -316,3 +317,17 @@ def test_every_tam_of_a_network_is_found() -> None:
     model = lively("resnet18")
     assert list(tams_of(model).values()) == [module for module in model.modules() if isinstance(module, TAM)]
     assert not tams_of(lively("resnet18", tam=False))
+
+
+@pytest.mark.parametrize("wanted", [None, 8, 16, 40, 160, 500])
+def test_a_part_of_the_videos_is_spread_over_all_classes(wanted: int | None) -> None:
+    """Also of a list in which the classes take turns, of which every tenth line would have half of them."""
+    spread_over = runpy.run_path(str(ROOT / "tools" / "explain.py"))["spread_over"]
+    videos = [Video(Path(f"{number}.mp4"), f"{number}.mp4", number % 8) for number in range(160)]
+    found = spread_over(videos, wanted)
+    numbers = [int(video.name[:-4]) for video in found]
+    assert len(found) == min(wanted or 160, 160) and numbers == sorted(set(numbers))
+    count = len(found)
+    assert all(place * 160 // count <= number < (place + 1) * 160 // count for place, number in enumerate(numbers))
+    assert len({video.label for video in found}) > 4
+    assert found == spread_over(videos, wanted)

@@ -10,7 +10,9 @@ explain.json, explain.npz and kernels.csv. Of several videos it also shows how t
 """
 
 import argparse
+import itertools
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -89,10 +91,16 @@ def output_folder(args: argparse.Namespace) -> Path:
 
 
 def spread_over(videos: list[Video], wanted: int | None) -> list[Video]:
-    """`wanted` of the videos, evenly spread; all where there are no more."""
+    """`wanted` of the videos, evenly spread; all where there are no more.
+
+    One from each of as many equal parts, at random: at equal distances, lists in which classes take turns would give
+    some classes only.
+    """
     if not wanted or wanted >= len(videos):
         return videos
-    return [videos[place * len(videos) // wanted] for place in range(wanted)]
+    rng = random.Random(0)
+    ends = [place * len(videos) // wanted for place in range(wanted + 1)]
+    return [videos[rng.randrange(first, last)] for first, last in itertools.pairwise(ends)]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ AHEAD = 4
 
 RENEWED_AFTER = 1000
 """Tasks after which a process makes way for a new one: what decoders leak stays small."""
+
+STARTING = 5.0
+"""Seconds in which processes should have come up that are there when the work is done."""
 
 SHARED_IMPORTS = ("av", "cv2", "torch", "torchvision.transforms.v2", "torchvision.models.video")
 """What is imported once for all processes. Modules of this project are not found there from another folder."""
@@ -107,7 +111,8 @@ def _run_pool(
     if hasattr(os, "fork"):
         context.set_forkserver_preload(list(SHARED_IMPORTS))
     ended: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
-    with ProcessPool(jobs, RENEWED_AFTER, _start_worker, context=context) as pool:
+    started = context.Semaphore(0)
+    with ProcessPool(jobs, RENEWED_AFTER, _start_worker, (started,), context=context) as pool:
         try:
             while pool.active:
                 for task in itertools.islice(tasks, AHEAD * jobs - len(running)):
@@ -124,6 +129,9 @@ def _run_pool(
                     return
                 yield running.pop(future), _result(future, timeout)
         finally:
+            if pool.active:  # a process that comes up when the pool is gone would print a traceback
+                end = time.monotonic() + STARTING
+                all(started.acquire(timeout=max(end - time.monotonic(), 0)) for _ in range(jobs))
             pool.stop()  # type: ignore[no-untyped-call]
 
 
@@ -158,8 +166,9 @@ def _ending(code: int | None) -> str:
     return f"exit status {code}"
 
 
-def _start_worker() -> None:
+def _start_worker(started: Semaphore) -> None:
     """One thread per process, no chatter, the interrupt key left to the parent, and no life after it."""
+    started.release()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _keep_to_one_thread()

@@ -128,7 +128,7 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
     """The same for another number of segments: all tensors kept but those of TAM's global branch."""
     spec, old = checkpoint.spec, checkpoint.num_segments
     what = f"{segments} segments from {old or 'an unknown number'}"
-    state = checkpoint.state
+    state, untrained = checkpoint.state, {}
     if spec.tam:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -138,11 +138,13 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
         state = model.state_dict()
         renewed = sum(_GLOBAL_BRANCH in name for name in state)
         what += f", {renewed} tensors of TAM's global branch anew"
+        untrained = {"untrained": f"TAM's global branch ({renewed} tensors)"}
         log.warning(
             "%s: TAM's global branch has the size of the clip, so its %d tensors start anew (seed %d) and have to be "
             "trained; the other %d are kept", checkpoint.path, renewed, seed, len(state) - renewed,
         )  # fmt: skip
-    meta = {**checkpoint.meta, "num_segments": segments, "history": [*checkpoint.meta["history"], what], "results": {}}
+    history = [*checkpoint.meta["history"], what]
+    meta = {**checkpoint.meta, "num_segments": segments, "history": history, "results": {}, **untrained}
     new_spec = replace(spec, num_segments=segments if spec.tam else None)
     return replace(checkpoint, state=state, spec=new_spec, meta=meta, rest={})  # results were of the other model
 

@@ -1,5 +1,6 @@
 """A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from ops.setup import count_classes, find_class_names, pick_device
 from ops.source import Reader
 from ops.videos import VideoSource
 from ops.views import MakePlan, Views, views_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,9 @@ def open_predictor(
     """
     checkpoint = read_checkpoint(weights)
     model = model_of(checkpoint, segments)
+    if checkpoint.meta.get("untrained"):
+        log.warning("%s: %s has yet to be trained; until then its predictions mean little", weights,
+                    checkpoint.meta["untrained"])  # fmt: skip
     config = dataset_config(dataset) if dataset else guess_dataset(checkpoint)
     views = parse_sample(sample or default_sample(config, checkpoint))
     if views.kind == "dense" and model.num_segments > DENSE_WINDOW:

@@ -211,8 +211,8 @@ def facts_of_training(training: Training | None) -> list[tuple[str, str, bool]]:
     facts, args = training.facts, training.arguments
     command = facts.get("command")
     last = training.rows[-1] if training.rows else {}
-    losses = [f"{words} {last[name]}" for name, words in (("train_loss", "training"), ("val_loss", "validation"))
-              if last.get(name)]  # fmt: skip
+    sides = (("train_loss", "training"), ("val_loss", "validation"))
+    losses = [f"{words} {float(last[name]):.3g}" for name, words in sides if last.get(name)]
     rate = finite(facts.get("rate"))
     versions = ", ".join(f"{name} {version}" for name, version in table(facts.get("versions")).items())
     bad = f"{len(training.bad_samples)} times replaced, left out or cut short" if training.bad_samples else ""
