@@ -8,7 +8,6 @@ NAME writes NAME.json and NAME.md. Preparing data has a benchmark of its own: py
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,12 +17,11 @@ import cv2
 import torch
 
 from benchmarks import network, reading
-from benchmarks.timing import Row, machine
+from benchmarks.timing import Row, machine, save, table
 from ops.arguments import Parser, positive
 from ops.compute import add_compute_options, compute_of
 from ops.errors import EXIT_DONE, run
 from ops.setup import pick_device
-from ops.storage import atomic_file
 
 HEADER = ("what", "against", "ours, ms", "other, ms", "ratio", "target")
 
@@ -53,10 +51,7 @@ def main() -> int:
     sys.stdout.write(text)
     if args.output:
         facts = {"title": title, "rows": [row.plain() for row in rows], "memory_mib": memory}
-        for suffix, content in ((".md", text), (".json", json.dumps(facts, indent=2) + "\n")):
-            Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(args.output + suffix, "w", encoding="utf-8") as file:
-                file.write(content)
+        save(args.output, text, facts)
     return EXIT_DONE
 
 
@@ -76,8 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def describe(title: str, rows: Sequence[Row], memory: dict[str, float]) -> str:
     """All of it as Markdown."""
-    lines = [title, "", f"| {' | '.join(HEADER)} |", "|" + " --- |" * len(HEADER)]
-    lines += [f"| {' | '.join(row.cells())} |" for row in rows]
+    lines = [title, "", table(HEADER, [row.cells() for row in rows]).rstrip()]
     if memory:
         ours, published, plain = (memory[name] for name in network.VARIANTS)
         lines += [

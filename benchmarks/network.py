@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.published import PublishedTAM, use_published_tam
-from benchmarks.timing import Row, Timing, compare
+from benchmarks.timing import Row, compare
 from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.engine import accumulate, forward
@@ -53,7 +53,7 @@ def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, s
         rounds,
         _wait(device),
     )
-    passes = Timing(*(7 / 8 * seconds for seconds in vars(times["copies"]).values()))  # a copy reads and writes
+    passes = times["copies"].divided(8 / 7)  # a copy reads and writes
     what = f"TAM, {frames}×{channels}×{side}×{side}, forward + backward"
     return [
         Row(what, "published method", times["ours"], times["published"], "≥ 2.5"),

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from benchmarks.prepare import draw_video
 from benchmarks.published import decode_by_seeking, three_crops
-from benchmarks.timing import Row, Timing, compare
+from benchmarks.timing import Row, compare
 from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
 from ops.datasets import ClipDataset
@@ -100,7 +100,7 @@ def clip_rows(path: str, folder: Path, rounds: int) -> list[Row]:
             assert dataset[epoch, 0].pixels is not None
 
     times = compare({"ours": lambda: load(str(folder / "small.mp4")), "original": lambda: load(path)}, rounds)
-    each = {name: Timing(*(value / 8 for value in vars(timing).values())) for name, timing in times.items()}
+    each = {name: timing.divided(8) for name, timing in times.items()}
     return [Row("one training clip, re-encoded video", "the original video", each["ours"], each["original"], "≥ 1")]
 
 
