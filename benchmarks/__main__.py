@@ -2,13 +2,13 @@
 
     python -m benchmarks --output benchmarks/results/laptop
     python -m benchmarks --device cuda --amp bf16 --channels_last --clips 32 --only network
+    python -m benchmarks --only encoded --video holiday.mp4
 
 Every row is the ratio of two things measured in turn in the same rounds; times are medians with the range. --output
 NAME writes NAME.json and NAME.md. Preparing data has a benchmark of its own: python benchmarks/prepare.py.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,13 +18,16 @@ import cv2
 import torch
 
 from benchmarks import network, reading
-from benchmarks.timing import Row, machine
+from benchmarks.decoders import describe_video
+from benchmarks.prepare import draw_video
+from benchmarks.timing import Row, machine, save, table
 from ops.arguments import Parser, positive
-from ops.compute import add_compute_options, compute_of
+from ops.compute import Compute, add_compute_options, compute_of
 from ops.errors import EXIT_DONE, run
 from ops.setup import pick_device
-from ops.storage import atomic_file
 
+HALVES = {"reading": tuple(reading.PARTS), "network": ("tam", "step", "scores", "memory")}
+PARTS = tuple(part for half in HALVES.values() for part in half)
 HEADER = ("what", "against", "ours, ms", "other, ms", "ratio", "target")
 
 
@@ -33,37 +36,57 @@ def main() -> int:
     args = make_parser().parse_args()
     device = pick_device(None, args.device)
     compute = compute_of(args, device)
-    rows: list[Row] = []
-    memory: dict[str, float] = {}
-    if args.only in (None, "reading"):
-        cv2.setNumThreads(1)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        with tempfile.TemporaryDirectory() as folder:
-            rows += reading.rows(args.video, Path(folder), args.rounds)
-        torch.set_num_threads(threads)
-    if args.only in (None, "network"):
-        load = network.Load(args.clips, args.size)
-        rows += network.tam_rows(device, args.rounds, args.clips)
-        rows += network.training_rows(compute, args.rounds, load)
-        rows += network.latency_rows(compute, args.rounds, args.size)
-        memory = network.peak_memory(compute, load)
+    parts = {part for name in args.only for part in HALVES.get(name, (name,))}
+    rows = reading_rows(args, parts)
+    network_parts, memory = network_rows(args, compute, parts)
+    rows += network_parts
     title = machine(device) + f"; --amp {args.amp}" + (", channels last" if args.channels_last else "")
+    if args.video and rows:
+        title += f"; {describe_video(args.video)}"
     text = describe(title, rows, memory)
     sys.stdout.write(text)
     if args.output:
         facts = {"title": title, "rows": [row.plain() for row in rows], "memory_mib": memory}
-        for suffix, content in ((".md", text), (".json", json.dumps(facts, indent=2) + "\n")):
-            Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(args.output + suffix, "w", encoding="utf-8") as file:
-                file.write(content)
+        save(args.output, text, facts)
     return EXIT_DONE
+
+
+def reading_rows(args: argparse.Namespace, parts: set[str]) -> list[Row]:
+    """The rows of reading, on one thread, in a folder that is gone afterwards."""
+    wanted = [rows for part, rows in reading.PARTS.items() if part in parts]
+    if not wanted:
+        return []
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = args.video or draw_video(Path(folder, "drawn.mp4"), 0)
+            reading.check_length(path)
+            return [row for rows in wanted for row in rows(path, Path(folder), args.rounds)]
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
+
+
+def network_rows(args: argparse.Namespace, compute: Compute, parts: set[str]) -> tuple[list[Row], dict[str, float]]:
+    """The rows of the network, and the memory at the peak of training steps in MiB."""
+    load = network.Load(args.clips, args.size)
+    rows: list[Row] = []
+    if "tam" in parts:
+        rows += network.tam_rows(compute.device, args.rounds, args.clips, args.size)
+    if "step" in parts:
+        rows += network.training_rows(compute, args.rounds, load)
+    if "scores" in parts:
+        rows += network.latency_rows(compute, args.rounds, args.size)
+    return rows, network.peak_memory(compute, load) if "memory" in parts else {}
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the benchmarks."""
     parser = Parser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("reading", "network"), help="one half of the table")
+    parser.add_argument("--only", nargs="+", choices=[*HALVES, *PARTS], default=PARTS, metavar="PART",
+                        help=f"what is measured: {', '.join([*HALVES, *PARTS])} (default: all)")  # fmt: skip
     parser.add_argument("--video", metavar="FILE", help="decode this one (default: one that is drawn)")
     parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="default: 7")
     parser.add_argument("--clips", type=positive, default=2, metavar="N", help="in a training step (default: 2)")
@@ -76,8 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def describe(title: str, rows: Sequence[Row], memory: dict[str, float]) -> str:
     """All of it as Markdown."""
-    lines = [title, "", f"| {' | '.join(HEADER)} |", "|" + " --- |" * len(HEADER)]
-    lines += [f"| {' | '.join(row.cells())} |" for row in rows]
+    lines = [title, "", table(HEADER, [row.cells() for row in rows]).rstrip()]
     if memory:
         ours, published, plain = (memory[name] for name in network.VARIANTS)
         lines += [

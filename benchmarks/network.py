@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.published import PublishedTAM, use_published_tam
-from benchmarks.timing import Row, Timing, compare
+from benchmarks.timing import Row, compare
 from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.engine import accumulate, forward
@@ -21,8 +21,8 @@ from ops.models import Recognizer, build_model
 from ops.tam import TAM
 
 VARIANTS = ("ours", "published", "plain")
-STAGES = ((64, 56), (128, 28), (256, 14), (512, 7))
-"""Channels and side of the maps that TAM sees in the four stages of a ResNet-50 at 224 pixels."""
+STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
+"""Channels of the maps that TAM sees in the four stages of a ResNet-50, and pixels per side of one of their values."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Load:
     size: int = 224
 
 
-def tam_rows(device: torch.device, rounds: int, clips: int) -> list[Row]:
+def tam_rows(device: torch.device, rounds: int, clips: int, size: int = 224) -> list[Row]:
     """TAM forward and backward at the shape of each stage, contiguous float32."""
-    return [row for channels, side in STAGES for row in _stage_rows(device, rounds, 8 * clips, channels, side)]
+    return [row for channels, step in STAGES for row in _stage_rows(device, rounds, 8 * clips, channels, size // step)]
 
 
 def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, side: int) -> list[Row]:
@@ -53,7 +53,7 @@ def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, s
         rounds,
         _wait(device),
     )
-    passes = Timing(*(7 / 8 * seconds for seconds in vars(times["copies"]).values()))  # a copy reads and writes
+    passes = times["copies"].divided(8 / 7)  # a copy reads and writes
     what = f"TAM, {frames}×{channels}×{side}×{side}, forward + backward"
     return [
         Row(what, "published method", times["ours"], times["published"], "≥ 2.5"),

@@ -29,14 +29,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine, save
 from ops.arguments import Parser, count, positive
 from ops.errors import EXIT_DONE, InputError, run
 from ops.prepare.check import check_video
 from ops.prepare.engines import Task, run_tasks
 from ops.prepare.extract import FrameOptions, extract_video
 from ops.prepare.probe import probe_video
-from ops.storage import atomic_file
 from ops.tree import find_videos
 
 KINETICS = 300_000
@@ -69,9 +68,7 @@ def main() -> int:
     sys.stdout.write(text)
     if args.output:
         facts = {"title": title, "rows": rows, "pool": overhead, "memory": memory}
-        for suffix, content in ((".md", text), (".json", json.dumps(facts, indent=2) + "\n")):
-            with atomic_file(args.output + suffix, "w", encoding="utf-8") as file:
-                file.write(content)
+        save(args.output, text, facts)
     return EXIT_DONE
 
 

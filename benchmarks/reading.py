@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
-from benchmarks.prepare import draw_video
 from benchmarks.published import decode_by_seeking, three_crops
-from benchmarks.timing import Row, Timing, compare
+from benchmarks.timing import Row, compare
 from ops.batches import collate_clips
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
-from ops.datasets import ClipDataset
+from ops.datasets import ClipDataset, ClipRecipe
+from ops.errors import InputError
 from ops.frames import FrameReader, FrameTemplate
 from ops.loaders import workers_of
 from ops.models import MEAN, STD
@@ -32,14 +32,14 @@ from ops.views import load_views
 SIZE = 256
 SEGMENTS = 8
 WINDOW = 64
+SHORTEST = 96  # the window ends at two thirds of the video
 
 
-def rows(video: str | None, folder: Path, rounds: int) -> list[Row]:
-    """Measure on `video`, or on one that is drawn into `folder`: 300 frames of 340 x 256, 2 key frames."""
-    path = video or draw_video(folder / "drawn.mp4", 0)
+def decode_rows(path: str, folder: Path, rounds: int) -> list[Row]:
+    """Only decoding: the frames of a test, and of a training clip."""
     with open_video(path) as source:
         length = len(source)
-    clips = view_indices(length, SEGMENTS, parse_sample("dense-10"))
+    clips = view_indices(length, SEGMENTS, "dense-10")
     window = (length * 2 // 3 - WINDOW + WINDOW // SEGMENTS * np.arange(SEGMENTS))[None]
     found = []
     for what, wanted, published, floor in (
@@ -60,17 +60,13 @@ def rows(video: str | None, folder: Path, rounds: int) -> list[Row]:
             Row(what, "a seek per frame", times["ours"], times["published"], published),
             Row(what, name, times["ours"], times["floor"], floor),
         ]
-    found += sample_rows(path, clips, rounds) + clip_rows(path, folder, rounds) + frame_rows(path, folder, rounds)
-    return found + loader_rows(path, rounds)
+    return found
 
 
-def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
+def sample_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     """One video of a test, dense-10 × 3 crops at 256 pixels."""
-    shape = ClipShape(SEGMENTS, "RGB", 224)
-    plan, sample = test_plan_for(shape, 3, full_res=True), parse_sample("dense-10")
-
-    def ours() -> object:
-        return load_views(VideoReader(), path, -1, lambda n: choose_views(n, [SEGMENTS], sample, 1), plan)
+    with open_video(path) as source:
+        clips = view_indices(len(source), SEGMENTS, "dense-10")
 
     def published() -> object:
         return three_crops(decode_by_seeking(path, clips), SIZE, list(MEAN["RGB"]), list(STD["RGB"]))
@@ -80,7 +76,7 @@ def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
             height, width = frame.shape[-2:]
             F.resize(frame, [SIZE, SIZE * width // height], antialias=True)
 
-    times = compare({"ours": ours, "published": published, "floor": floor}, rounds)
+    times = compare({"ours": partial(load_sample, path), "published": published, "floor": floor}, rounds)
     what = "one test sample, dense-10 × 3 crops"
     return [
         Row(what, "seeks, Pillow, floats", times["ours"], times["published"], "≥ 15"),
@@ -88,10 +84,16 @@ def sample_rows(path: str, clips: NDArray[np.int64], rounds: int) -> list[Row]:
     ]
 
 
-def clip_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """A training clip of the video, and of the same re-encoded with a key frame every 16."""
+def load_sample(path: str) -> object:
+    """All views of one video in a test, dense-10 × 3 crops at 256 pixels."""
+    plan = test_plan_for(ClipShape(SEGMENTS, "RGB", 224), 3, full_res=True)
+    return load_views(VideoReader(), path, -1, lambda n: choose_views(n, [SEGMENTS], parse_sample("dense-10"), 1), plan)
+
+
+def encoded_rows(path: str, folder: Path, rounds: int) -> list[Row]:
+    """A training clip and a test sample of the video, and of the same re-encoded with a key frame every 16."""
     resize_video(path, "small.mp4", str(folder), ResizeOptions())
-    recipe = training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
+    small, recipe = str(folder / "small.mp4"), _recipe()
 
     def load(path: str) -> None:
         records = Records("", Texts([path]), np.array([[-1, 0, 1]], np.int32), "")
@@ -99,9 +101,19 @@ def clip_rows(path: str, folder: Path, rounds: int) -> list[Row]:
         for epoch in range(8):
             assert dataset[epoch, 0].pixels is not None
 
-    times = compare({"ours": lambda: load(str(folder / "small.mp4")), "original": lambda: load(path)}, rounds)
-    each = {name: Timing(*(value / 8 for value in vars(timing).values())) for name, timing in times.items()}
-    return [Row("one training clip, re-encoded video", "the original video", each["ours"], each["original"], "≥ 1")]
+    found = []
+    for what, step, parts, target in (
+        ("one training clip, re-encoded video", load, 8, "≥ 1"),
+        ("one test sample, re-encoded video", load_sample, 1, "≥ reported"),
+    ):
+        times = compare({"ours": partial(step, small), "original": partial(step, path)}, rounds)
+        each = {name: timing.divided(parts) for name, timing in times.items()}
+        found.append(Row(what, "the original video", each["ours"], each["original"], target))
+    return found
+
+
+def _recipe() -> ClipRecipe:
+    return training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
 
 
 def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
@@ -122,15 +134,15 @@ def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
     same = np.array_equal(np.stack(opencv()), pillow().permute(0, 2, 3, 1).numpy())
     times = compare({"ours": pillow, "opencv": opencv}, rounds)
+    height, width = pillow().shape[-2:]
     against = f"OpenCV, {'the same' if same else 'other'} pixels"
-    return [Row("8 jpg frames of 340×256, Pillow", against, times["ours"], times["opencv"], "≥ reported")]
+    return [Row(f"8 jpg frames of {width}×{height}, Pillow", against, times["ours"], times["opencv"], "≥ reported")]
 
 
-def loader_rows(path: str, rounds: int) -> list[Row]:
+def loader_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     """Two workers and their first batch, by the ways of starting a process."""
-    recipe = training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
     records = Records("", Texts([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
-    dataset = ClipDataset(records, "", VideoReader(), recipe, seed=0, substitute=False)
+    dataset = ClipDataset(records, "", VideoReader(), _recipe(), seed=0, substitute=False)
 
     def first_batch(method: str) -> None:
         loader: Any = DataLoader(
@@ -163,7 +175,24 @@ def decode_through(path: str, first: int, last: int) -> None:
                 packet.decode()
 
 
+def check_length(path: str) -> None:
+    """InputError where the video at `path` is too short for what is measured."""
+    with open_video(path) as source:
+        if len(source) < SHORTEST:
+            raise InputError(f"{path}: {len(source)} frames, and {SHORTEST} are needed")
+
+
 def _key_frame_before(path: str, index: int) -> int:
     with av.open(path) as container:
         keys = [n for n, packet in enumerate(container.demux(video=0)) if packet.is_keyframe]
     return max(key for key in keys if key <= index)
+
+
+PARTS = {
+    "decode": decode_rows,
+    "sample": sample_rows,
+    "encoded": encoded_rows,
+    "frames": frame_rows,
+    "workers": loader_rows,
+}
+"""What is measured, by name: each gives rows for the video at a path, with a folder to work in."""

@@ -1,16 +1,19 @@
 """What all benchmarks share: rounds of measurements that can be compared, and what they ran on."""
 
+import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 import torch
+
+from ops.storage import atomic_file
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,10 @@ class Timing:
     median: float
     least: float
     most: float
+
+    def divided(self, number: float) -> "Timing":
+        """The time of one of so many equal parts."""
+        return Timing(self.median / number, self.least / number, self.most / number)
 
 
 def compare(
@@ -60,12 +67,31 @@ class Row:
 
     def cells(self) -> list[str]:
         """What the table shows: milliseconds as median (least–most)."""
-        times = [f"{1e3 * t.median:.2f} ({1e3 * t.least:.2f}–{1e3 * t.most:.2f})" for t in (self.ours, self.other)]
+        times = milliseconds(self.ours), milliseconds(self.other)
         return [self.what, self.against, *times, f"{self.ratio:.2f}", self.target]
 
     def plain(self) -> dict[str, Any]:
         """The same for JSON."""
         return {**asdict(self), "ratio": self.ratio}
+
+
+def milliseconds(time: Timing) -> str:
+    """A timing as median (least–most)."""
+    return f"{1e3 * time.median:.2f} ({1e3 * time.least:.2f}–{1e3 * time.most:.2f})"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as Markdown."""
+    lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
+    return "".join(f"{line}\n" for line in [*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def save(name: str, text: str, facts: Mapping[str, Any]) -> None:
+    """Write NAME.md, the text, and NAME.json, the facts."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    for suffix, content in ((".md", text), (".json", json.dumps(facts, indent=2) + "\n")):
+        with atomic_file(name + suffix, "w", encoding="utf-8") as file:
+            file.write(content)
 
 
 def machine(device: torch.device) -> str:

@@ -58,7 +58,9 @@ def parser_of(name: str) -> ArgumentParser | None:
 
 def parse(command: list[str]) -> Namespace | None:
     """Parse a command line of ours; None where it runs something else."""
-    command = shlex.split(shlex.join(command).replace("-m benchmarks", "__main__.py"))
+    command = shlex.split(
+        re.sub(r"-m benchmarks(?:\.(\w+))?", lambda m: f"{m[1] or '__main__'}.py", shlex.join(command))
+    )
     start = next((place for place, word in enumerate(command) if "=" not in word.split("/")[0]), 0)
     for place, word in enumerate(command[start:], start):
         parser = parser_of(Path(word).name)

@@ -1,0 +1,84 @@
+"""The benchmarks run, in a tiny form, and give a figure and a target for every row."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Call
+from media import write_video
+
+from benchmarks.decoders import difference
+from ops.decoders import DECODERS
+from ops.errors import MediaError
+
+FRAMES = 100
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A video of 100 frames in two groups."""
+    return write_video(tmp_path / "film.mp4", FRAMES, gop=50, b_frames=2)
+
+
+def timed(row: dict[str, Any], *names: str) -> bool:
+    """Whether the timings of those names are finite, above zero and in order, and the ratio is."""
+    times = [row[name] for name in names]
+    ordered = all(0 < time["least"] <= time["median"] <= time["most"] < math.inf for time in times)
+    return ordered and 0 < row["ratio"] < math.inf
+
+
+def test_every_row_has_figures_and_a_target(call: Call, film: Path, tmp_path: Path) -> None:
+    """All but workers and memory, which start processes that import PyTorch."""
+    parts = ("decode", "sample", "encoded", "frames", "tam", "step", "scores")
+    flags = ("--rounds", 1, "--clips", 1, "--size", 32, "--device", "cpu", "--video", film, "--output", "out/tiny")
+    printed = call("benchmarks/__main__.py", "--only", *parts, *flags).out
+    assert (tmp_path / "out/tiny.md").read_text() == printed
+    facts = json.loads((tmp_path / "out/tiny.json").read_text())
+    rows = facts["rows"]
+    assert "h264 64×48, 100 frames, 4.0 s, 2 key frames" in facts["title"] and facts["memory_mib"] == {}
+    assert len(rows) == 4 + 2 + 2 + 1 + 8 + 2 + 3 and len({(row["what"], row["against"]) for row in rows}) == len(rows)
+    for row in rows:
+        assert timed(row, "ours", "other"), row
+        assert row["target"][:2] in ("≥ ", "≤ "), row
+        assert row["target"][2:] == "reported" or float(row["target"][2:]) > 0, row
+        assert f"| {row['what']} | {row['against']} | {1e3 * row['ours']['median']:.2f} (" in printed
+
+
+def test_what_cannot_be_measured_is_said_in_a_line(call: Call, tmp_path: Path) -> None:
+    short = write_video(tmp_path / "short.mp4", 20)
+    assert "20 frames, and 96 are needed" in call("benchmarks/__main__.py", "--video", short, status=2).err
+    assert "invalid choice" in call("benchmarks/__main__.py", "--only", "sleep", status=2).err
+    assert "No such file" in call("benchmarks/decoders.py", tmp_path / "none.mp4", status=2).err
+
+
+def test_decoders_are_compared_in_time_and_pixels(call: Call, film: Path, tmp_path: Path) -> None:
+    printed = call("benchmarks/decoders.py", film, "--rounds", 1, "--output", "out/decoders").out
+    assert (tmp_path / "out/decoders.md").read_text() == printed
+    facts = json.loads((tmp_path / "out/decoders.json").read_text())
+    rows = facts["rows"]
+    assert len(rows) == 2 * len(DECODERS) and facts["default"] == "pyav"
+    for row in rows:
+        assert timed(row, "time") and (row["share"], row["largest"], row["problem"]) == (0, 0, ""), row
+        assert row["video"] == "h264 64×48, 100 frames, 4.0 s, 2 key frames"
+    assert [row["ratio"] for row in rows[:: len(DECODERS)]] == [1, 1]
+
+
+def test_a_decoder_that_fails_says_why(call: Call, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blind(DECODERS["opencv"]):
+        def open(self, path: str, num_frames: int) -> Any:
+            raise MediaError(path, "cannot see")
+
+    monkeypatch.setitem(DECODERS, "opencv", Blind)
+    printed = call("benchmarks/decoders.py", film, "--rounds", 1).out
+    assert printed.count("| opencv | cannot see |") == 2 and printed.count("| pyav, the default |") == 2
+
+
+def test_differences_of_pixels_are_counted() -> None:
+    frame = torch.full((3, 4, 5), 100, dtype=torch.uint8)
+    other = frame.clone()
+    other[0, 0, 0], other[2, 3, 4] = 93, 101
+    assert difference([frame, frame], [frame, other]) == (2 / 120, 7)
+    assert difference([frame], [frame[:, :2]]) == (1, 255)
