@@ -1,6 +1,7 @@
 """What all command lines share: a parser whose errors are bad input like any other, and kinds of numbers."""
 
 import argparse
+import functools
 from typing import Any, NoReturn
 
 from ops.errors import InputError
@@ -10,7 +11,8 @@ class Parser(argparse.ArgumentParser):
     """Errors become InputError, so that they end in one line and status 2 like all bad input."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
+        super().__init__(allow_abbrev=False, formatter_class=layout, **options)
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse on arguments that do not parse."""

@@ -79,12 +79,8 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
         "--amp", choices=tuple(PRECISIONS), default="off", help="precision of convolutions (default: off: fp32)"
     )
     group.add_argument("--channels_last", action="store_true", help="channels last in memory")
-    group.add_argument(
-        "--compile", action="store_true", help="torch.compile the network; needs a C++ compiler or a GPU"
-    )
-    group.add_argument(
-        "--deterministic", action="store_true", help="the same bits in every run on one machine, also on a GPU"
-    )
+    group.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler or a GPU")
+    group.add_argument("--deterministic", action="store_true", help="same bits in every run on one machine, GPU or not")
 
 
 def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:

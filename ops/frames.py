@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import PIL
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ops.dataset_configs import DatasetConfig
 from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.jpegs import read_plain_jpeg
 from ops.records import Records
 from ops.source import FrameSource
 
@@ -63,7 +65,7 @@ class FrameReader:
     """
 
     kind = "frames"
-    decoder = f"Pillow {PIL.__version__}"
+    decoder = f"OpenCV {cv2.__version__} (plain JPEG) and Pillow {PIL.__version__}"
     counts_in_pairs = True
 
     def __init__(self, pattern: str, flow: bool = False, template: FrameTemplate | None = None) -> None:
@@ -129,8 +131,12 @@ class FolderSource(FrameSource):
             name = self._template.name(self.path, index, axis)
         except ValueError:
             raise MediaError(self.path, f"{self._template.pattern} needs a number as folder name") from None
+        path = os.path.join(self.path, name)
         try:
-            with Image.open(os.path.join(self.path, name)) as image:
+            pixels = read_plain_jpeg(path, gray=bool(axis))
+            if pixels is not None:
+                return pixels
+            with Image.open(path) as image:
                 return np.array(image.convert("L" if axis else "RGB"))
         except FileNotFoundError:
             raise

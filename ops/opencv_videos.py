@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ops.errors import MediaError, TruncatedMediaError
+from ops.packets import MAX_PACKETS
 from ops.source import FrameSource
-from ops.videos import VideoReader, header_count
+from ops.videos import VideoReader, open_video
 
 
 class OpenCVReader(VideoReader):
@@ -25,8 +26,12 @@ class OpenCVReader(VideoReader):
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
-        """Open one video; MediaError where that fails. Playlists and URLs are refused before OpenCV sees them."""
-        header_count(path)
+        """Open one video; MediaError where that fails.
+
+        PyAV opens it first: playlists, URLs and what claims too much are refused before OpenCV sees them.
+        """
+        with open_video(path):
+            pass
         yield OpenCVSource(path)
 
 
@@ -40,6 +45,8 @@ class OpenCVSource(FrameSource):
         capture.release()
         if self._length < 1:
             raise MediaError(path, "OpenCV finds no frames in it")
+        if self._length > MAX_PACKETS:  # by the header's claim, whatever the packets are
+            raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos")
 
     def __len__(self) -> int:
         return self._length

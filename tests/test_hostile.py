@@ -17,8 +17,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ops import packets, videos
+from ops import opencv_videos, packets, videos
 from ops.checkpoint import model_of, read_checkpoint
+from ops.decoders import DECODERS
 from ops.errors import InputError, MediaError
 from ops.models import build_model
 from ops.records import read_records
@@ -184,22 +185,27 @@ def _videos(content: bytes, suffix: str) -> None:
 test_any_video_is_read_or_refused, test_many_more_videos = _videos
 
 
+TOO_MUCH: list[tuple[Any, str, float, str]] = [
+    (videos, "MAX_PIXELS", 48 * 64 - 1, "frames of 64 x 48, more than 3071 pixels each"),
+    (videos, "MAX_SECONDS", 0.2, "its times span 0 s, more than 0.2"),
+    (packets, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos"),
+]
+CLAIMED = (opencv_videos, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos")
+
+
 @pytest.mark.parametrize(
-    ("place", "name", "cap", "message"),
-    [
-        (videos, "MAX_PIXELS", 48 * 64 - 1, "frames of 64 x 48, more than 3071 pixels each"),
-        (videos, "MAX_SECONDS", 0.2, "its times span 0 s, more than 0.2"),
-        (packets, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos"),
-    ],
+    ("decoder", "place", "name", "cap", "message"),
+    [*(("pyav", *case) for case in TOO_MUCH), *(("opencv", *case) for case in (*TOO_MUCH, CLAIMED))],
 )
 def test_what_claims_too_much_is_refused(
-    place: Any, name: str, cap: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decoder: str, place: Any, name: str, cap: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = media.write_video(tmp_path / "a.mp4", 12, size=(48, 64))
+    path = str(media.write_video(tmp_path / "a.mp4", 12, size=(48, 64)))
+    reader = DECODERS[decoder]()
     monkeypatch.setattr(place, name, cap + 1)
-    with open_video(path) as source:
+    with reader.open(path, -1) as source:
         assert len(source.read([0, 11])) == 2
     monkeypatch.setattr(place, name, cap)
     monkeypatch.setattr(videos, "MAX_PACKETS", packets.MAX_PACKETS)
-    with pytest.raises(MediaError, match=message), open_video(path):
+    with pytest.raises(MediaError, match=message), reader.open(path, -1):
         pass

@@ -71,11 +71,11 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, usage="%(prog)s [options] dataset [{RGB,Flow}]")
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("modality", nargs="?", choices=("RGB", "Flow"), default="RGB", help="default: RGB")
     group = parser.add_argument_group("data, as in training")
-    group.add_argument("--kind", choices=KINDS, help="default: by the lists that are there, or the first path in them")
+    group.add_argument("--kind", choices=KINDS, help="default: by the lists, or the first path in them")
     for split in SPLITS:
         default = "default: none" if split == "test" else "default: under $TAM_DATASETS"
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
@@ -86,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")
     group = parser.add_argument_group("check")
     group.add_argument("--decode", choices=DECODE, default="ends",
-                       help="nothing, the first and the last frame (default), or every frame")  # fmt: skip
+                       help="nothing, first and last frame (default), or every frame")  # fmt: skip
     group.add_argument("--output", metavar="DIR", help="default: check/ beside the first list")
     group.add_argument("--write_clean", action="store_true", help="write lists of the good lines, NAME.clean.txt")
     add_job_options(parser)

@@ -50,7 +50,7 @@ def main() -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, usage="%(prog)s PATH -o OUT [options]")
     parser.add_argument("path", metavar="PATH", help="a folder of videos or of frame folders, or one of them")
     add_place_options(parser, "the folders of flow")
     parser.add_argument(
@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", choices=METHODS, default="dis", help="DIS (default) or Farnebäck's")
     parser.add_argument("--preset", choices=PRESETS, default="medium", help="of DIS, faster or finer (default: medium)")
     parser.add_argument("--bound", type=above_zero, default=20.0, metavar="PIXELS",
-                        help="the largest motion that is kept, in pixels (default: 20)")  # fmt: skip
+                        help="the largest motion that is kept (default: 20)")  # fmt: skip
     add_image_options(parser)
     add_job_options(parser, TIMEOUT)
     return parser

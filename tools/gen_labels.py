@@ -34,11 +34,11 @@ from ops.prepare.probe import VERIFY
 
 def make_parser() -> argparse.ArgumentParser:
     """All arguments."""
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, usage="%(prog)s dataset --data DIR [options]")
     parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
     parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
-    parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place, see README)")
+    parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place)")
     parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames; for folder: videos")
     parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
     parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
     parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets",
-                        help="count frames of videos by header, packets (default) or by decoding all")  # fmt: skip
+                        help="how frames of videos are counted (default: packets)")  # fmt: skip
     add_job_options(parser)
     return parser
 

@@ -4,10 +4,9 @@
     python tools/predict.py clips/ "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py film.mp4 --weights ckpt.best.pth.tar --window 64 --timeline out/ --save film_seen.mp4
 
-A video is looked at, and scored, as online_test_models.py does. With --window it is cut into windows of frames, each
-looked at as a video of its own, in one pass whatever its length, and the video's own prediction is the mean of the
-logits of its windows. --timeline and --save look at windows in any case (64 frames, every 16), and show each moment
-with the window around it. The exit status is 1 if some videos could not be read, 2 if none could.
+A video is looked at, and scored, as online_test_models.py does. With --window each window of frames is a video of its
+own, and the mean of their logits is the prediction. --timeline and --save look at windows in any case (64 frames, every
+16). The exit status is 1 if some videos could not be read, 2 if none could.
 """
 
 import argparse
@@ -61,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__, usage="%(prog)s VIDEO [VIDEO ...] --weights CKPT [options]")
     parser.add_argument("videos", nargs="+", metavar="VIDEO",
-                        help="a file, a folder (all videos below it), or a pattern in quotes")  # fmt: skip
+                        help="a file, a folder (all below it), or a pattern in quotes")  # fmt: skip
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")

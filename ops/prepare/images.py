@@ -59,11 +59,10 @@ def parse_size(text: str) -> Size:
 def add_image_options(parser: argparse.ArgumentParser) -> None:
     """The flags of tools that write folders of images."""
     parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
-                        help="size of the frames: min=N, short side of N pixels, aspect kept; W:H, just this size, "
-                        "whatever the aspect becomes (default: as in the video)")  # fmt: skip
+                        help="of the frames: min=N, a short side of N pixels; W:H, just this size, whatever the "
+                        "aspect becomes (default: as in the video)")  # fmt: skip
     parser.add_argument("--quality", type=_quality, default=95, metavar="Q", help="of jpg, 1 to 100 (default: 95)")
-    parser.add_argument("--keep_dirs", action="store_true",
-                        help="OUT/<folders of the video>/<name> instead of OUT/<name>")  # fmt: skip
+    parser.add_argument("--keep_dirs", action="store_true", help="OUT/<folders of the video>/<name>, not OUT/<name>")
 
 
 def write_image(path: str, image: Image, quality: int, full_colour: bool = False) -> None:

@@ -67,7 +67,7 @@ def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> 
                        dest="num_jobs", help="processes at a time (default: one per core)")  # fmt: skip
     group.add_argument("--engine", choices=ENGINES, default="local", help="local processes (default) or a Ray cluster")
     group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
-                       help="only the I-th of N shares, 1/N to N/N; the last to end writes the results")  # fmt: skip
+                       help="share I of N; the last to end writes the results")  # fmt: skip
     group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
                        help=f"give a video up after so long (default: {timeout:g})")  # fmt: skip
     group.add_argument("--retry", action="store_true", help="try again what failed in an earlier run")

@@ -36,7 +36,7 @@ def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
     """The flags that say where `results` go and what is a video."""
     parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
     parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
-                        metavar="EXT", help="what names of videos end in (default: mp4, avi, webm …)")  # fmt: skip
+                        metavar="EXT", help="endings of videos (default: mp4, avi, webm …)")  # fmt: skip
 
 
 def _extension(text: str) -> str:

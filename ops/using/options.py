@@ -17,7 +17,7 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
     group.add_argument("--class_names", metavar="FILE", help="one per line, by label (default: the checkpoint's)")
     group.add_argument("--dataset", choices=tuple(DATASETS), metavar="NAME",
-                       help="for its classes and sampling (default: what the checkpoint says)")  # fmt: skip
+                       help="for classes and sampling (default: the checkpoint's)")  # fmt: skip
     group.add_argument("--test_segments", type=positive, metavar="T", help="default: as trained")
     add_protocol_options(parser)
     group = parser.add_argument_group("machine")
