@@ -69,8 +69,8 @@ def end_of(process: "subprocess.Popen[str]") -> str:
         pytest.fail(f"does not end: {process.communicate(timeout=60)[0]}")
 
 
-def load(folder: Path, name: str) -> dict[str, object]:
-    loaded: dict[str, object] = torch.load(folder / "checkpoints" / name / "ckpt.pth.tar", weights_only=True)
+def load(folder: Path, name: str, file: str = "ckpt.pth.tar") -> dict[str, object]:
+    loaded: dict[str, object] = torch.load(folder / "checkpoints" / name / file, weights_only=True)
     return loaded
 
 
@@ -128,6 +128,8 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
     expected = load(tmp_path, "calm")
     for part in ("state_dict", "optimizer", "epoch", "step", "best_prec1"):
         assert equal(soaked[part], expected[part]), part
+    best, expected_best = (load(tmp_path, name, "ckpt.best.pth.tar") for name in ("soak", "calm"))
+    assert equal(best["state_dict"], expected_best["state_dict"]) and best["epoch"] == expected_best["epoch"]
     quarter = len(memory) // 4
     early, late = median(memory[quarter : 2 * quarter]), median(memory[-quarter - 1 : -1])
     sys.stdout.write(
