@@ -1,4 +1,4 @@
-"""What happens in a video, by a model that tools/export.py wrote: onnxruntime, PyAV and NumPy, and nothing else.
+"""What happens in a video, by a model that tools/export.py wrote: onnxruntime, PyAV, Pillow and NumPy.
 
 python examples/onnx_predict.py tanet.onnx video.mp4
 """
@@ -9,6 +9,7 @@ import sys
 import av
 import numpy as np
 import onnxruntime
+from PIL import Image
 
 try:
     model, video = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__)
@@ -31,7 +32,7 @@ for index, frame in enumerate(av.open(video).decode(video=0)):
     if index in wanted:
         h, w = (int(short * length / min(frame.height, frame.width)) for length in (frame.height, frame.width))
         top, left = round((h - side) / 2), round((w - side) / 2)
-        image = frame.to_ndarray(format="rgb24", width=w, height=h, interpolation="BILINEAR")
+        image = np.asarray(frame.to_image().resize((w, h), Image.Resampling.BILINEAR))
         images[index] = np.rot90(image[top : top + side, left : left + side], round(frame.rotation / 90))
 
 clips = np.stack([images[index] for index in wanted])[None].transpose(0, 1, 4, 2, 3)  # [1, T, 3, H, W]

@@ -128,7 +128,7 @@ def test_the_example_sees_what_the_project_sees(
     script: Run,
     tmp_path: Path,
 ) -> None:
-    """Same frames, resized by another library: shares differ by less than 0.02, and the order is the same."""
+    """Same frames, resized by another library: shares differ by less than 0.002, and the order is the same."""
     video = media.write_video(tmp_path / "v.mp4", 75, size=size, rotation=rotation)
     model = onnx.load(exported)
     onnx.helper.set_model_props(model, {**{p.key: p.value for p in model.metadata_props}, "sampling": json.dumps(kind)})
@@ -136,7 +136,7 @@ def test_the_example_sees_what_the_project_sees(
     wanted = dict(replace(predictor, sample=parse_sample(f"{kind}-1"))(str(video)).top())
     lines = script("examples/onnx_predict.py", "m.onnx", video).stdout.splitlines()
     got = {line[8:]: float(line[:6]) for line in lines}
-    assert got == pytest.approx(wanted, abs=0.02) and next(iter(got)) == next(iter(wanted))
+    assert got == pytest.approx(wanted, abs=0.002) and next(iter(got)) == next(iter(wanted))
     assert max(wanted.values()) > 0.3, "equal shares would tell nothing"
     gone = script("examples/onnx_predict.py", "m.onnx", "gone.mp4", status=1)
     assert gone.stderr.startswith("error: ") and "gone.mp4" in gone.stderr and gone.stderr.count("\n") == 1
