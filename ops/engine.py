@@ -262,7 +262,8 @@ def _hopeless(batch: ClipBatch) -> str:
 
 
 def _too_many(result: EpochResult, fraction: float) -> str:
-    named = "".join(f"the first is {failed.path}: {failed.reason}; " for failed in result.failures[:1])
+    first = result.failures[0] if result.failures else None  # none in this pass: of a run that goes on too many were
+    named = f"the first is {first.path}: {first.reason}; " if first else ""
     return (
         f"{result.failed} of {result.tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; "
         f"{named}{CHECK_ADVICE}"

@@ -63,9 +63,8 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     finally:
         distributed.stop()
     if distributed.is_main():
-        published = published_figure(args, config, ensemble)
-        summarise(result, facts, published, seconds)
-        facts |= {"published": published, "seconds": round(seconds, 3)}
+        facts |= {"published": published_figure(args, config, ensemble), "seconds": round(seconds, 3)}
+        summarise(result, facts)
         facts["warning"] = warn_of_class_order(result, ensemble)
         write_results(args, config, ensemble, result, facts)
         partial.remove()
@@ -157,8 +156,8 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult
     return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated)
 
 
-def summarise(result: TestResult, facts: Mapping[str, Any], published: dict[str, float] | None, seconds: float) -> None:
-    """Say the result, what it was made from (`facts` of `describe`), and what failed."""
+def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
+    """Say the result, what it was made from and what was published for it (`facts` of the test), and what failed."""
     numbers, figures = report.counts(result), report.accuracies(result)
     for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
         named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
@@ -170,7 +169,10 @@ def summarise(result: TestResult, facts: Mapping[str, Any], published: dict[str,
         log.warning(CHECK_ADVICE)
     log.info("protocol: %s", facts["protocol"])
     log.info("made from: %s", made_from(facts))
-    log.info("videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers) + f"; {seconds:.1f} s")
+    log.info(
+        "videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers)
+        + f"; {facts['seconds']:.1f} s"
+    )
     if figures["top1"] == figures["top1"]:
         log.info(
             "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %; "
@@ -178,8 +180,8 @@ def summarise(result: TestResult, facts: Mapping[str, Any], published: dict[str,
         )
     else:
         log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
-    if published:
-        log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", published)
+    if facts["published"]:
+        log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", facts["published"])
 
 
 def write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:

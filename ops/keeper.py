@@ -72,6 +72,8 @@ class Keeper:
                 path.unlink(missing_ok=True)
         for path in older_checkpoints(self.folder)[self.keep + 1 if self.keep else 0 :]:
             path.unlink(missing_ok=True)
+        for path in self.folder.glob(".ckpt.*.tmp"):  # of a run that was killed while it saved
+            path.unlink(missing_ok=True)
         self._saved = time.monotonic()
 
     def seconds(self) -> float:

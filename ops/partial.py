@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.errors import InputError
+from ops.storage import appended_file
 
 Scored = tuple[NDArray[np.float32], str]
 """The scores `[K]` of a video, and what was wrong with it ("")."""
@@ -49,10 +50,8 @@ class PartialScores:
         """Within this, `add` can be called, by process `rank`."""
         path = self.folder / f"{self.prefix}{time.time_ns()}.{rank}.jsonl"
         try:
-            with path.open("w", encoding="utf-8") as self._file:
+            with appended_file(path) as self._file:
                 yield
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
         finally:
             self._file = None
 

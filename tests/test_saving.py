@@ -78,6 +78,7 @@ def test_a_kill_in_any_stage_of_saving_leaves_the_old_or_the_new_one(stage: str,
         assert steps[0] in (3, 4) and steps[1] in (3, 4) and steps[1] >= steps[0] and set(steps) <= {2, 3, 4}
         save(folder, 5)  # and what is left over is in nobody's way
         assert loaded_step(folder / LAST) == loaded_step(folder / BEST) == 5
+        assert not list(folder.glob(".*"))
     assert kills >= 1
 
 

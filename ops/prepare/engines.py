@@ -129,10 +129,19 @@ def _run_pool(
                     return
                 yield running.pop(future), _result(future, timeout)
         finally:
-            if pool.active:  # a process that comes up when the pool is gone would print a traceback
-                end = time.monotonic() + STARTING
-                all(started.acquire(timeout=max(end - time.monotonic(), 0)) for _ in range(jobs))
-            pool.stop()  # type: ignore[no-untyped-call]
+            try:
+                if pool.active:
+                    _await(started, jobs)
+            finally:
+                pool.stop()  # type: ignore[no-untyped-call]
+
+
+def _await(started: Semaphore, jobs: int) -> None:
+    """Wait, not for long, until all processes are there: one that comes up after its pool would print a traceback."""
+    end = time.monotonic() + STARTING
+    for _ in range(jobs):
+        if not started.acquire(timeout=max(end - time.monotonic(), 0)):
+            return
 
 
 def _schedule(pool: ProcessPool, work: Work, task: Task, timeout: float) -> "Future[Result]":
