@@ -21,6 +21,7 @@ from ops.errors import InputError
 from ops.keeper import Interval, Keeper, older_checkpoints, parse_interval, read_first
 from ops.opts import train_parser
 from ops.resume import find_resume
+from ops.train import train
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
 TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
@@ -39,24 +40,19 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, name: str, *flags: str, processes: int = 1) -> "subprocess.Popen[str]":
-    python = [sys.executable]
-    if processes > 1:
-        python += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*python, str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, "-j", "1", *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+LAUNCH = "import sys; from ops.distributed import launch; sys.exit(launch(2, sys.argv[1], sys.argv[2:]))"
+LAUNCHERS = {
+    "none": [],
+    "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+    "ours": ["-c", LAUNCH],  # as with --gpus, which needs GPUs
+}
 
 
-def start_from_python(folder: Path, name: str, *flags: str) -> "subprocess.Popen[str]":
-    """As `--gpus` does, which needs GPUs."""
-    arguments = [str(ROOT / "online_main.py"), *TRAIN, "--store_name", name, "-j", "1", *flags]
-    code = f"import sys; from ops.distributed import launch; sys.exit(launch(2, {arguments[0]!r}, {arguments[1:]!r}))"
+def start(folder: Path, name: str, *flags: str, launcher: str = "none") -> "subprocess.Popen[str]":
+    command = [sys.executable, *LAUNCHERS[launcher], str(ROOT / "online_main.py"), *TRAIN, "--store_name", name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*command, "-j", "1", *flags], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
 
@@ -119,17 +115,29 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
 def test_all_processes_of_torchrun_end_together(
     launcher: str, target: str, number: signal.Signals, status: int, clips: Path
 ) -> None:
-    flags = ["--ckpt_interval", "1", "--epochs", "500"]
-    if launcher == "ours":
-        process = start_from_python(clips, "two", *flags)
-    else:
-        process = start(clips, "two", *flags, processes=2)
+    process = start(clips, "two", "--ckpt_interval", "1", "--epochs", "500", launcher=launcher)
     wait_for(clips / "runs/two/ckpt.pth.tar", process)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(process.pid if target == "torchrun" else int(children[0]), number)
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == status and printed.count("with --resume auto goes on") == 1, printed
     assert (clips / "runs/two/preempted").exists() and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("launched", "marked", "status"), [(138, True, 0), (138, False, 138), (1, True, 1), (0, False, 0)]
+)
+def test_a_training_that_a_signal_stopped_has_done_well(
+    launched: int, marked: bool, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `--gpus` makes of the exit status of its processes, and of the marker that they leave."""
+    monkeypatch.setattr("ops.train.wants_launch", lambda gpus, device: True)
+    monkeypatch.setattr("ops.distributed.launch", lambda processes, script, arguments: launched)
+    (tmp_path / "run").mkdir()
+    if marked:
+        (tmp_path / "run" / "preempted").write_text("signal 10")
+    flags = ["custom", "RGB", "--gpus", "0", "1", "--root_model", str(tmp_path), "--store_name", "run"]
+    assert train(train_parser(None, ("pyav",)).parse_args(flags), pytest.fail) == status
 
 
 def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
