@@ -129,8 +129,8 @@ def decode_all(container: "av.container.InputContainer") -> Iterator[VideoFrame]
 
 
 def _codec_name(stream: Any) -> str:
-    """The codec's own name, whichever decoder is at work; "" where there is none."""
-    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
+    """The codec's own name, whichever decoder is at work."""
+    return str(stream.codec_context.codec.canonical_name)
 
 
 def _pictures(packet: "av.Packet[Any]") -> Iterator[VideoFrame]:

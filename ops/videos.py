@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -41,6 +42,9 @@ MAX_SECONDS = 7 * 24 * 3600
 """A week. What claims more has times that mean nothing."""
 
 _OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+
+# PyAV 18 raises on tags that are not UTF-8 unless told otherwise; 19 keeps their bytes and has no such argument.
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class VideoReader:
@@ -223,20 +227,22 @@ def header_count(path: str | os.PathLike[str]) -> int:
 
 def _open_container(path: str) -> "av.container.InputContainer":
     try:
-        container = av.open("file:" + path, options=dict(_OPTIONS), metadata_errors="replace")
+        container: av.container.InputContainer = av.open("file:" + path, options=dict(_OPTIONS), **_TAGS)
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(path, _reason(error)) from None
     if not container.streams.video:
         container.close()
         raise MediaError(path, "no video stream in it")
-    video = container.streams.video[0]
-    codec = video.codec_context  # None where no decoder is known
-    if codec and codec.width * codec.height > MAX_PIXELS:
+    codec = container.streams.video[0].codec_context
+    if codec is None:  # refused before anything is decoded: some PyAV releases end the process there
+        container.close()
+        raise MediaError(path, f"not a readable video (no decoder in PyAV {av.__version__}: re-encode it as H.264, or "
+                               "fetch it again if its header was cut off)")  # fmt: skip
+    if codec.width * codec.height > MAX_PIXELS:
         container.close()
         raise MediaError(path, f"frames of {codec.width} x {codec.height}, more than {MAX_PIXELS} pixels each")
-    if codec:
-        codec.thread_count = 1
-        codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
     return container
 
 
