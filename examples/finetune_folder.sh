@@ -17,7 +17,7 @@
 # look at. Tested is the last epoch, for the best one was chosen on the very videos of the test.
 #
 # Stopped and started again with the same arguments, it goes on. Exit status: 0 done, 1 done but some videos could not be
-# read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.10 or newer; makes .venv, once.
+# read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.11 or newer; makes .venv, once.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 

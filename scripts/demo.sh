@@ -9,7 +9,7 @@
 #   --quick    a smoke run of a minute: a few steps each, accuracies mean nothing
 #   --seed N   another seed of the training (default: 0)
 #
-# Needs Python 3.10 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
+# Needs Python 3.11 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
 # datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS put them elsewhere). Takes about 6 minutes on 2 cores; stopped
 # and started again it goes on.
 set -euo pipefail

@@ -15,6 +15,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
+# Processes that tests start raise what they warn of as deprecated, as pytest does by filterwarnings (pyproject.toml).
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests/strict"), os.environ.get("PYTHONPATH")]))
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -135,7 +135,11 @@ def test_the_demo_runs_the_same_commands_with_and_without_tam(
 ) -> None:
     stub = tmp_path / "venv" / "bin" / "python"
     stub.parent.mkdir(parents=True)
-    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint('ran', json.dumps(sys.argv[1:]))\n")
+    stub.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        "if sys.argv[1] == '-c': os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+        "print('ran', json.dumps(sys.argv[1:]))\n"
+    )
     stub.chmod(0o755)
     environment = {**os.environ, "TAM_VENV": str(tmp_path / "venv"), "DEMO_RUNS": "/runs", "TAM_DATASETS": "/data"}
     done = subprocess.run(

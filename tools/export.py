@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ops.arguments import Parser, positive
 from ops.console import start_logging
 from ops.errors import EXIT_DONE, run
+from ops.optional import need
 from ops.storage import check_writable
 from ops.using.inputs import check_distinct
 
@@ -27,6 +28,7 @@ def main() -> int:
     start_logging()
     check_distinct([args.target], filter(None, (args.weights, args.class_names)))
     check_writable(args.target)
+    need("onnx", "onnxscript", "onnxruntime")
     import torch
 
     from ops.using.export import export_onnx

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -17,6 +16,7 @@ from ops.datasets import Failure
 from ops.engine import forward
 from ops.errors import InputError, MediaError
 from ops.loaders import make_loader, workers_of
+from ops.optional import need
 from ops.sampling import Indices, Sample
 from ops.setup import pick_device
 from ops.using.predictor import Prediction, Predictor, open_predictor
@@ -108,6 +108,7 @@ def open_explainer(
     `kind` is "dense" or "uniform" (default: as it is tested); the others as for `open_predictor`. InputError where
     something does not go together.
     """
+    need("captum")
     compute = Compute(pick_device(None, device))
     sample = f"{kind}-1" if kind else None
     predictor = open_predictor(weights, dataset, class_names, sample, segments=segments, compute=compute)
@@ -152,6 +153,8 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
 
     Only the last stage's parameters ask for gradients afterwards: a class activation map needs no more memory.
     """
+    from captum.attr import LayerGradCam  # optional, see open_explainer
+
     seen: list[Tensor] = []
 
     def score(pixels: Tensor) -> Tensor:

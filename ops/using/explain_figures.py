@@ -46,7 +46,8 @@ def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) 
         _strip(axes, pixels, title)
     everything = np.concatenate([a.ravel() for a in importance.values()])
     quartiles = {block: np.percentile(a, (25, 50, 75), axis=0) for block, a in importance.items()}
-    low, high = min(q.min() for q in quartiles.values()), max(q.max() for q in quartiles.values())
+    low = min(float(q.min()) for q in quartiles.values())
+    high = max(float(q.max()) for q in quartiles.values())
     margin = max(0.08 * (high - low), 0.01)
     span = np.percentile(everything, (1, 99))
     image = None
