@@ -141,7 +141,9 @@ def open_data(
         log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
     datasets, reader = [], make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
-        records, root, reader = open_list(config, reader, split, file, args.root_path, args.modality, num_classes)
+        records, root, reader = open_list(
+            config, reader, split, file, args.root_path, args.modality, num_classes, names
+        )
         training = split == "train"
         if training:
             recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)

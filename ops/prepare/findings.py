@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ops.frames import FrameTemplate
+from ops.list_lines import UNKNOWN
 from ops.prepare.journal import Outcome
-from ops.records import UNKNOWN, Record
+from ops.records import Record
 from ops.sampling import DENSE_WINDOW
 
 ERROR, WARNING = "error", "warning"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import InputError
-from ops.records import names_protocol
+from ops.list_lines import names_protocol
 from ops.tree import find_videos
 
 
