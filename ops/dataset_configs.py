@@ -171,23 +171,6 @@ def dataset_config(name: str) -> DatasetConfig:
     return DATASETS[name]
 
 
-def read_class_names(path: str | os.PathLike[str]) -> list[str]:
-    """The names in a class-name file, one per line in the order of the labels; InputError if it has none."""
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{path}: cannot read the class names ({reason})") from None
-    names = [line.strip() for line in text.rstrip().split("\n")]
-    for number, name in enumerate(names, 1):
-        if not name:
-            raise InputError(f"{path}:{number}: an empty line in the class names")
-    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    if repeated:
-        raise InputError(f"{path}: the class name {sorted(repeated)[0]!r} occurs more than once")
-    return names
-
-
 def mirror_partners(config: DatasetConfig, num_classes: int, class_names: Sequence[str] | None) -> NDArray[np.int64]:
     """The class `[K]` of each class's mirror image; -1 where it has none, so that such clips are not mirrored.
 

@@ -63,7 +63,7 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str]) -> None:
         group.add_argument(f"--{split}_list", metavar="FILE", help="default: under $TAM_DATASETS (see README)")
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="default: 224")
 
 
@@ -191,7 +191,7 @@ def _add_test_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
     group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the checkpoint's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
 
 

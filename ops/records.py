@@ -158,7 +158,7 @@ def read_records(
 
 
 def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int]) -> Iterator[str]:
-    """The path of each record; what else its line says goes into `columns`, and how many numbers that are to `counts`."""
+    """The path of each record; what else its line says goes into `columns`, how many numbers that are to `counts`."""
     before: int | None = None  # how many numbers the lines so far end in; None at the first line
     for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         text = line.decode("utf-8", "surrogateescape").strip()

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from ops import distributed
-from ops.dataset_configs import DatasetConfig, read_class_names
+from ops.class_names import check_class_count, read_class_names
+from ops.dataset_configs import DatasetConfig
 from ops.errors import InputError
 from ops.records import PROBES, Records, read_records
 from ops.source import Reader
@@ -72,7 +73,8 @@ def _check_gpus(gpus: Sequence[int]) -> None:
 def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:
     """Class names in order of the labels: of `file`, else beside the dataset's lists, else those that are known.
 
-    Names found without being asked for count only where their number is `num_classes` (or that is None).
+    Names found without being asked for count only where their number is `num_classes` (or that is None). InputError
+    where that is the dataset's own and names beside its lists are more or fewer: then the labels in these are not its.
     """
     if file:
         return read_class_names(file)
@@ -81,6 +83,8 @@ def find_class_names(config: DatasetConfig, file: str | None, num_classes: int |
         for beside in ("annotations/class_names.txt", f"{config.videos or config.name}_class_names.txt"):
             if names is None and (config.root() / beside).is_file():
                 names = read_class_names(config.root() / beside)
+                if num_classes == config.num_classes:
+                    check_class_count(config.root() / beside, names, config.name, num_classes, None)
     if names is None and config.class_names:
         names = config.class_names()
     return names if names and num_classes in (None, len(names)) else None

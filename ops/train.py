@@ -15,6 +15,7 @@ from torch.optim import SGD
 from ops import distributed
 from ops.batches import collate_clips
 from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
+from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
@@ -133,6 +134,8 @@ def open_data(
     """Read and check the lists and look at what they name."""
     names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
     num_classes = count_classes(config, args.num_class, names)
+    if args.class_names and names:
+        check_class_count(args.class_names, names, config.name, config.num_classes, args.num_class)
     if num_classes is None:
         raise InputError(f"dataset {config.name} needs --class_names or --num_class")
     shape = ClipShape(args.num_segments, args.modality, args.input_size)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT, Call
 
-from ops.dataset_configs import read_class_names
+from ops.class_names import read_class_names
 from ops.errors import InputError, MediaError
 from ops.prepare.annotations import Annotations, annotation_files
 from ops.prepare.labels import FORMATS, reordered, split_folders

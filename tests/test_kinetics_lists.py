@@ -12,8 +12,9 @@ import pytest
 from conftest import ROOT, Call
 from torchvision.models.video import R3D_18_Weights
 
+from ops.class_names import read_class_names
 from ops.console import start_logging
-from ops.dataset_configs import DATASETS, read_class_names
+from ops.dataset_configs import DATASETS
 from ops.errors import InputError
 from ops.prepare.annotations import annotation_files, pick
 from ops.prepare.kinetics import RULES, kinetics_plans, read_clips, read_kinetics

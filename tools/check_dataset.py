@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
     group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")
     group = parser.add_argument_group("check")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape
 from ops.dataset_configs import DatasetConfig
 from ops.decoders import video_reader
@@ -77,6 +78,8 @@ def open_dataset(
         raise InputError(f"no list of {kind} {place}: give --train_list and --val_list, or set TAM_DATASETS")
     names = find_class_names(config, class_file, num_class or config.num_classes)
     num_classes = count_classes(config, num_class, names)
+    if class_file and names:
+        check_class_count(class_file, names, config.name, config.num_classes, num_class)
     lists = {split: read_records(paths[split], kind == "frames", names) for split in SPLITS if split in paths}
     if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
         del lists["test"]  # as published: what is validated on is tested on

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.dataset_configs import DatasetConfig, dataset_config, read_class_names
+from ops.class_names import read_class_names
+from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.errors import InputError
 from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions

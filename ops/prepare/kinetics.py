@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.dataset_configs import DATASETS, read_class_names
+from ops.class_names import read_class_names
+from ops.dataset_configs import DATASETS
 from ops.errors import InputError
 from ops.prepare.annotations import SPLITS, Annotations, Split, annotation_files, pick, with_suffix
 from ops.prepare.jobs import JobOptions
