@@ -24,7 +24,7 @@ or do without an entry: `custom`, with --train_list, --val_list, --root_path and
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,10 @@ class DatasetConfig:
         if kind == "frames":
             return self.root() / "annotations" / f"{split}.txt"
         return self.root() / f"{self.videos or self.name}_{split}_list.txt"
+
+    def with_template(self, pattern: str) -> "DatasetConfig":
+        """The same with another way to name frames (`--frame_template`), of flow alone where x and y have files."""
+        return replace(self, flow=pattern) if "{axis" in pattern else replace(self, rgb=pattern, flow=pattern)
 
     def root(self) -> Path:
         """The folder that list entries are relative to by default."""

@@ -11,7 +11,7 @@ import torch
 
 from ops import distributed
 from ops.class_names import check_class_count, read_class_names
-from ops.dataset_configs import DatasetConfig
+from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.errors import InputError
 from ops.records import PROBES, Records, read_records
 from ops.source import Reader
@@ -68,6 +68,13 @@ def _check_gpus(gpus: Sequence[int]) -> None:
     for gpu in gpus:
         if gpu >= there:
             raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
+
+
+def dataset_of(args: argparse.Namespace) -> DatasetConfig:
+    """The entry of the dataset that the arguments name, with `--frame_template` where that is given."""
+    config = dataset_config(args.dataset)
+    template = getattr(args, "frame_template", None)  # scripts that read videos have no such flag
+    return config.with_template(template) if template else config
 
 
 def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:

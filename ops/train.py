@@ -19,7 +19,7 @@ from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
-from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
+from ops.dataset_configs import DatasetConfig, mirror_partners
 from ops.datasets import ClipDataset
 from ops.engine import validate
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
@@ -35,6 +35,7 @@ from ops.schedule import Schedule
 from ops.setup import (
     MakeReader,
     count_classes,
+    dataset_of,
     find_class_names,
     open_list,
     pick_device,
@@ -75,7 +76,7 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
         status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
         return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
     device = pick_device(args.gpus, args.device)
-    config = dataset_config(args.dataset)
+    config = dataset_of(args)
     check_arguments(args, device)
     folder = run_folder(args)
     data = open_data(args, config, make_reader, videos_that_hung(folder))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count, fraction
+from ops.arguments import Parser, add_endings_option, add_template_option, count, fraction, positive
 from ops.console import start_logging
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, run
@@ -42,7 +42,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames; for folder: videos")
     parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
     parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
-    parser.add_argument("--class_names", metavar="FILE", help="one per line: another order of the classes")
+    parser.add_argument("--class_names", metavar="FILE", help="another order of the classes")
+    parser.add_argument("--num_class", type=positive, metavar="K", help="if they are to be K, not the dataset's number")
+    add_endings_option(parser)
+    add_template_option(parser)
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
     parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets",
@@ -64,11 +67,13 @@ def main() -> int:
         raise InputError(f"--annotations is needed: the files that {args.dataset} is published with, or their folder")
     start_logging()
     out = Path(args.out) if args.out else dataset_config(args.dataset).root()
-    place = Data(args.data, out, kind, args.modality == "Flow")
+    place = Data(args.data, out, kind, args.modality == "Flow", args.verify, args.videos_exts, args.frame_template)
     options = job_options(args)
     if is_folder:
-        return make_folder_lists(place, args.val_fraction, args.seed, args.verify, options)
-    return make_dataset_lists(args.dataset, place, args.annotations, args.class_names, args.split, args.verify, options)
+        return make_folder_lists(place, args.val_fraction, args.seed, options)
+    return make_dataset_lists(
+        args.dataset, place, args.annotations, args.class_names, args.num_class, args.split, options
+    )
 
 
 if __name__ == "__main__":

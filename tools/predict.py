@@ -6,7 +6,8 @@
 
 A video is looked at, and scored, as online_test_models.py does. With --window each window of frames is a video of its
 own, and the mean of their logits is the prediction. --timeline and --save look at windows in any case (64 frames, every
-16). The exit status is 1 if some videos could not be read, 2 if none could.
+16). A name that begins with - is written ./-name.mp4. The exit status is 1 if some videos could not be read, 2 if none
+could.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
+from ops.arguments import Parser, add_endings_option, positive
 from ops.console import start_logging
 from ops.errors import InputError, run
 from ops.sampling import parse_sample
@@ -30,7 +31,7 @@ def main() -> int:
     args = make_parser().parse_args()
     start_logging()
     folders = [folder for folder in (args.timeline, args.save) if folder and not is_file_name(folder)]
-    videos = find_inputs(args.videos, folders)
+    videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:
         raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
     wishes = wishes_of(args, videos)
@@ -61,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, usage="%(prog)s VIDEO [VIDEO ...] --weights CKPT [options]")
     parser.add_argument("videos", nargs="+", metavar="VIDEO",
                         help="a file, a folder (all below it), or a pattern in quotes")  # fmt: skip
+    add_endings_option(parser)
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")
