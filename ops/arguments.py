@@ -85,8 +85,7 @@ def frame_template(text: str) -> str:
     fields = re.findall(r"\{[^}]*\}", pattern)
     allowed = all(re.fullmatch(r"\{(index:0?\d*d?|axis|video:0?\d*d?)\}", field) for field in fields)
     indices = sum(field.startswith("{index") for field in fields)
-    if not allowed or indices != 1 or os.sep in text or "." not in pattern.rpartition("}")[2]:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} must be a file's name with its number as %05d, such as img_%05d.jpg"
-        )
+    rest = re.sub(r"\{[^}]*\}", "", pattern)  # `%s` and the like are none of it
+    if not allowed or indices != 1 or set(rest) & {"{", "}", "%", os.sep} or "." not in pattern.rpartition("}")[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a file's name with one number, such as img_%05d.jpg")
     return pattern

@@ -267,6 +267,32 @@ def test_flow_is_listed_as_published_lists_count_it(call: Call, tmp_path: Path) 
     assert (tmp_path / "annotations" / "flow_train.txt").read_text() == "flow/100218 6 0\n"  # images of x and of y
 
 
+def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a", "jump/b"):
+        media.write_frames(tmp_path / "clips" / name, 3, "shot-{index:04d}.PNG", (16, 16))
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--kind", "frames", "--val_fraction", "0", "-j", "1"]
+    done = call(*run, status=1)
+    assert "--frame_template says other names" in (tmp_path / "lists" / "missing_train.txt").read_text(), done.out
+    call(*run, "--frame_template", "shot-%04d.PNG")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a 3 0\njump/b 3 0\n"
+    check = ["tools/check_dataset.py", "custom", "--train_list", "lists/train.txt", "--root_path", "clips", "-j", "1"]
+    call(*check, "--frame_template", "shot-%04d.PNG", "--num_class", 1)
+    assert "--frame_template" in call(*check, status=2).err
+
+
+def test_endings_of_videos_can_be_said(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a.mp4", "jump/b.MTS", "jump/c.video"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        media.write_video(tmp_path / "whole.mp4", 4, (32, 32)).rename(tmp_path / "clips" / name)
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--val_fraction", "0", "-j", "1"]
+    call(*run)
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a.mp4 4 0\njump/b.MTS 4 0\n"
+    call(*run, "-e", "video")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/c.video 4 0\n"
+    ended = call(*run, "-e", "xyz", status=2)
+    assert "no folder of it holds videos (there are .mp4, .mts, .video)" in ended.err
+
+
 def test_frames_of_kinetics_are_matched_by_clip(call: Call, tmp_path: Path) -> None:
     media.write_frames(tmp_path / "frames" / "val" / "--QUuC4vJs_000084_000095", 3, size=(32, 32))
     (tmp_path / "val.csv").write_text("label,youtube_id,time_start,time_end\nzumba,--QUuC4vJs,84,95\n")
