@@ -38,7 +38,7 @@ label_path = ""  # the folder of the csv files, where the lists go too
 
 def make_parser() -> argparse.ArgumentParser:
     """The arguments; their defaults are the two variables above."""
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, usage="%(prog)s [--video_path DIR --label_path DIR] [options]")
     parser.add_argument("--video_path", default=VIDEO_PATH, metavar="DIR", help="holds train/, val/ and test/")
     parser.add_argument("--label_path", default=label_path, metavar="DIR", help="holds the csv files; lists go there")
     parser.add_argument("--annotations", nargs="+", metavar="FILE", help="the csv files (default: in --label_path)")
@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", choices=tuple(KINETICS), help="default: found out from the labels")
     parser.add_argument("--class_names", metavar="FILE",
                         help="class names in order of action_cls, or numbered (default: alphabetical)")  # fmt: skip
-    parser.add_argument("--num_class", type=positive, metavar="K", help="if they are to be K, not the dataset's number")
+    parser.add_argument("--num_class", type=positive, metavar="K", help="if not the dataset's number")
     add_endings_option(parser)
     parser.add_argument("--verify", choices=VERIFY, default="packets",
                         help="count frames by the file's header, by packets (default) or by decoding all")  # fmt: skip

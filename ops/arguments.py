@@ -59,7 +59,7 @@ fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 def add_endings_option(parser: argparse.ArgumentParser) -> None:
     """The flag that says what is a video."""
     parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
-                        metavar="EXT", help="endings of videos (default: all that can be read)")  # fmt: skip
+                        metavar="EXT", help="endings of videos (default: all usual ones)")  # fmt: skip
 
 
 def _extension(text: str) -> str:
@@ -72,7 +72,7 @@ def _extension(text: str) -> str:
 def add_template_option(parser: Any) -> None:
     """The flag that says how frames are named; `parser` may be a group."""
     parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
-                        help="names of frames that are not found by themselves, as shot-%%04d.png")  # fmt: skip
+                        help="names of frames, such as shot-%%04d.png")  # fmt: skip
 
 
 def frame_template(text: str) -> str:

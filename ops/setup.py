@@ -73,7 +73,7 @@ def _check_gpus(gpus: Sequence[int]) -> None:
 def dataset_of(args: argparse.Namespace) -> DatasetConfig:
     """The entry of the dataset that the arguments name, with `--frame_template` where that is given."""
     config = dataset_config(args.dataset)
-    template = getattr(args, "frame_template", None)  # scripts that read videos have no such flag
+    template = args.frame_template if "frame_template" in args else None  # scripts that read videos do not have it
     return config.with_template(template) if template else config
 
 

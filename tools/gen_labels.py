@@ -13,8 +13,8 @@ drawn for validation. Else the lists go to where training looks for them, by def
     damaged_train.txt, …               what is listed though shorter than it claims, where there is such
     annotations/class_names.txt        one class per line, in order of the labels
 
-Killed, it goes on where it was. Exit status: 0 done (what is not there is only counted), 1 some of what is there cannot
-be read, 2 bad input.
+Killed, it goes on where it was. Exit status: 0 done (what is not there is counted), 1 some files cannot be read, 2 bad
+input.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from ops.prepare.probe import VERIFY
 def make_parser() -> argparse.ArgumentParser:
     """All arguments."""
     parser = Parser(description=__doc__, usage="%(prog)s dataset --data DIR [options]")
-    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=", ".join(DATASETS))
     parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
     parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
     parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place)")
@@ -43,13 +43,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
     parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
     parser.add_argument("--class_names", metavar="FILE", help="another order of the classes")
-    parser.add_argument("--num_class", type=positive, metavar="K", help="if they are to be K, not the dataset's number")
+    parser.add_argument("--num_class", type=positive, metavar="K", help="if not the dataset's number")
     add_endings_option(parser)
     add_template_option(parser)
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
     parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
-    parser.add_argument("--verify", choices=VERIFY, default="packets",
-                        help="how frames of videos are counted (default: packets)")  # fmt: skip
+    parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
+                        help="count by header, packets (default) or decode")  # fmt: skip
     add_job_options(parser)
     return parser
 

@@ -6,8 +6,7 @@
 
 A video is looked at, and scored, as online_test_models.py does. With --window each window of frames is a video of its
 own, and the mean of their logits is the prediction. --timeline and --save look at windows in any case (64 frames, every
-16). A name that begins with - is written ./-name.mp4. The exit status is 1 if some videos could not be read, 2 if none
-could.
+16). The exit status is 1 if some videos could not be read, 2 if none could.
 """
 
 import argparse
@@ -61,13 +60,13 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__, usage="%(prog)s VIDEO [VIDEO ...] --weights CKPT [options]")
     parser.add_argument("videos", nargs="+", metavar="VIDEO",
-                        help="a file, a folder (all below it), or a pattern in quotes")  # fmt: skip
+                        help="a file, a folder (all below it), or a pattern")  # fmt: skip
     add_endings_option(parser)
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")
     group.add_argument("--save", metavar="FILE|DIR", help="videos with predictions drawn on them, as H.264")
-    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, a .csv and a .png per video")
+    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, as .csv and .png")
     group.add_argument("--window", type=positive, metavar="N", help="predict from windows of N frames")
     group.add_argument("--stride", type=positive, metavar="N", help="a window every N frames (default: a quarter)")
     add_predictor_options(parser)
