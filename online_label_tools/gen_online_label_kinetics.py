@@ -11,6 +11,8 @@ val.csv (or validate.csv) and test.csv. For each split that has both, these go i
     damaged_k400_train_list.txt    videos in the list that are shorter than they claim, where there are any
     k400_class_names.txt           the classes in order of action_cls
 
+A folder `replacement…` beside train/, as CVDF has one for broken videos of Kinetics-400, is looked into first.
+
 Killed, it goes on where it was; so several machines share the work: --shard 1/8 … --shard 8/8. Exit status: 0 done
 (clips without a video are only counted), 1 some videos cannot be read, 2 bad input.
 """
@@ -21,11 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser
+from ops.arguments import Parser, add_endings_option, positive
 from ops.console import start_logging
+from ops.dataset_configs import DATASETS
 from ops.errors import InputError, run
 from ops.prepare.jobs import add_job_options, job_options
 from ops.prepare.kinetics import KINETICS, make_kinetics_lists
+from ops.prepare.listing import Source
 from ops.prepare.probe import VERIFY
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
@@ -34,14 +38,17 @@ label_path = ""  # the folder of the csv files, where the lists go too
 
 def make_parser() -> argparse.ArgumentParser:
     """The arguments; their defaults are the two variables above."""
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, usage="%(prog)s [--video_path DIR --label_path DIR] [options]")
     parser.add_argument("--video_path", default=VIDEO_PATH, metavar="DIR", help="holds train/, val/ and test/")
     parser.add_argument("--label_path", default=label_path, metavar="DIR", help="holds the csv files; lists go there")
+    parser.add_argument("--annotations", nargs="+", metavar="FILE", help="the csv files (default: in --label_path)")
     parser.add_argument("--splits", nargs="+", choices=("train", "val", "test"), metavar="SPLIT",
                         help="train, val, test (default: those that have csv file and videos)")  # fmt: skip
     parser.add_argument("--dataset", choices=tuple(KINETICS), help="default: found out from the labels")
     parser.add_argument("--class_names", metavar="FILE",
-                        help="one class name per line, in order of action_cls (default: alphabetical)")  # fmt: skip
+                        help="class names in order of action_cls, or numbered (default: alphabetical)")  # fmt: skip
+    parser.add_argument("--num_class", type=positive, metavar="K", help="if not the dataset's number")
+    add_endings_option(parser)
     parser.add_argument("--verify", choices=VERIFY, default="packets",
                         help="count frames by the file's header, by packets (default) or by decoding all")  # fmt: skip
     add_job_options(parser)
@@ -55,9 +62,11 @@ def main() -> int:
         raise InputError("where are the videos and csv files? Give --video_path and --label_path, or set VIDEO_PATH "
                          f"and label_path at the top of {__file__}")  # fmt: skip
     start_logging()
+    place = Source(args.video_path, "videos", DATASETS["kinetics"], args.verify, endings=args.videos_exts)
     return make_kinetics_lists(
-        args.video_path, args.label_path, args.splits, args.dataset, args.class_names, args.verify, job_options(args)
-    )
+        place, Path(args.label_path), args.annotations or [args.label_path], args.splits, args.dataset,
+        args.class_names, args.num_class, job_options(args),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ or do without an entry: `custom`, with --train_list, --val_list, --root_path and
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,10 @@ class DatasetConfig:
         if kind == "frames":
             return self.root() / "annotations" / f"{split}.txt"
         return self.root() / f"{self.videos or self.name}_{split}_list.txt"
+
+    def with_template(self, pattern: str) -> "DatasetConfig":
+        """The same with another way to name frames (`--frame_template`), of flow alone where x and y have files."""
+        return replace(self, flow=pattern) if "{axis" in pattern else replace(self, rgb=pattern, flow=pattern)
 
     def root(self) -> Path:
         """The folder that list entries are relative to by default."""
@@ -169,23 +173,6 @@ def dataset_config(name: str) -> DatasetConfig:
     if name not in DATASETS:
         raise InputError(f"unknown dataset {name}; known are {', '.join(DATASETS)}")
     return DATASETS[name]
-
-
-def read_class_names(path: str | os.PathLike[str]) -> list[str]:
-    """The names in a class-name file, one per line in the order of the labels; InputError if it has none."""
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{path}: cannot read the class names ({reason})") from None
-    names = [line.strip() for line in text.rstrip().split("\n")]
-    for number, name in enumerate(names, 1):
-        if not name:
-            raise InputError(f"{path}:{number}: an empty line in the class names")
-    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    if repeated:
-        raise InputError(f"{path}: the class name {sorted(repeated)[0]!r} occurs more than once")
-    return names
 
 
 def mirror_partners(config: DatasetConfig, num_classes: int, class_names: Sequence[str] | None) -> NDArray[np.int64]:

@@ -107,7 +107,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     for (modality, size, file, root), alike in readings.items():
         shape = ClipShape(alike[0], modality, size)
         choose = partial(choose_views, segments=alike, sample=sample, new_length=shape.new_length)
-        streams.append(_open_stream(args, config, make_reader, shape, file, root, choose, num_classes))
+        streams.append(_open_stream(args, config, make_reader, shape, file, root, choose, num_classes, names))
     _check_same_videos(streams)
     return Ensemble(members, streams, sample, names, mirror_partners(config, num_classes, names))
 
@@ -154,10 +154,11 @@ def _open_stream(
     root: str | None,
     choose: partial[list[NDArray[np.int64]]],
     num_classes: int,
+    names: Sequence[str] | None,
 ) -> Stream:
     """A list of videos, opened and checked, and how its frames are chosen and cut."""
     reader = make_reader(config, shape.modality)
-    records, folder, reader = open_list(config, reader, "test", file, root, shape.modality, num_classes)
+    records, folder, reader = open_list(config, reader, "test", file, root, shape.modality, num_classes, names)
     if args.max_num > 0:
         records = records.head(args.max_num)
     plan = test_plan_for(shape, args.test_crops, args.full_res)

@@ -16,7 +16,7 @@ from ops import distributed, report
 from ops.class_order import diagnose_class_order
 from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
-from ops.dataset_configs import DatasetConfig, dataset_config
+from ops.dataset_configs import DatasetConfig
 from ops.datasets import ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
@@ -25,7 +25,7 @@ from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
 from ops.protocol import describe, describe_protocol, made_from, published_figure
 from ops.report import TestResult
-from ops.setup import MakeReader, pick_device, say_what_has_no_effect, wants_launch
+from ops.setup import MakeReader, dataset_of, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
 from ops.watch import noting_hangs, videos_that_hung
 
@@ -47,7 +47,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     if wants_launch(args.gpus, args.device):
         return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
     device = pick_device(args.gpus, args.device)
-    config = dataset_config(args.dataset)
+    config = dataset_of(args)
     ensemble = open_ensemble(args, config, make_reader)
     check_outputs(args, config, ensemble)
     protocol = describe_protocol(args, ensemble)

@@ -20,12 +20,14 @@ from ops.jpegs import read_plain_jpeg
 from ops.records import Records
 from ops.source import FrameSource
 
-EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp")
+EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".JPG", ".PNG", ".JPEG", ".WEBP", ".BMP")
 PROBES = 20
 """How many folders are looked at for the way files are named: the first may be empty."""
 
 COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d}", "img_{index:06d}",
-              "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}")  # fmt: skip
+              "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}", "{index:04d}", "{index:03d}", "{index:d}",
+              *(f"{word}{mark}{{index:{width}}}" for word in ("frame", "image", "img") for mark in ("_", "-", "")
+                for width in ("04d", "05d", "06d", "03d", "d")))  # fmt: skip
 COMMON_FLOW = ("flow_{axis}_{index:05d}", "flow_{axis}_{index:06d}", "{axis}_{index:05d}",
                "{video:06d}-{axis}_{index:05d}")  # fmt: skip
 
@@ -173,8 +175,9 @@ def detect_template(folder: str, pattern: str, flow: bool) -> FrameTemplate:
                     continue
                 if names.issuperset(wanted):
                     return template
-    looked_for = ", ".join(dict.fromkeys(stems))
+    looked_for = ", ".join(list(dict.fromkeys(stems))[:9])
     there = ", ".join(sorted(names)[:3]) or "nothing"
     raise InputError(
-        f"{folder}: no frames named like {looked_for} with {'/'.join(EXTENSIONS)}, starting at 0 or 1; it holds {there}"
+        f"{folder}: no frames named like {looked_for} … with {'/'.join(EXTENSIONS[:5])}, starting at 0 or 1; "
+        f"it holds {there}; --frame_template says other names"
     )

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ops.arguments import Parser, above_zero, count, fraction, not_negative, number, positive
+from ops.arguments import Parser, above_zero, add_template_option, count, fraction, not_negative, number, positive
 from ops.compute import add_compute_options
 from ops.consensus import CONSENSUS_TYPES
 from ops.dataset_configs import DATASETS
@@ -46,7 +46,7 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("modality", choices=("RGB", "Flow"), help="what the network sees")
-    _add_data(parser, ("train", "val"))
+    _add_data(parser, ("train", "val"), frames=not decoders)
     _add_model(parser)
     _add_schedule(parser)
     _add_run(parser)
@@ -57,14 +57,16 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
     return parser
 
 
-def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str]) -> None:
+def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: bool) -> None:
     group = parser.add_argument_group("data")
     for split in lists:
         group.add_argument(f"--{split}_list", metavar="FILE", help="default: under $TAM_DATASETS (see README)")
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="default: 224")
+    if frames:
+        add_template_option(group)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +158,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     _add_members(parser)
     add_protocol_options(parser)
-    _add_test_data(parser)
+    _add_test_data(parser, frames=not decoders)
     _add_results(parser)
     _add_device(parser, decoders)
     group = parser.add_argument_group("speed")
@@ -186,13 +188,15 @@ def add_protocol_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
 
 
-def _add_test_data(parser: argparse.ArgumentParser) -> None:
+def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
     group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the checkpoint's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
+    if frames:
+        add_template_option(group)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:

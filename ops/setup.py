@@ -1,6 +1,7 @@
 """What training and testing find out first: device, classes, lists. Everything wrong is said here, early."""
 
 import argparse
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -9,12 +10,16 @@ from pathlib import Path
 import torch
 
 from ops import distributed
-from ops.dataset_configs import DatasetConfig, read_class_names
+from ops.class_names import check_class_count, read_class_names
+from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.errors import InputError
-from ops.records import Records, read_records
+from ops.records import PROBES, Records, read_records
 from ops.source import Reader
 
 log = logging.getLogger(__name__)
+
+NEARLY = 1
+"""Files that a folder of frames may hold beside them, or frames that it may lack."""
 
 MakeReader = Callable[[DatasetConfig, str], Reader]
 """Dataset and modality → its reader: the one thing in which frames and videos differ."""
@@ -65,10 +70,18 @@ def _check_gpus(gpus: Sequence[int]) -> None:
             raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
 
 
+def dataset_of(args: argparse.Namespace) -> DatasetConfig:
+    """The entry of the dataset that the arguments name, with `--frame_template` where that is given."""
+    config = dataset_config(args.dataset)
+    template = args.frame_template if "frame_template" in args else None  # scripts that read videos do not have it
+    return config.with_template(template) if template else config
+
+
 def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:
     """Class names in order of the labels: of `file`, else beside the dataset's lists, else those that are known.
 
-    Names found without being asked for count only where their number is `num_classes` (or that is None).
+    Names found without being asked for count only where their number is `num_classes` (or that is None). InputError
+    where that is the dataset's own and names beside its lists are more or fewer: then the labels in these are not its.
     """
     if file:
         return read_class_names(file)
@@ -77,6 +90,8 @@ def find_class_names(config: DatasetConfig, file: str | None, num_classes: int |
         for beside in ("annotations/class_names.txt", f"{config.videos or config.name}_class_names.txt"):
             if names is None and (config.root() / beside).is_file():
                 names = read_class_names(config.root() / beside)
+                if num_classes == config.num_classes:
+                    check_class_count(config.root() / beside, names, config.name, num_classes, None)
     if names is None and config.class_names:
         names = config.class_names()
     return names if names and num_classes in (None, len(names)) else None
@@ -97,12 +112,13 @@ def open_list(
     root: str | None,
     modality: str,
     num_classes: int,
+    class_names: Sequence[str] | None,
 ) -> tuple[Records, str, Reader]:
     """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
 
     `split` is "train", "val" or "test"; only the last may go without labels, and it is by default the list of
-    "val", as published. `file` and `root` default to the dataset's places. InputError, in one line, on everything
-    that is wrong.
+    "val", as published. `file` and `root` default to the dataset's places. Labels may be `class_names`. InputError,
+    in one line, on everything that is wrong.
     """
     path = Path(file) if file else config.list_path("val" if split == "test" else split, reader.kind)
     if config.make and not file:
@@ -112,9 +128,30 @@ def open_list(
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
         raise InputError(f"--root_path {root}: no such folder")
-    records = read_records(path, reader.counts_in_pairs)
+    records = read_records(path, reader.counts_in_pairs, class_names)
     if modality == "Flow" and config.flow_counts > 1:
         records.num_frames //= config.flow_counts
     records.check_labels(num_classes, required=split != "test")
-    records.check_some_exist(folder)
+    records.check_some_exist(folder, reader.kind)
+    if reader.kind == "frames":
+        _check_frame_counts(records, folder)
     return records, folder, reader.prepare(records, folder)
+
+
+def _check_frame_counts(records: Records, folder: str) -> None:
+    """InputError where the frame counts of a list are none: labels, in lists of two columns, or places to start at.
+
+    A folder may hold the images of x and y of flow, and RGB frames beside them: two or three files per frame.
+    """
+    if not records.in_pairs and (records.num_frames > 1).any():
+        return
+    folders = ((os.path.join(folder, record.path), record.num_frames) for record in records)
+    there = itertools.islice(((path, count) for path, count in folders if os.path.isdir(path)), PROBES)
+    looked_at = [(len(os.listdir(path)), count) for path, count in there]
+    wrong = sum(all(abs(files - share * count) > NEARLY for share in (1, 2, 3)) for files, count in looked_at)
+    if wrong > len(looked_at) / 2:
+        what = "labels (write 'path num_frames -1' if not)" if records.in_pairs else "places to start at"
+        raise InputError(
+            f"{records.where(0)}: the number after the path is not how many frames there are, in {wrong} of "
+            f"{len(looked_at)} folders; expected 'path num_frames label', and these seem to be {what}"
+        )

@@ -15,10 +15,11 @@ from torch.optim import SGD
 from ops import distributed
 from ops.batches import collate_clips
 from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
+from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
-from ops.dataset_configs import DatasetConfig, dataset_config, mirror_partners
+from ops.dataset_configs import DatasetConfig, mirror_partners
 from ops.datasets import ClipDataset
 from ops.engine import validate
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
@@ -34,6 +35,7 @@ from ops.schedule import Schedule
 from ops.setup import (
     MakeReader,
     count_classes,
+    dataset_of,
     find_class_names,
     open_list,
     pick_device,
@@ -74,7 +76,7 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
         status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
         return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
     device = pick_device(args.gpus, args.device)
-    config = dataset_config(args.dataset)
+    config = dataset_of(args)
     check_arguments(args, device)
     folder = run_folder(args)
     data = open_data(args, config, make_reader, videos_that_hung(folder))
@@ -133,6 +135,8 @@ def open_data(
     """Read and check the lists and look at what they name."""
     names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
     num_classes = count_classes(config, args.num_class, names)
+    if args.class_names and names:
+        check_class_count(args.class_names, names, config.name, config.num_classes, args.num_class)
     if num_classes is None:
         raise InputError(f"dataset {config.name} needs --class_names or --num_class")
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
@@ -141,7 +145,9 @@ def open_data(
         log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
     datasets, reader = [], make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
-        records, root, reader = open_list(config, reader, split, file, args.root_path, args.modality, num_classes)
+        records, root, reader = open_list(
+            config, reader, split, file, args.root_path, args.modality, num_classes, names
+        )
         training = split == "train"
         if training:
             recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)

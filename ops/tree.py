@@ -1,13 +1,17 @@
 """Finding videos and frame folders below a folder, in a fixed order and held compactly."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from ops.errors import InputError
-from ops.texts import Texts
+from ops.texts import Texts, one_line
 
-VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts",
-                    ".ogv")  # fmt: skip
+VIDEO_EXTENSIONS = (
+    ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".ogv",
+    ".mts", ".m2ts", ".m2t", ".vob", ".asf", ".rm", ".rmvb", ".gif", ".3g2", ".m2v", ".m1v", ".mxf", ".dv", ".wtv",
+    ".ogg", ".ogm", ".qt", ".f4v", ".divx", ".nut", ".ivf", ".y4m", ".h264", ".264", ".hevc", ".h265", ".265", ".mj2",
+)  # fmt: skip
 """What is taken for a video by its name, in capitals too."""
 
 Above = tuple[tuple[int, int], ...]
@@ -27,6 +31,13 @@ def find_videos(root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_
 def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> Texts:
     """Likewise all folders that hold no further ones: those that frames were extracted to."""
     return Texts(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
+
+
+def endings_there(root: str | os.PathLike[str]) -> str:
+    """For messages that no video was found: how the other files below `root` end, as ` (there are .jpg, .txt)`."""
+    endings = Counter(os.path.splitext(path)[1].lower() for path in find_videos(root, ("",)))
+    commonest = ", ".join(one_line(ending) or "files without an ending" for ending, _ in endings.most_common(5))
+    return f" (there are {commonest})" if commonest else ""
 
 
 def relative(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:

@@ -19,7 +19,7 @@ from ops.errors import MediaError
 from ops.frames import FrameTemplate
 from ops.prepare.check import check_folder, check_video
 from ops.prepare.check_report import class_balance
-from ops.prepare.duplicates import earlier_in_list, in_later_list, names_tell
+from ops.prepare.duplicates import earlier_in_list, in_later_list, in_several_lists, names_tell
 from ops.prepare.entries import plain_path
 from ops.prepare.findings import Rules, label_problems, media_problems
 from ops.prepare.journal import Outcome
@@ -112,7 +112,9 @@ def test_equal_entries_are_found_within_and_between_lists() -> None:
     assert in_later_list(hashes, bounds).tolist() == [6, -1, -1, 6, 9, -1, -1, -1, -1, -1]
     assert not names_tell(hashes, np.arange(10, dtype=np.uint64), bounds), "other files of the same name"
     assert names_tell(hashes, hashes, bounds), "the same file twice says nothing about names"
+    assert in_several_lists(hashes, bounds).tolist() == [0, 3, 4, 6, 9]
     nothing = np.empty(0, np.uint64)
+    assert in_several_lists(nothing, [0, 0]).size == in_several_lists(nothing, [0]).size == 0
     assert in_later_list(nothing, [0, 0]).size == earlier_in_list(nothing, [0, 0]).size == 0
 
 
@@ -260,7 +262,45 @@ def test_videos_of_one_name_and_size_are_no_copies_if_they_differ(call: Call, tm
         (tmp_path / "train.txt").write_text(train + "\n")
         lists = ("--train_list", "train.txt", "--val_list", "val.txt", "--root_path", ".", "--num_class", 2)
         done = call(TOOL, "custom", *lists, "-j", 1, status=status)
-        assert ("same name and same content" in done.out) == bool(status)
+        assert ("same content as an entry of another list" in done.out) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "leaks"),
+    [
+        ("v.mp4", "v copy.mp4", True),
+        ("v.mp4", "other/w.mkv", True),
+        ("v.mp4", "reversed.mp4", False),  # as many bytes, one of them another
+        ("v.mp4", "longer.mp4", False),
+        ("frames/v", "frames/v copy", True),
+        ("frames/v", "frames/renamed", True),
+        ("frames/v", "frames/middle", False),  # the first and the last image are the same
+        ("frames/v", "frames/longer", False),
+    ],
+)
+def test_the_same_bytes_under_another_name_are_a_leak(
+    train: str, val: str, leaks: bool, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    content = media.write_video(tmp_path / "v.mp4", 8, (64, 96), gop=1).read_bytes()
+    for name in ("v copy.mp4", "other/w.mkv"):
+        (tmp_path / name).write_bytes(content)
+    at = len(content) // 2
+    (tmp_path / "reversed.mp4").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    media.write_video(tmp_path / "longer.mp4", 9, (64, 96), gop=1)
+    for name, count, template in (("v", 8, "img_{index:05d}.png"), ("v copy", 8, "img_{index:05d}.png"),
+                                  ("renamed", 8, "frame{index:d}.PNG"), ("middle", 8, "img_{index:05d}.png"),
+                                  ("longer", 9, "img_{index:05d}.png")):  # fmt: skip
+        media.write_frames(tmp_path / "frames" / name, count, template, (16, 16))
+    media.write_frames(tmp_path / "frames" / "middle", 6, first=2, size=(16, 16), seed=1)
+    frames = 9 if "longer" in val else 8
+    (tmp_path / "train.txt").write_text(f"{train} 8 0\n")
+    (tmp_path / "val.txt").write_text(f"{val} {frames} 0\n")
+    lists = ("--train_list", "train.txt", "--val_list", "val.txt", "--root_path", ".", "--num_class", 1)
+    call(TOOL, "custom", *lists, "-j", 1, "--decode", "none", status=int(leaks))
+    assert [row for row in rows_of(tmp_path / "check" / "problems.csv") if row[2] == "copy"] == (
+        [("train.txt", "1", "copy")] if leaks else []
+    )
 
 
 def test_every_bad_line_of_video_lists_is_found_and_nothing_is_changed(call: Call, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners, read_class_names
+from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
 from ops.errors import InputError
 
 SOMETHING_PAIRS = {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
@@ -115,49 +115,6 @@ def test_datasets_whose_mirror_images_mean_the_same_swap_no_names() -> None:
 )
 def test_names_that_differ_in_marks_alone_are_not_swapped(one: str, other: str) -> None:
     assert mirror_partners(dataset_config("custom"), 2, [one, other]).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        (b"a\nb c\n", ["a", "b c"]),
-        (b"a\nb c", ["a", "b c"]),
-        (b"a\r\nb c\r\n", ["a", "b c"]),
-        (b"\xef\xbb\xbfa\n  b c  \n\n\n", ["a", "b c"]),
-        ("走る\nü, (x)\n".encode(), ["走る", "ü, (x)"]),
-        (b"one", ["one"]),
-    ],
-)
-def test_class_names_are_the_lines_of_a_file(tmp_path: Path, content: bytes, names: list[str]) -> None:
-    path = tmp_path / "names.txt"
-    path.write_bytes(content)
-    assert read_class_names(path) == names
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (None, ": cannot read the class names (No such file or directory)"),
-        (b"caf\xe9\n", ": cannot read the class names (not UTF-8 text)"),
-        (b"", ":1: an empty line in the class names"),
-        (b"\n\n", ":1: an empty line in the class names"),
-        (b"a\n\nb\n", ":2: an empty line in the class names"),
-        (b"a\nb\na\n", ": the class name 'a' occurs more than once"),
-        (b"a\n a \n", ": the class name 'a' occurs more than once"),
-    ],
-)
-def test_a_bad_class_name_file_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
-    path = tmp_path / "names.txt"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        read_class_names(path)
-    assert str(error.value) == f"{path}{says}"
-
-
-def test_a_directory_holds_no_class_names(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the class names"):
-        read_class_names(tmp_path)
 
 
 def test_kinetics_400_names_are_in_their_published_order() -> None:

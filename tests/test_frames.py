@@ -1,5 +1,6 @@
 """Frame folders: how their files are found, what their frames are, and how missing and broken ones are told."""
 
+import argparse
 import os
 import struct
 import zlib
@@ -13,6 +14,7 @@ from media import draw, truncate, write_flow, write_frames
 from PIL import Image
 from torch import Tensor
 
+from ops.arguments import frame_template
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, MediaError, TruncatedMediaError
 from ops.frames import FrameReader, FrameTemplate, detect_template, frame_reader
@@ -51,6 +53,17 @@ def expected(indices: Sequence[int], size: tuple[int, int] = (48, 64)) -> Tensor
         ("img_{index:06d}.png", OWN),
         ("frame_{index:06d}.bmp", OWN),
         ("frame{index:06d}.jpg", OWN),
+        ("img_{index:05d}.JPG", OWN),
+        ("{index:05d}.PNG", OWN),
+        ("{index:04d}.jpg", OWN),
+        ("{index:03d}.jpg", OWN),
+        ("{index:d}.jpg", OWN),
+        ("frame{index:d}.jpg", OWN),
+        ("frame_{index:d}.jpg", OWN),
+        ("frame-{index:04d}.jpg", OWN),
+        ("frame{index:04d}.jpg", OWN),
+        ("image-{index:03d}.jpeg", OWN),
+        ("shot {index:02d}.png", "shot {index:02d}.png"),
         ("img_{index:05d}.png", "{index:06d}.jpg"),
         ("still-{index:d}.tif", "still-{index:d}.tif"),
     ],
@@ -75,6 +88,37 @@ def test_the_usual_names_are_found_from_0_or_from_1(tmp_path: Path, template: st
 def test_flow_is_found_as_two_images_or_as_one(tmp_path: Path, template: str, own: str, first: int) -> None:
     folder = write_flow(tmp_path / "x", 3, template, first=first)
     assert detect_template(str(folder), own, flow=True) == FrameTemplate(template, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("shot-%04d.png", "shot-{index:04d}.png"),
+        ("%d.jpg", "{index:d}.jpg"),
+        ("img_{:05}.jpg", "img_{index:05}.jpg"),
+        ("img_{:05d}.jpg", "img_{index:05d}.jpg"),
+        ("{}.jpg", "{index:d}.jpg"),
+        ("{index:05d}.jpg", "{index:05d}.jpg"),
+        ("flow_{axis}_%05d.jpg", "flow_{axis}_{index:05d}.jpg"),
+        ("{video:06d}-{axis}_{index:05d}.jpg", "{video:06d}-{axis}_{index:05d}.jpg"),
+        ("frame.jpg", None),
+        ("%05d_%05d.jpg", None),
+        ("%05d", None),
+        ("%s.jpg", None),
+        ("{name}_%05d.jpg", None),
+        ("{index.real:05d}.jpg", None),
+        ("a/%05d.jpg", None),
+        ("{%05d.jpg", None),
+        ("}%05d.jpg", None),
+    ],
+)
+def test_names_of_frames_can_be_said(text: str, pattern: str | None) -> None:
+    if pattern is None:
+        with pytest.raises(argparse.ArgumentTypeError, match="must be a file's name with one number, such as img_%05d"):
+            frame_template(text)
+    else:
+        assert frame_template(text) == pattern
+        assert FrameTemplate(pattern).name("7", 4, "x").endswith((".jpg", ".png"))
 
 
 def test_the_datasets_own_names_come_before_the_usual_ones(tmp_path: Path) -> None:
@@ -104,7 +148,15 @@ def test_unknown_names_are_refused_with_what_was_looked_for(tmp_path: Path, file
         (tmp_path / name).touch()
     with pytest.raises(InputError) as error:
         detect_template(str(tmp_path), OWN, flow=False)
-    for part in (str(tmp_path), "img_{index:05d}", "frame_{index:06d}", ".jpg", "0 or 1", f"it holds {there}"):
+    for part in (
+        str(tmp_path),
+        "img_{index:05d}",
+        "frame_{index:06d}",
+        ".jpg",
+        "0 or 1",
+        f"it holds {there}",
+        "--frame_template",
+    ):
         assert part in str(error.value)
 
 

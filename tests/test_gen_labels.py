@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT, Call
 
-from ops.dataset_configs import read_class_names
+from ops.class_names import read_class_names
 from ops.errors import InputError, MediaError
 from ops.prepare.annotations import Annotations, annotation_files
 from ops.prepare.labels import FORMATS, reordered, split_folders
@@ -120,7 +120,22 @@ def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
     [
         ("ucf101", {"trainlist01.txt": "Nowhere/v_x.avi 1\n"}, "trainlist01.txt:1: 'Nowhere' is none of the 2 classes"),
         ("hmdb51", {"wave_test_split1.txt": "\nw.avi\n"}, "split1.txt:2: expected 'video 0', 'video 1' or 'video 2'"),
+        ("ucf101", {"trainlist01.txt": "Basketball/v_x.avi 2\n"}, "trainlist01.txt:1: Basketball has number 1 in cla"),
+        ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is not there"),
         ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is none of the 2 classes"),
+        (
+            "jester",
+            {"jester-v1-validation.csv": "9223\n"},
+            "validation.csv:1: no label, which val needs; expected",
+        ),
+        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is none of the 2 classes"),
+        (
+            "jester",
+            {"new-train.csv": ""},
+            "which is the file of train: jester-v1-train.csv or new-train.csv? Name the "
+            "right files, --annotations FILE",
+        ),
+        ("somethingv2", {"validation.json": '[{"id": 3}]'}, "validation.json: video 3: no template, by which val has"),
         ("somethingv2", {"train.json": "[{"}, "train.json: not JSON"),
         ("somethingv2", {"train.json": "{}"}, "train.json: expected a JSON array"),
         ("somethingv2", {"train.json": '[{"template": "x"}]'}, "train.json: an entry is not as it should be"),
@@ -139,6 +154,24 @@ def test_what_is_no_such_annotation_is_named(dataset: str, changed: dict[str, st
 def test_missing_annotation_files_are_named(dataset: str) -> None:
     with pytest.raises(InputError, match=r"^--annotations: .* is (not )?there$"):
         FORMATS[dataset].read([], 1)
+
+
+def test_answers_label_the_test_videos_of_jester(tmp_path: Path) -> None:
+    files = write_files(tmp_path, "jester", **{"test-answers.csv": "1234;Swiping Left\n77;Swiping Right\n"})
+    assert pairs_of(FORMATS["jester"].read(files, 1))["test"] == [("1234", 0)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("jester", "jester-v1-train.csv"), ("jester", "jester-v1-labels.csv"), ("hmdb51", "wave_test_split1.txt"),
+     ("ucf101", "testlist01.txt"), ("somethingv2", "validation.json"), ("diving48", "Diving48_V2_test.json")],
+)  # fmt: skip
+def test_a_file_that_is_there_compressed_is_named(dataset: str, name: str, tmp_path: Path) -> None:
+    for file in write_files(tmp_path, dataset):
+        if file.name == name or (dataset == "hmdb51" and "split1" in file.name):
+            file.rename(file.with_name(file.name + ".gz"))
+    with pytest.raises(InputError, match=r"\.gz.* unpack it$"):
+        FORMATS[dataset].read(annotation_files([str(tmp_path)]), 1)
 
 
 def test_class_names_can_be_given_in_another_order(tmp_path: Path) -> None:
@@ -212,7 +245,9 @@ def test_lists_of_frames_stand_where_training_looks(
         media.write_frames(frames / name, count, "{index:06d}.png", (32, 32))
     (frames / "4").mkdir()
     (frames / "42326" / "000002.png").unlink()
-    done = call(TOOL, "somethingv2", "--annotations", "labels", "--data", frames, "-j", "1", status=1)
+    done = call(
+        TOOL, "somethingv2", "--annotations", "labels", "--data", frames, "-j", "1", "--num_class", "2", status=1
+    )
     lists = {path.name: path.read_text() for path in (frames.parent / "annotations").iterdir()}
     failed = lists.pop("missing_test.txt")
     assert lists == {
@@ -227,8 +262,35 @@ def test_flow_is_listed_as_published_lists_count_it(call: Call, tmp_path: Path) 
     write_files(tmp_path / "labels", "something")
     for name in ("100218", "7"):
         media.write_flow(tmp_path / "flow" / name, 3, size=(32, 32))
-    call(TOOL, "something", "--annotations", "labels", "--data", "flow", "--out", ".", "--modality", "Flow", "-j", "1")
+    call(TOOL, "something", "--annotations", "labels", "--data", "flow", "--out", ".", "--modality", "Flow", "-j", "1",
+         "--num_class", "2")  # fmt: skip
     assert (tmp_path / "annotations" / "flow_train.txt").read_text() == "flow/100218 6 0\n"  # images of x and of y
+
+
+def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a", "jump/b"):
+        media.write_frames(tmp_path / "clips" / name, 3, "shot-{index:04d}.PNG", (16, 16))
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--kind", "frames", "--val_fraction", "0", "-j", "1"]
+    done = call(*run, status=1)
+    assert "--frame_template says other names" in (tmp_path / "lists" / "missing_train.txt").read_text(), done.out
+    call(*run, "--frame_template", "shot-%04d.PNG")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a 3 0\njump/b 3 0\n"
+    check = ["tools/check_dataset.py", "custom", "--train_list", "lists/train.txt", "--root_path", "clips", "-j", "1"]
+    call(*check, "--frame_template", "shot-%04d.PNG", "--num_class", 1)
+    assert "--frame_template" in call(*check, status=2).err
+
+
+def test_endings_of_videos_can_be_said(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a.mp4", "jump/b.MTS", "jump/c.video"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        media.write_video(tmp_path / "whole.mp4", 4, (32, 32)).rename(tmp_path / "clips" / name)
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--val_fraction", "0", "-j", "1"]
+    call(*run)
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a.mp4 4 0\njump/b.MTS 4 0\n"
+    call(*run, "-e", "video")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/c.video 4 0\n"
+    ended = call(*run, "-e", "xyz", status=2)
+    assert "no folder of it holds videos (there are .mp4, .mts, .video)" in ended.err
 
 
 def test_frames_of_kinetics_are_matched_by_clip(call: Call, tmp_path: Path) -> None:
@@ -246,7 +308,7 @@ def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         media.write_video(path, 6, codec="mpeg4")
     tool = [TOOL, "ucf101", "--annotations", "labels", "--data", "UCF-101", "--kind", "videos", "-j", "1"]
-    done = call(*tool, "--out", "lists")
+    done = call(*tool, "--num_class", "2", "--out", "lists")
     out = tmp_path / "lists"
     assert (out / "ucf101_train_list.txt").read_text() == "ApplyMakeup/v_A_g08_c01.avi 6 1\n"
     assert (out / "ucf101_val_list.txt").read_text() == "ApplyMakeup/v_A_g01_c01.mp4 6 1\n"
@@ -289,10 +351,14 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
         (["folder", "--data", "no", "--out", "o"], "error: --data no: no such folder"),
         (["jester", "--data", "."], "error: --annotations is needed"),
         (
-            ["jester", "--data", "labels", "--annotations", "labels"],
+            ["jester", "--data", "labels", "--annotations", "labels", "--num_class", "2"],
             "error: labels: none of its 0 frame folders is named",
         ),
         (["jester", "--data", ".", "--annotations", "no"], "error: no: cannot be read"),
+        (
+            ["something", "--data", ".", "--annotations", "labels"],  # which are Jester's
+            "error: --annotations: 2 classes, where something has 174; is a file missing, or of another dataset?",
+        ),
         (
             ["jester", "--data", ".", "--annotations", "labels", "--kind", "videos", "--modality", "Flow"],
             "error: --mod",

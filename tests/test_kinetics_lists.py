@@ -12,11 +12,13 @@ import pytest
 from conftest import ROOT, Call
 from torchvision.models.video import R3D_18_Weights
 
+from ops.class_names import read_class_names
 from ops.console import start_logging
-from ops.dataset_configs import DATASETS, read_class_names
+from ops.dataset_configs import DATASETS
 from ops.errors import InputError
 from ops.prepare.annotations import annotation_files, pick
-from ops.prepare.kinetics import RULES, kinetics_plans, read_clips, read_kinetics
+from ops.prepare.kinetics import RULES, kinetics_plans, read_kinetics
+from ops.prepare.kinetics_csv import read_clips
 from ops.prepare.matching import match
 from ops.records import Record, format_line, read_records
 from ops.texts import Texts
@@ -184,7 +186,7 @@ def test_what_is_no_such_csv_file_is_named_with_its_line(text: str, said: str, t
 
 
 def write_csv(folder: Path, labels: list[str], name: str = "train.csv") -> list[Path]:
-    rows = [f'"{label}",id{number},0,10,train,0\n' for number, label in enumerate(labels)]
+    rows = [f'"{label}",id{number},0,10,,0\n' for number, label in enumerate(labels)]
     (folder / name).write_text(HEADER + "".join(rows))
     return annotation_files([str(folder)])
 
@@ -196,16 +198,14 @@ def test_class_ids_are_places_in_the_published_order(tmp_path: Path) -> None:
     assert dataset == "k400" and annotations.splits[0].labels.tolist() == ids and annotations.classes == NAMES
 
 
-def test_other_kinetics_are_alphabetical_over_all_csv_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    start_logging()
+def test_other_kinetics_are_alphabetical_over_all_csv_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 classes, not all of Kinetics-400: say which it is, --dataset"):
         read_kinetics(write_csv(tmp_path, ["zydeco"]), None, None)
     files = write_csv(tmp_path, ["aaa", "archery"], "kinetics-600_val.csv")
-    annotations = read_kinetics(files, "k600", None)[1]
-    assert (
-        annotations.classes == ["aaa", "archery", "zydeco"]
-        and "warning: 3 classes, where k600 has 600" in capsys.readouterr().out
-    )
+    with pytest.raises(InputError, match=r"3 classes, where k600 has 600; are all csv files there\?; --num_class 3 if"):
+        read_kinetics(files, "k600", None)
+    annotations = read_kinetics(files, "k600", None, 3)[1]
+    assert annotations.classes == ["aaa", "archery", "zydeco"]
     assert [split.labels.tolist() for split in annotations.splits] == [[2], [0, 1]]
     labels = [f"class {number:03d}" for number in range(700)]
     assert read_kinetics(write_csv(tmp_path, labels)[-1:], None, None)[0] == "k700"
@@ -214,9 +214,11 @@ def test_other_kinetics_are_alphabetical_over_all_csv_files(tmp_path: Path, caps
 def test_a_class_name_file_overrides_the_order(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("zumba\nabseiling\n")
     files = write_csv(tmp_path, ["abseiling", "zumba"])
-    assert read_kinetics(files, "k400", str(tmp_path / "names.txt"))[1].splits[0].labels.tolist() == [1, 0]
+    assert read_kinetics(files, "k400", str(tmp_path / "names.txt"), 2)[1].splits[0].labels.tolist() == [1, 0]
     (tmp_path / "names.txt").write_text("zumba\n")
     with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is none of the 1 classes"):
+        read_kinetics(files, "k400", str(tmp_path / "names.txt"), 1)
+    with pytest.raises(InputError, match=r"names\.txt: 1 classes, where k400 has 400"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"))
 
 
@@ -233,11 +235,141 @@ def test_folders_of_splits_go_by_several_names(tmp_path: Path) -> None:
     (tmp_path / "train_256").mkdir()
     assert places() == ["train_256"]
     (tmp_path / "k400_train").mkdir()
-    with pytest.raises(InputError, match="which is the folder of train: k400_train or train_256"):
+    with pytest.raises(InputError, match=r"which is the folder of train: k400_train or train_256\? Link the"):
         places()
     (tmp_path / "train").mkdir()
     assert places() == ["train"]
     assert pick([tmp_path / "trainer.csv", tmp_path / "restrain.csv"], ["train"], "it") is None
+
+
+CLIP = "abcdefghijk_000000_000010.mp4"
+
+
+def write_clips(root: Path, *names: str) -> None:
+    """Videos of 8 frames, `broken` ones without any, and `cut` ones that are shorter than they claim."""
+    whole = media.write_video(root / "whole.mp4", 8, (32, 32))
+    for name in names:
+        path = root / name.split()[-1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"" if name.startswith("broken ") else whole.read_bytes())
+        if name.startswith("cut "):
+            media.truncate(path, 0.8)
+    whole.unlink()
+
+
+@pytest.mark.parametrize(
+    ("files", "listed", "said"),
+    [
+        (["broken train/a/", "train/b/"], "train/b/", "train/a/{} cannot be read"),
+        (["train/a/", "broken train/b/"], "train/a/", "train/b/{} cannot be read"),
+        (["cut train/a/", "train/b/"], "train/b/", "train/a/{} a duplicate: train/b/{} is used"),
+        (["broken train/", "replacement/for_corrupted/"], "replacement/for_corrupted/", "train/{} cannot be read"),
+        (["train/", "replacement_for_corrupted_k400/"], "replacement_for_corrupted_k400/", "train/{} a duplicate"),
+        (["train/", "broken replacement_for_corrupted_k400/"], "train/", "replacement_for_corrupted_k400/{} cannot be"),
+        (["broken x/", "replacement/"], "replacement/", "x/{} cannot be read"),
+        (["replacement/", "train/other/"], "replacement/", "train/other/{} a duplicate"),
+        (["broken train/", "broken replacement/"], None, "train/{} of no use either"),
+    ],
+)
+def test_of_several_files_the_readable_one_is_listed(
+    files: list[str], listed: str | None, said: str, call: Call, tmp_path: Path
+) -> None:
+    write_clips(tmp_path, *(folder + CLIP for folder in files))
+    (tmp_path / "train.csv").write_text(HEADER + f"zumba,{CLIP[:11]},0,10,train,0\n")
+    call(TOOL, "--video_path", ".", "--label_path", ".", "-j", 1, status=0 if listed else 1)
+    wanted = f"{listed}{CLIP} 8 399\n" if listed else ""
+    assert (tmp_path / "k400_train_list.txt").read_text() == wanted
+    assert said.replace("{}", CLIP) in (tmp_path / "missing_k400_train_list.txt").read_text()
+
+
+def test_a_preview_is_not_listed_for_the_video(call: Call, tmp_path: Path) -> None:
+    write_clips(tmp_path, "train/" + CLIP)
+    media.write_video(tmp_path / "train" / CLIP.replace(".mp4", ".gif"), 3, (32, 32), codec="gif", pix_fmt="rgb8")
+    (tmp_path / "train.csv").write_text(HEADER + f"zumba,{CLIP[:11]},0,10,train,0\n")
+    call(TOOL, "--video_path", ".", "--label_path", ".", "-j", 1)
+    assert (tmp_path / "k400_train_list.txt").read_text() == f"train/{CLIP} 8 399\n"
+    call(TOOL, "--video_path", ".", "--label_path", ".", "-j", 1, "-e", "gif")
+    assert (tmp_path / "k400_train_list.txt").read_text() == f"train/{CLIP[:-4]}.gif 3 399\n"
+
+
+def splits_of(folder: Path, **files: str) -> dict[str, list[str]]:
+    """The clips of each split that the csv files say, each row of them `id,split`."""
+    for name, rows in files.items():
+        (folder / f"{name}.csv").write_text(
+            "label,youtube_id,split\n" + "".join(f"zumba,{row}\n" for row in rows.split())
+        )
+    annotations = read_kinetics(annotation_files([str(folder)]), None, None)[1]
+    return {split.name: list(split.names) for split in annotations.splits}
+
+
+@pytest.mark.parametrize(
+    ("files", "splits"),
+    [
+        (
+            {"kinetics400": "a,train b,val c,validate d,test e,train"},
+            {"train": ["a", "e"], "val": ["b", "c"], "test": ["d"]},
+        ),
+        ({"k400_train_val": "a,train b,val"}, {"train": ["a"], "val": ["b"]}),
+        ({"train": "a,train", "val": "b,validate"}, {"train": ["a"], "val": ["b"]}),
+        ({"train": "a,", "val": "b,holdout"}, {"train": ["a"], "val": ["b"]}),
+    ],
+)
+def test_the_column_split_says_which_clips_are_of_a_split(
+    files: dict[str, str], splits: dict[str, list[str]], tmp_path: Path
+) -> None:
+    assert splits_of(tmp_path, **files) == splits
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train": "a,train b,val"}, "train.csv:3: its split is 'val', in the csv file of train"),
+        ({"all": "a,train b,holdout"}, "all.csv:3: of several splits, and the column split does not say which this is: "
+         "'holdout'"),
+        ({"one": "a,train", "two": "b,val"}, "which is the csv file of all splits: one.csv or two.csv? Name the right "
+         "files, --annotations"),
+        ({"a_train": "a,train", "b_train": "b,train"}, "which is the csv file of train: a_train.csv or b_train.csv? "
+         "Name the right files, --annotations"),
+    ],
+)  # fmt: skip
+def test_splits_that_cannot_be_told_are_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        splits_of(tmp_path, **files)
+
+
+def test_annotations_that_are_named_are_taken(call: Call, tmp_path: Path) -> None:
+    write_clips(tmp_path, "train/" + CLIP)
+    for name, label in (("a_train.csv", "zumba"), ("b_train.csv", "abseiling")):
+        (tmp_path / name).write_text(HEADER + f"{label},{CLIP[:11]},0,10,train,0\n")
+    run = [TOOL, "--video_path", ".", "--label_path", ".", "-j", 1]
+    assert "a_train.csv or b_train.csv? Name the right files, --annotations" in call(*run, status=2).err
+    call(*run, "--annotations", "b_train.csv")
+    assert (tmp_path / "k400_train_list.txt").read_text() == f"train/{CLIP} 8 0\n"
+
+
+def test_one_wrong_label_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_kinetics(write_csv(tmp_path, [*NAMES[:20], "abseilin"]), None, None)
+    assert str(error.value).startswith(
+        f"{tmp_path / 'train.csv'}:22: the label 'abseilin' is none of the classes of Kin"
+    )
+    labels = [label for number in range(600) for label in [f"class {number:03d}"] * 2]
+    with pytest.raises(InputError) as error:
+        read_kinetics(write_csv(tmp_path, [*labels, "clas 000"]), "k600", None)
+    assert "601 classes, where k600 has 600; the one with the fewest clips is 'clas 000', " in str(error.value)
+    assert "train.csv:1202; --num_class 601" in str(error.value)
+
+
+def test_what_is_compressed_or_has_no_labels_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(HEADER + "zumba,abc,1,11,train,0\n")
+    (tmp_path / "val.csv.gz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"val\.csv\.gz: compressed, and val\.csv is not there: unpack it"):
+        read_kinetics(annotation_files([str(tmp_path)]), None, None)
+    (tmp_path / "val.csv").write_text("youtube_id\nabd\n")
+    annotations = read_kinetics(annotation_files([str(tmp_path)]), None, None)[1]
+    with pytest.raises(InputError, match=r"val\.csv: its clips have no labels, which val needs"):
+        kinetics_plans(annotations, str(tmp_path), "", None, Path)
+    assert len(kinetics_plans(annotations, str(tmp_path), "", ["train"], Path)) == 1
 
 
 @pytest.mark.parametrize(

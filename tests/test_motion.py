@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ops import motion
-from ops.dataset_configs import dataset_config, mirror_partners, read_class_names
+from ops.class_names import read_class_names
+from ops.dataset_configs import dataset_config, mirror_partners
 from ops.records import Records, read_records
 from ops.sampling import view_indices
 from ops.videos import open_video

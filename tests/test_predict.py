@@ -74,6 +74,26 @@ def test_logits_are_those_of_a_test_bit_for_bit(
     assert found.tobytes() == wanted.tobytes() and not np.array_equal(wanted[0], wanted[1])
 
 
+def test_a_file_name_may_begin_with_a_dash(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
+    for name in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):
+        (tmp_path / name).write_bytes((clips / "b.mp4").read_bytes())
+    for given in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):  # -e takes a value
+        ended = call(TOOL, clips / "b.mp4", given, "--weights", weights, status=2)
+        assert ended.err == f"error: {given}: a file whose name begins with -; write ./{given}, or ./* in patterns\n"
+        assert call(TOOL, f"./{given}", "--weights", weights).out.startswith(f"./{given}\n")
+        assert call(TOOL, "--weights", weights, "--", given).out.startswith(f"{given}\n")
+    ended = call(TOOL, "--", "-name.mp4", "--weights", weights, status=2)
+    assert "required: --weights (what comes after -- is no flag: put flags before it)" in ended.err
+
+
+def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
+    (clips / "b.mp4").rename(clips / "b.video")
+    assert str(clips / "b.video") in call(TOOL, clips, "--weights", weights, "-e", "video").out
+    assert "a.mkv" in call(TOOL, clips, "--weights", weights).out
+    ended = call(TOOL, clips, "--weights", weights, "-e", "mov", status=2)
+    assert "no videos in this folder (there are .video, .txt, .mkv)" in ended.err
+
+
 def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
     ended = call(TOOL, clips / "b.mp4", "--weights", weights, "--json", "one.json", "--csv", "one.csv")
     lines = ended.out.splitlines()

@@ -1,8 +1,10 @@
 """List files: which lines are records, which are refused and how, and what the records cost."""
 
+import contextlib
 import hashlib
 import os
 import pickle
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from ops.errors import InputError
-from ops.records import UNKNOWN, Record, Records, read_records
+from ops.list_lines import UNKNOWN
+from ops.records import Record, Records, read_records
 
 FRAMES, VIDEOS = True, False  # counts_in_pairs
 
@@ -37,7 +40,6 @@ def read(folder: Path, text: str | bytes, counts_in_pairs: bool = FRAMES) -> Rec
         ("a: b.mp4 300 0", ("a: b.mp4", 300, 0)),
         ("file/http/data.mp4 300 0", ("file/http/data.mp4", 300, 0)),
         ("走る/ü🏃.mp4 300 0", ("走る/ü🏃.mp4", 300, 0)),
-        ("x 0 0", ("x", 0, 0)),
         ("x 300 -1", ("x", 300, UNKNOWN)),
         ("x 2147483647 2147483647", ("x", 2147483647, 2147483647)),
     ],
@@ -80,6 +82,119 @@ def test_line_ends_byte_order_marks_and_blank_lines_do_not_matter(tmp_path: Path
     assert list(read(tmp_path, text)) == [Record("a", 3, 0), Record("b", 4, 1)]
 
 
+FORM = {FRAMES: "expected 'path num_frames label'", VIDEOS: "expected 'path label' or 'path num_frames label'"}
+
+DIALECTS = [
+    # SlowFast, VideoMAE, UniFormer, InternVideo: csv files with spaces or commas
+    ("a/x.mp4 5\na/y z.mp4 0\n", VIDEOS, [("a/x.mp4", -1, 5), ("a/y z.mp4", -1, 0)]),
+    ("a/x.mp4,5\na/y z.mp4,0\n", VIDEOS, [("a/x.mp4", -1, 5), ("a/y z.mp4", -1, 0)]),
+    ("a/x.mp4, 5\n", VIDEOS, [("a/x.mp4", -1, 5)]),
+    ("a/x.mp4;5\n", VIDEOS, [("a/x.mp4", -1, 5)]),
+    ("a/x.mp4,300,5\n", VIDEOS, [("a/x.mp4", 300, 5)]),
+    ("a/x,300,5\n", FRAMES, [("a/x", 300, 5)]),
+    ('"a/x, y ""z"".mp4",5\n', VIDEOS, [('a/x, y "z".mp4', -1, 5)]),
+    # MMAction2 and TSN: frames and videos with spaces, tabs
+    ("a/x 300 5\n", FRAMES, [("a/x", 300, 5)]),
+    ("a/x.mp4\t5\n", VIDEOS, [("a/x.mp4", -1, 5)]),
+    # UCF101's own lists: one column, or a label counted from 1, which the class count tells
+    ("Archery/v_Archery_g01_c01.avi\n", VIDEOS, [("Archery/v_Archery_g01_c01.avi", -1, -1)]),
+    # header lines
+    ("path,label\na.mp4,5\n", VIDEOS, [("a.mp4", -1, 5)]),
+    ("\ufeff\nvideo_path num_frames label\na 300 5\n", FRAMES, [("a", 300, 5)]),
+    ('"filename","class_id"\n"a.mp4",5\n', VIDEOS, [("a.mp4", -1, 5)]),
+    ("path num_frames\na 300\n", FRAMES, [("a", 300, -1)]),
+    ("path num_frames\na.mp4 300\n", VIDEOS, [("a.mp4", 300, -1)]),
+    # comments
+    ("# made by hand\n#\n####\n## path label\na.mp4 5\n  # end\n", VIDEOS, [("a.mp4", -1, 5)]),
+    ("#1 fan.mp4 300 5\n", VIDEOS, [("#1 fan.mp4", 300, 5)]),
+    ("./#1.mp4\n", VIDEOS, [("./#1.mp4", -1, -1)]),
+    # floats, as NumPy and pandas write whole numbers
+    ("a.mp4 5.0\nb.mp4,6.\n", VIDEOS, [("a.mp4", -1, 5), ("b.mp4", -1, 6)]),
+    ("a 300.0 5.0\n", FRAMES, [("a", 300, 5)]),
+    ("take 2.0\n", VIDEOS, [("take 2.0", -1, -1)]),
+    # labels as names of known classes
+    ("a.mp4 jump\nb c.mp4,run away\n", VIDEOS, [("a.mp4", -1, 0), ("b c.mp4", -1, 1)]),
+    ('a.mp4,"throw, far"\n', VIDEOS, [("a.mp4", -1, 2)]),
+    ("a b 300 run away\nc,30,jump\n", FRAMES, [("a b", 300, 1), ("c", 30, 0)]),
+    ("a.mp4 300 jump\n", VIDEOS, [("a.mp4", 300, 0)]),
+    # paths that look like something else
+    ("my.mp4 frames/a 300 5\n", FRAMES, [("my.mp4 frames/a", 300, 5)]),
+    ("x,5 3\n", VIDEOS, [("x,5", -1, 3)]),
+    ("a 0 5\n", FRAMES, [("a", 0, 5)]),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "records"), DIALECTS)
+def test_lists_of_other_programs_are_read(
+    tmp_path: Path, text: str, kind: bool, records: list[tuple[str, int, int]]
+) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(text, "utf-8")
+    found = read_records(path, kind, ["jump", "run away", "throw, far"])
+    assert [(record.path, record.num_frames, record.label) for record in found] == records
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "number", "says"),
+    [
+        # several labels, or what may be: MMAction2's multi-label lists, VideoMAE's lists for pretraining
+        ("x.mp4 0 1", VIDEOS, 1, "0 frames, or two labels?"),
+        ("x.mp4 0 1", FRAMES, 1, "0 frames, or two labels?"),
+        ("x.mp4 0 -1", VIDEOS, 1, "0 frames, or two labels?"),
+        ("x 0 1", VIDEOS, 1, "0 frames, or two labels?"),
+        ("x.mp4 3 1 5", VIDEOS, 1, "several labels"),
+        ("x.mp4 1,2", VIDEOS, 1, "several labels"),
+        ("x.mp4,3,1,5", VIDEOS, 1, "several labels"),
+        ("x.mp4 [1, 2]", VIDEOS, 1, "several labels"),
+        ("x.mp4 1|2", VIDEOS, 1, "several labels"),
+        ("x.mp4,300 5", VIDEOS, 1, "several labels"),
+        ("x.mp4 300 5 1", FRAMES, 1, "several labels"),
+        ("x.mp4 5\ny.mp4 3 7", VIDEOS, 2, "3 columns, where lines before have 2"),
+        ("x.mp4 300 5\ny.mp4 7", VIDEOS, 2, "2 columns, where lines before have 3"),
+        # labels that are no whole numbers
+        ("x.mp4 ApplyEyeMakeup", VIDEOS, 1, "the label 'ApplyEyeMakeup' is no number"),
+        ("x.mp4,run away", VIDEOS, 1, "the label 'run away' is no number"),
+        ("x.mp4 0.5", VIDEOS, 1, "the label '0.5' is no number"),
+        ("x.mp4 run 5", VIDEOS, 1, "a column that is not known, 'run'"),
+        ("x 300 jump", FRAMES, 1, "no frame count"),
+        # comments, headers
+        ("#x.mp4", VIDEOS, 1, "a comment or a path?"),
+        ("label,path\n5,x.mp4", VIDEOS, 1, "a header with other columns"),
+        (",path,label\n0,x.mp4,5", VIDEOS, 1, "a header with other columns"),
+        ("path,label\nx,5", FRAMES, 1, "a header without a column of frame counts"),
+        ("path,label\nx.mp4,300,5", VIDEOS, 2, "3 columns, the header has 2"),
+        ("label,youtube_id,time_start,time_end,split\na,b,1,2,train", VIDEOS, 1, "tools/gen_labels.py makes lists"),
+        ("video_id,label,frames\n1,a,37", FRAMES, 1, "tools/gen_labels.py makes lists"),
+        ('[\n{"id": "1"}]', VIDEOS, 1, "this looks like JSON"),
+        ('{"a.mp4": 1}', VIDEOS, 1, "this looks like JSON"),
+        ("34870;Drumming Fingers", FRAMES, 1, "no frame count"),
+    ],
+)
+def test_lists_that_may_mean_something_else_are_refused(
+    tmp_path: Path, text: str, kind: bool, number: int, says: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, text + "\n", kind)
+    message, line = str(error.value), text.splitlines()[number - 1]
+    assert message.startswith(f"{tmp_path / 'list.txt'}:{number}: ") and says in message
+    assert message.endswith(f"; {FORM[kind]}, got '{line}'") and "\n" not in message
+
+
+def test_a_hostile_line_does_not_take_long(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    long = ["x" + " " * 200_000 + "y,", "1," * 100_000, ".mp4 " * 40_000, "9 " * 100_000 + "x", "," * 200_000 + "1"]
+    for line in long:
+        with contextlib.suppress(InputError):
+            read_records(_written(tmp_path, line), VIDEOS, ["jump"])
+    assert time.perf_counter() - began < 5
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "long.txt"
+    path.write_text(text)
+    return path
+
+
 def test_undecodable_bytes_reach_the_file_system_unchanged(tmp_path: Path) -> None:
     records = read(tmp_path, b"caf\xe9/\xff.mp4 3 0\n")
     assert os.fsencode(records.path(0)) == b"caf\xe9/\xff.mp4"
@@ -89,7 +204,7 @@ def test_undecodable_bytes_reach_the_file_system_unchanged(tmp_path: Path) -> No
     ("line", "kind", "says"),
     [
         ("x", FRAMES, "expected 'path num_frames label', got 'x'"),
-        ("x 300 5.0", FRAMES, "expected 'path num_frames label'"),
+        ("x 300 5.5", FRAMES, "expected 'path num_frames label'"),
         ("x 300 five", FRAMES, "expected 'path num_frames label'"),
         ("300", FRAMES, "expected 'path num_frames label'"),
         ("x -300 5", FRAMES, "num_frames (-300)"),
@@ -177,7 +292,8 @@ def test_records_are_a_sequence_with_columns(tmp_path: Path) -> None:
         ("0 -1 2", False, None),
         ("0 -1 2", True, ":2: no label"),
         ("0 3 9", True, r":2: label 3 is outside 0…2 \(2 such lines\)"),
-        ("0 1 3", False, r":3: label 3 is outside 0…2 \(1 such lines\)"),
+        ("0 1 3", False, r":3: label 3 is outside 0…2 \(1 such lines\); check --num_class and the list"),
+        ("1 2 3", True, r":3: label 3 is outside 0…2 \(1 such lines\); they seem to be counted from 1, not from 0"),
     ],
 )
 def test_labels_are_checked_against_the_class_count(
@@ -207,6 +323,44 @@ def test_a_root_with_none_of_the_paths_is_refused_with_the_first_place_looked_at
         read(tmp_path, "one 3 0\ntwo 3 0\n").check_some_exist(tmp_path / "wrong")
     assert "none of its 2 paths exists" in str(error.value)
     assert str(tmp_path / "wrong" / "one") in str(error.value)
+
+
+def test_absolute_paths_and_columns_too_many_are_not_blamed_on_the_root(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, "/nowhere/one 3 0\n").check_some_exist(tmp_path)
+    assert "the first is /nowhere/one, and where a path is absolute --root_path has no part in it" in str(error.value)
+    (tmp_path / "one").mkdir()
+    with pytest.raises(InputError) as error:
+        read(tmp_path, "one 12 30 0\n").check_some_exist(tmp_path)  # a place to start at, or two labels
+    assert "but one does: " in str(error.value) and "list.txt:1 has columns too many, expected" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "says"),
+    [
+        ("folder", "videos", "where videos are needed; folders of frames are for main.py and test_models.py"),
+        ("x.mp4", "frames", "where folders of frames are needed; videos are for online_main.py"),
+        ("folder", "frames", None),
+        ("x.mp4", "videos", None),
+        ("folder", None, None),
+    ],
+)
+def test_lists_of_the_other_kind_are_refused(tmp_path: Path, entry: str, kind: str | None, says: str | None) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "x.mp4").touch()
+    records = read(tmp_path, f"gone 3 0\n{entry} 3 0\n")
+    if says is None:
+        records.check_some_exist(tmp_path, kind)
+    else:
+        with pytest.raises(InputError, match=says):
+            records.check_some_exist(tmp_path, kind)
+
+
+def test_a_missing_label_is_shown_with_the_form_that_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r":1: no label, but .*; expected 'path num_frames label', got 'x 30'"):
+        read(tmp_path, "x 30", FRAMES).check_labels(3, required=True)
+    with pytest.raises(InputError, match=r":1: no label, but .*; expected 'path label' or .*, got 'x y.mp4'"):
+        read(tmp_path, "x y.mp4", VIDEOS).check_labels(3, required=True)
 
 
 @pytest.mark.parametrize(("count", "paths"), [(1, ["a"]), (2, ["a", "b c"]), (99, ["a", "b c", "d"]), (0, [])])

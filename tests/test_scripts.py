@@ -302,7 +302,10 @@ def lines_of(ended: Ended) -> list[str]:
 BAD_TRAINING = {
     "missing list": (["--train_list", "none.txt"], "none.txt: cannot read the list"),
     "empty list": (["--train_list", "empty.txt"], "empty.txt: the list is empty"),
-    "malformed line": (["--train_list", "malformed.txt"], "malformed.txt:2: expected 'path num_frames label'"),
+    "malformed line": (
+        ["--train_list", "malformed.txt"],
+        "malformed.txt:2: no frame count; expected 'path num_frames label', got 'only_a_path'",
+    ),
     "label out of range": (["--train_list", "label.txt"], "label.txt:1: label 2 is outside 0…1"),
     "no label": (["--train_list", "unlabelled.txt"], "unlabelled.txt:1: no label"),
     "no file exists": (["--train_list", "gone.txt"], "gone.txt: none of its 2 paths exists"),

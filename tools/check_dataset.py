@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
+from ops.arguments import Parser, add_template_option, positive
 from ops.console import start_logging
-from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config
+from ops.dataset_configs import DATASETS, DatasetConfig
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.prepare.check import DECODE
 from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
@@ -28,6 +28,7 @@ from ops.prepare.entries import Entries
 from ops.prepare.findings import ERROR
 from ops.prepare.jobs import Job, add_job_options, job_options
 from ops.sampling import DENSE_WINDOW
+from ops.setup import dataset_of
 from ops.storage import make_folder
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     """Check, and say what was found; the exit status."""
     args = make_parser().parse_args()
     start_logging()
-    config = dataset_config(args.dataset)
+    config = dataset_of(args)
     dense = args.dense_sample or config.dense
     if dense and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with dense sampling")
@@ -81,7 +82,8 @@ def make_parser() -> argparse.ArgumentParser:
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
     group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
+    add_template_option(group)
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
     group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")
     group = parser.add_argument_group("check")

@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops.arguments import Parser, count, positive
+from ops.class_names import read_class_names
 from ops.console import start_logging
-from ops.dataset_configs import read_class_names
 from ops.errors import EXIT_DONE, run
 from ops.storage import check_writable
 from ops.using.convert import TARGETS, Classes, convert_checkpoint

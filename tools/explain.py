@@ -36,7 +36,7 @@ def main() -> int:
         args.weights, args.dataset, args.class_names, args.sample, args.test_segments, args.device
     )
     target = None if args.target is None else find_class(args.target, predictor)
-    videos = spread_over(find_videos(args, predictor.model.num_classes), args.max_num)
+    videos = spread_over(find_videos(args, predictor.model.num_classes, predictor.class_names), args.max_num)
     folder = make_folder(output_folder(args))
     options = ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
     return explain_into(folder, predictor, videos, options)
@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
+def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[str] | None) -> list[Video]:
     """The videos that the arguments stand for, each once; InputError where there are none."""
     videos = []
     for found in find_inputs(args.videos, [output_folder(args)]):
@@ -74,9 +74,9 @@ def find_videos(args: argparse.Namespace, num_classes: int) -> list[Video]:
             raise InputError(f"{found.path}: {found.reason}")
         videos.append(Video(found.path, found.path))
     if args.list:
-        records = read_records(args.list, counts_in_pairs=False)
+        records = read_records(args.list, False, class_names)
         records.check_labels(num_classes, required=False)
-        records.check_some_exist(args.root_path)
+        records.check_some_exist(args.root_path, "videos")
         videos += [Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
     elif args.root_path:
         raise InputError("--root_path goes with --list")

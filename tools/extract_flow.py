@@ -13,13 +13,13 @@ of every video; the exit status is 1 if any failed.
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, above_zero
+from ops.arguments import Parser, above_zero, add_template_option
 from ops.dataset_configs import DATASETS
 from ops.errors import run
 from ops.prepare.flow import METHODS, PRESETS, FlowOptions, extract_flow
@@ -42,6 +42,11 @@ def main() -> int:
     options = FlowOptions(args.method, args.preset, template, args.bound, args.size, args.quality, args.keep_dirs)
     name_of = partial(image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
     settings = {"tool": "extract_flow", **asdict(options)}
+    if args.frame_template:
+        options = replace(options, frames=args.frame_template)
+        settings["frames"] = args.frame_template
+    else:
+        del settings["frames"]  # as earlier versions have it
     job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, settings)
     status, lines = job.run(job_options(args), "flow")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -62,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", choices=PRESETS, default="medium", help="of DIS, faster or finer (default: medium)")
     parser.add_argument("--bound", type=above_zero, default=20.0, metavar="PIXELS",
                         help="the largest motion that is kept (default: 20)")  # fmt: skip
+    add_template_option(parser)
     add_image_options(parser)
     add_job_options(parser, TIMEOUT)
     return parser

@@ -13,8 +13,8 @@ drawn for validation. Else the lists go to where training looks for them, by def
     damaged_train.txt, …               what is listed though shorter than it claims, where there is such
     annotations/class_names.txt        one class per line, in order of the labels
 
-Killed, it goes on where it was. Exit status: 0 done (what is not there is only counted), 1 some of what is there cannot
-be read, 2 bad input.
+Killed, it goes on where it was. Exit status: 0 done (what is not there is counted), 1 some files cannot be read, 2 bad
+input.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count, fraction
+from ops.arguments import Parser, add_endings_option, add_template_option, count, fraction, positive
 from ops.console import start_logging
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, run
@@ -35,18 +35,21 @@ from ops.prepare.probe import VERIFY
 def make_parser() -> argparse.ArgumentParser:
     """All arguments."""
     parser = Parser(description=__doc__, usage="%(prog)s dataset --data DIR [options]")
-    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=", ".join(DATASETS))
     parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
     parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
     parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place)")
     parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames; for folder: videos")
     parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
     parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
-    parser.add_argument("--class_names", metavar="FILE", help="one per line: another order of the classes")
+    parser.add_argument("--class_names", metavar="FILE", help="another order of the classes")
+    parser.add_argument("--num_class", type=positive, metavar="K", help="if not the dataset's number")
+    add_endings_option(parser)
+    add_template_option(parser)
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
     parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
-    parser.add_argument("--verify", choices=VERIFY, default="packets",
-                        help="how frames of videos are counted (default: packets)")  # fmt: skip
+    parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
+                        help="count by header, packets (default) or decode")  # fmt: skip
     add_job_options(parser)
     return parser
 
@@ -64,11 +67,13 @@ def main() -> int:
         raise InputError(f"--annotations is needed: the files that {args.dataset} is published with, or their folder")
     start_logging()
     out = Path(args.out) if args.out else dataset_config(args.dataset).root()
-    place = Data(args.data, out, kind, args.modality == "Flow")
+    place = Data(args.data, out, kind, args.modality == "Flow", args.verify, args.videos_exts, args.frame_template)
     options = job_options(args)
     if is_folder:
-        return make_folder_lists(place, args.val_fraction, args.seed, args.verify, options)
-    return make_dataset_lists(args.dataset, place, args.annotations, args.class_names, args.split, args.verify, options)
+        return make_folder_lists(place, args.val_fraction, args.seed, options)
+    return make_dataset_lists(
+        args.dataset, place, args.annotations, args.class_names, args.num_class, args.split, options
+    )
 
 
 if __name__ == "__main__":

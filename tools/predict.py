@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
+from ops.arguments import Parser, add_endings_option, positive
 from ops.console import start_logging
 from ops.errors import InputError, run
 from ops.sampling import parse_sample
@@ -30,7 +30,7 @@ def main() -> int:
     args = make_parser().parse_args()
     start_logging()
     folders = [folder for folder in (args.timeline, args.save) if folder and not is_file_name(folder)]
-    videos = find_inputs(args.videos, folders)
+    videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:
         raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
     wishes = wishes_of(args, videos)
@@ -60,12 +60,13 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__, usage="%(prog)s VIDEO [VIDEO ...] --weights CKPT [options]")
     parser.add_argument("videos", nargs="+", metavar="VIDEO",
-                        help="a file, a folder (all below it), or a pattern in quotes")  # fmt: skip
+                        help="a file, a folder (all below it), or a pattern")  # fmt: skip
+    add_endings_option(parser)
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")
     group.add_argument("--save", metavar="FILE|DIR", help="videos with predictions drawn on them, as H.264")
-    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, a .csv and a .png per video")
+    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, as .csv and .png")
     group.add_argument("--window", type=positive, metavar="N", help="predict from windows of N frames")
     group.add_argument("--stride", type=positive, metavar="N", help="a window every N frames (default: a quarter)")
     add_predictor_options(parser)

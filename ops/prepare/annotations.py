@@ -15,14 +15,22 @@ from ops.texts import Texts
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 """The splits, and what files and folders call them."""
 
+NAME_IT = "Name the right files, --annotations FILE…"
+
+_PACKED = {".gz", ".zip", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar"}
+
 
 @dataclass(frozen=True)
 class Split:
-    """The videos of a split in the order of its annotations: `names [N]` and `labels [N]`, int32, -1 where unknown."""
+    """The videos of a split in the order of its annotations: `names [N]` and `labels [N]`, int32, -1 where unknown.
+
+    `source` is the file that says so, where it is one.
+    """
 
     name: str
     names: Texts
     labels: NDArray[np.int32]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,28 +52,48 @@ def annotation_files(paths: Sequence[str]) -> list[Path]:
     return sorted(file for file in files if not file.name.startswith(".") and not file.is_dir())
 
 
-def pick(paths: Iterable[Path], words: Sequence[str], what: str) -> Path | None:
+def pick(paths: Iterable[Path], words: Sequence[str], what: str, advice: str = NAME_IT) -> Path | None:
     """The one of `paths` that is called by one of `words`, else the only one with such a word in its name.
 
-    `train` is found as train.csv, kinetics-400_train.csv and train_256. InputError, which says `what` is looked for,
-    where several could be meant.
+    `train` is found as train.csv, kinetics-400_train.csv and train_256. InputError, which says `what` is looked for
+    and ends in `advice`, where several could be meant.
     """
     by_name = {path.stem.lower(): path for path in paths}
     for word in words:
         if word in by_name:
             return by_name[word]
-    found = [path for name, path in by_name.items() if set(words) & set(re.split("[^a-z]+", name))]
+    found = [path for name, path in by_name.items() if set(words) & words_of(name)]
     if len(found) > 1:
         names = " or ".join(path.name for path in found)
-        raise InputError(f"{found[0].parent}: which is {what}: {names}? Name one of them {words[0]}{found[0].suffix}")
+        raise InputError(f"{found[0].parent}: which is {what}: {names}? {advice}")
     return found[0] if found else None
 
 
-def needed(path: Path | None, what: str) -> Path:
-    """`path`; InputError that `what` is missing where it is None."""
+def words_of(name: str) -> set[str]:
+    """The words in a file's name, in small letters."""
+    return set(re.split("[^a-z]+", name.lower()))
+
+
+def needed(path: Path | None, what: str, files: Iterable[Path] = ()) -> Path:
+    """`path`; InputError that `what` is missing where it is None, and which of `files` may have to be unpacked."""
     if path is None:
-        raise InputError(f"--annotations: {what} is not there")
+        packed = packed_files(files)
+        there = f", but {packed[0].name} is: unpack it" if packed else ""
+        raise InputError(f"--annotations: {what} is not there{there}")
     return path
+
+
+def packed_files(files: Iterable[Path]) -> list[Path]:
+    """Those of `files` that are compressed or archives, in which nothing is looked for."""
+    return [file for file in files if file.suffix.lower() in _PACKED]
+
+
+def check_unpacked(files: Iterable[Path], words: Sequence[str], ending: str) -> None:
+    """InputError where a file of `ending` with one of `words` in its name is there, but compressed (`train.csv.gz`)."""
+    for file in packed_files(files):
+        inner = Path(file.stem)
+        if inner.suffix.lower() == ending and set(words) & words_of(inner.stem):
+            raise InputError(f"{file}: compressed, and {inner.name} is not there: unpack it")
 
 
 def with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:

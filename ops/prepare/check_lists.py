@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape
 from ops.dataset_configs import DatasetConfig
 from ops.decoders import video_reader
@@ -75,15 +76,17 @@ def open_dataset(
     if not paths:
         place = f"under {config.root()}" if config.folder else "by default"
         raise InputError(f"no list of {kind} {place}: give --train_list and --val_list, or set TAM_DATASETS")
-    lists = {split: read_records(paths[split], kind == "frames") for split in SPLITS if split in paths}
+    names = find_class_names(config, class_file, num_class or config.num_classes)
+    num_classes = count_classes(config, num_class, names)
+    if class_file and names:
+        check_class_count(class_file, names, config.name, config.num_classes, num_class)
+    lists = {split: read_records(paths[split], kind == "frames", names) for split in SPLITS if split in paths}
     if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
         del lists["test"]  # as published: what is validated on is tested on
     for records in lists.values():
-        records.check_some_exist(folder)
+        records.check_some_exist(folder, kind)
         if modality == "Flow" and config.flow_counts > 1:
             records.num_frames //= config.flow_counts
-    names = find_class_names(config, class_file, num_class or config.num_classes)
-    num_classes = count_classes(config, num_class, names)
     if num_classes is None:
         num_classes = 1 + max(int(records.labels.max()) for records in lists.values())
         log.warning("classes taken to be 0…%d, as in the lists: --class_names or --num_class says it", num_classes - 1)
@@ -101,7 +104,10 @@ def _default_lists(config: DatasetConfig, kind: str) -> dict[str, Path]:
 
 def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str) -> str:
     for path in given.values():
-        records = read_records(path, counts_in_pairs=False)
+        try:
+            records = read_records(path, counts_in_pairs=False)
+        except InputError:  # as of videos it cannot be read
+            records = read_records(path, counts_in_pairs=True)
         records.check_some_exist(folder)
         places = (os.path.join(folder, records.path(index)) for index in range(len(records)))
         return "frames" if os.path.isdir(next(place for place in places if os.path.exists(place))) else "videos"

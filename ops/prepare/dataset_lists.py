@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.dataset_configs import DatasetConfig, dataset_config, read_class_names
+from ops.class_names import check_class_count, read_class_names
+from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.errors import InputError
 from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
 from ops.prepare.labels import FORMATS, reordered, split_folders
 from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
-from ops.tree import relative
+from ops.tree import VIDEO_EXTENSIONS, endings_there, relative
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ DATASETS = (*KINETICS.values(), *FORMATS, FOLDER)
 class Data:
     """Where a dataset is: its frame folders or videos below `data`; `out` is for its lists.
 
+    `verify` is how frames of videos are counted (see `ops.prepare.probe`), `endings` what is taken for a video, and
+    `template` how frames are named, where that is not the dataset's way (see `ops.frames.FrameTemplate`).
     Paths in lists are relative to `out` where `data` lies in it, as in the published layout, else to `data`.
     """
 
@@ -35,6 +38,14 @@ class Data:
     out: Path
     kind: str
     flow: bool = False
+    verify: str = "packets"
+    endings: Sequence[str] = VIDEO_EXTENSIONS
+    template: str | None = None
+
+    def source(self, config: DatasetConfig, root: str | None = None) -> Source:
+        """What is found in it, by paths relative to `root` (default: see there)."""
+        config = config.with_template(self.template) if self.template else config
+        return Source(self.root if root is None else root, self.kind, config, self.verify, self.flow, self.endings)
 
     @property
     def root(self) -> str:
@@ -63,22 +74,23 @@ def make_dataset_lists(
     place: Data,
     annotations: Sequence[str],
     class_names: str | None,
+    num_class: int | None,
     number: int,
-    verify: str,
     options: JobOptions,
 ) -> int:
     """Make the lists and the class-name file of the dataset `name` (one of `DATASETS` but "folder").
 
     `annotations` are its files or the folders that hold them, `number` which of its published splits is meant. A file
-    of `class_names` puts the classes in another order. Returns the exit status.
+    of `class_names` puts the classes in another order. InputError where the classes are not as many as the dataset
+    has, or as `num_class` says. Returns the exit status.
     """
     config = dataset_config(name)
     files = annotation_files(annotations)
-    source = Source(place.root, place.kind, config, verify, place.flow)
+    source = place.source(config)
     _check_folder(place.data)
     if name in KINETICS.values():
         dataset = next(short for short, known in KINETICS.items() if known == name)
-        known = read_kinetics(files, dataset, class_names)[1]
+        known = read_kinetics(files, dataset, class_names, num_class)[1]
         rules = RULES
         plans = kinetics_plans(known, place.root, place.under, None, lambda split: place.list_path(config, split))
     else:
@@ -86,6 +98,9 @@ def make_dataset_lists(
         rules = FORMATS[name].rules
         if class_names:
             known = reordered(known, read_class_names(class_names), class_names)
+        advice = "is a file missing, or of another dataset?"
+        named = class_names or "--annotations"
+        check_class_count(named, known.classes, name, config.num_classes, num_class, advice)
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
     parts = locate(plans, source, rules)
     class_file = place.out / "annotations" / "class_names.txt"
@@ -96,15 +111,16 @@ def make_dataset_lists(
     return status
 
 
-def make_folder_lists(place: Data, val_fraction: float, seed: int, verify: str, options: JobOptions) -> int:
+def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobOptions) -> int:
     """Likewise for videos or frame folders in class folders: `data/class/…`; see `ops.prepare.labels.split_folders`."""
     config = dataset_config("custom")
-    source = Source(place.data, place.kind, config, verify, place.flow)
+    source = place.source(config, place.data)
     _check_folder(place.data)
     paths = source.find("")
     known = split_folders(paths, val_fraction, seed)
     if not known.splits:
-        raise InputError(f"{place.data}: no folder of it holds {source.unit}s; they are looked for as CLASS/…")
+        there = endings_there(place.data) if place.kind == "videos" else ""
+        raise InputError(f"{place.data}: no folder of it holds {source.unit}s{there}; they are looked for as CLASS/…")
     if len(known.classes) > 1 and set(known.classes) <= {name for names in SPLITS.values() for name in names}:
         raise InputError(
             f"{place.data}: holds splits ({', '.join(known.classes)}) where classes are looked for; "

@@ -38,6 +38,13 @@ def in_later_list(hashes: Hashes, bounds: list[int]) -> Places:
     return later
 
 
+def in_several_lists(hashes: Hashes, bounds: list[int]) -> Places:
+    """The entries that equal one in another list, in order."""
+    distinct = [np.unique(hashes[start:stop]) for start, stop in itertools.pairwise(bounds)]
+    values, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *distinct]), return_counts=True)
+    return np.flatnonzero(np.isin(hashes, values[counts > 1]))
+
+
 def names_tell(names: Hashes, files: Hashes, bounds: list[int]) -> bool:
     """Whether names tell videos apart within each list, so that equal ones in two lists mean something."""
     repeated = (earlier_in_list(names, bounds) >= 0) & (earlier_in_list(files, bounds) < 0)

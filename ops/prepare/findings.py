@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ops.frames import FrameTemplate
+from ops.list_lines import UNKNOWN
 from ops.prepare.journal import Outcome
-from ops.records import UNKNOWN, Record
+from ops.records import Record
 from ops.sampling import DENSE_WINDOW
 
 ERROR, WARNING = "error", "warning"
@@ -28,11 +29,11 @@ KINDS = {
     "label": Kind(ERROR, "no label, or none of the classes"),
     "duplicate": Kind(ERROR, "twice in the same list"),
     "leak": Kind(ERROR, "also in another list"),
-    "copy": Kind(ERROR, "same name and same content as an entry of another list"),
+    "copy": Kind(ERROR, "same content as an entry of another list, under this or another name"),
     "too_many": Kind(WARNING, "more frames than the list says"),
     "cut_short": Kind(WARNING, "fewer frames than the file itself claims"),
     "short": Kind(WARNING, "too short to be sampled as wanted"),
-    "same_name": Kind(WARNING, "same name as an entry of another list, of another size"),
+    "same_name": Kind(WARNING, "same name as an entry of another list, with other content"),
     "empty_class": Kind(WARNING, "no video of this class"),
 }
 """Every kind of problem, in the order of reports. Errors keep a line out of a cleaned list."""

@@ -34,8 +34,8 @@ class FlowOptions:
     """How flow is computed and written.
 
     `template` names the files (see `ops.frames.FrameTemplate`): an image per axis, or one with x in red and y in green
-    where it has no `{axis}`. `bound` is the motion in pixels that white and black stand for; frames are brought to
-    `size` before (None: as they are).
+    where it has no `{axis}`; `frames` names those that are read. `bound` is the motion in pixels that white and black
+    stand for; frames are brought to `size` before (None: as they are).
     """
 
     method: str = "dis"
@@ -45,6 +45,7 @@ class FlowOptions:
     size: Size | None = None
     quality: int = 95
     keep_dirs: bool = False
+    frames: str = DATASETS["custom"].rgb
 
 
 def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
     flow: Flow | None = None
     previous: Image | None = None
     decoded = 0
-    with _gray_frames(path) as (claimed, frames), whole_folder(out, name, options.template) as folder:
+    with _gray_frames(path, options.frames) as (claimed, frames), whole_folder(out, name, options.template) as folder:
         for frame in frames:
             sized = options.size.apply(frame) if options.size else frame
             if previous is not None:
@@ -111,19 +112,19 @@ def _match(frame: Image, like: Image) -> Image:
 
 
 @contextmanager
-def _gray_frames(path: str) -> Iterator[tuple[int, Iterator[Image]]]:
+def _gray_frames(path: str, pattern: str) -> Iterator[tuple[int, Iterator[Image]]]:
     """How many frames a video or frame folder claims, and those that there are, gray `[h, w]`."""
     if os.path.isdir(path):
-        yield _folder_frames(path)
+        yield _folder_frames(path, pattern)
         return
     with open_video(path) as source:
         yield source.claimed, (_gray(image, cv2.COLOR_BGR2GRAY) for image in source.images())
 
 
-def _folder_frames(path: str) -> tuple[int, Iterator[Image]]:
+def _folder_frames(path: str, pattern: str) -> tuple[int, Iterator[Image]]:
     """Of a frame folder: the images that are named like frames, and those before the first gap."""
     try:
-        template = detect_template(path, DATASETS["custom"].rgb, flow=False)
+        template = detect_template(path, pattern, flow=False)
     except MediaError:
         raise
     except InputError as error:

@@ -1,25 +1,32 @@
 """The csv files of Kinetics-400, -600 and -700: their clips and classes, and how the files of clips are named."""
 
-import csv
 import logging
 import os
 import re
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.dataset_configs import DATASETS, read_class_names
+from ops.class_names import check_class_count, read_class_names
+from ops.dataset_configs import DATASETS
 from ops.errors import InputError
-from ops.prepare.annotations import SPLITS, Annotations, Split, annotation_files, pick, with_suffix
+from ops.prepare.annotations import (
+    NAME_IT,
+    SPLITS,
+    Annotations,
+    Split,
+    annotation_files,
+    check_unpacked,
+    pick,
+    with_suffix,
+)
 from ops.prepare.jobs import JobOptions
+from ops.prepare.kinetics_csv import Clips, has_splits, read_clips
 from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
 from ops.prepare.matching import Rules, last, whole
-from ops.texts import Texts
 from ops.tree import relative
 
 log = logging.getLogger(__name__)
@@ -27,53 +34,46 @@ log = logging.getLogger(__name__)
 KINETICS = {"k400": "kinetics", "k600": "kinetics600", "k700": "kinetics700"}
 """What lists are called by, and the entry of `ops.dataset_configs`."""
 
+FEW = 0.1
+"""Labels that are mistakes, as a share: in Kinetics-600 and -700 far more are no classes of Kinetics-400."""
+
+REPLACEMENT = ("replacement", "replacements")
+"""Words in the name of the folder whose videos stand in for broken ones."""
+
 _WORD = re.compile(r"[\w-]+_\d{6}_\d{6}", re.ASCII)
 _CLIP = re.compile(r"[\w-]{11}_\d{6}_\d{6}", re.ASCII)
 _TIMES = re.compile(r"_\d{6,}_\d{6,}$", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Clips:
-    """The clips of a csv file in its order.
-
-    names: `{youtube_id}_{start:06d}_{end:06d}` `[N]`, the id alone where the file gives no times.
-    labels: for each clip a place in `classes` `[N]`; -1 where the file has no labels.
-    classes: the labels in order of appearance, with the line of the first.
-    """
-
-    path: Path
-    names: Texts
-    labels: NDArray[np.int32]
-    classes: dict[str, int]
-
-
 def make_kinetics_lists(
-    video_path: str,
-    label_path: str,
+    place: Source,
+    out: Path,
+    annotations: Sequence[str],
     splits: Sequence[str] | None,
     dataset: str | None,
     class_names: str | None,
-    verify: str,
+    num_class: int | None,
     options: JobOptions,
 ) -> int:
-    """Make the lists of the videos under `video_path` by the csv files in `label_path`, in which they go too.
+    """Make the lists of the videos in `place` by the csv files `annotations`, or in these folders; they go to `out`.
 
-    `splits` None stands for all that are there; `dataset` and `class_names` as in `read_kinetics`. Returns the exit
-    status.
+    `splits` None stands for all that are there; `dataset`, `class_names` and `num_class` as in `read_kinetics`.
+    Returns the exit status.
     """
-    dataset, annotations = read_kinetics(annotation_files([label_path]), dataset, class_names)
-    out = Path(label_path)
-    plans = kinetics_plans(annotations, video_path, "", splits, lambda split: out / f"{dataset}_{split}_list.txt")
-    source = Source(video_path, "videos", DATASETS[KINETICS[dataset]], verify)
-    parts = locate(plans, source, RULES)
-    write_class_names(out / f"{dataset}_class_names.txt", annotations.classes)
-    return make_lists(parts, source, out, options)
+    dataset, known = read_kinetics(annotation_files(annotations), dataset, class_names, num_class)
+    plans = kinetics_plans(known, place.root, "", splits, lambda split: out / f"{dataset}_{split}_list.txt")
+    parts = locate(plans, place, RULES)
+    write_class_names(out / f"{dataset}_class_names.txt", known.classes)
+    return make_lists(parts, place, out, options)
 
 
 def kinetics_plans(
     annotations: Annotations, root: str, under: str, splits: Sequence[str] | None, list_path: Callable[[str], Path]
 ) -> list[Plan]:
     """The lists that can be made: for labelled splits whose folder is below `root/under`, or all where there is none.
+
+    A folder `replacement…` beside these is looked into first: CVDF publishes in one the videos of Kinetics-400 that are
+    broken in its archives.
 
     InputError where one of `splits` cannot, or, if that is None, none at all.
     """
@@ -82,19 +82,26 @@ def kinetics_plans(
         inner = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{data}: cannot be listed ({error.strerror or error})") from None
-    folders = {split: pick(inner, words, f"the folder of {split}") for split, words in SPLITS.items()}
+    folders = {
+        split: pick(inner, words, f"the folder of {split}", f"Link the right one as {data / words[0]}")
+        for split, words in SPLITS.items()
+    }
+    better = pick(inner, REPLACEMENT, "the folder of replacements", f"Link the right one as {data / REPLACEMENT[0]}")
     if not any(folders.values()):
-        folders = dict.fromkeys(SPLITS, data)
+        folders, better = dict.fromkeys(SPLITS, data), None  # which is in there
     known = {split.name: split for split in annotations.splits}
     plans = []
     for name in splits or known:
         if name not in known:
             raise InputError(f"--splits {name}: no csv file of it")
         folder = folders[name]
+        if known[name].labels[0] < 0 and name != "test":
+            raise InputError(f"{known[name].source}: its clips have no labels, which {name} needs")
         if known[name].labels[0] < 0:
             log.info("%s: the csv file has no labels, so there is no list of it", name)
         elif folder:
-            plans.append(Plan(known[name], relative(folder, root), list_path(name)))
+            also = relative(better, root) if better else None
+            plans.append(Plan(known[name], relative(folder, root), list_path(name), also))
         elif splits:
             raise InputError(f"--splits {name}: there is no folder {data / name}")
         else:
@@ -104,93 +111,77 @@ def kinetics_plans(
     return plans
 
 
-def read_kinetics(files: Sequence[Path], dataset: str | None, class_names: str | None) -> tuple[str, Annotations]:
+def read_kinetics(
+    files: Sequence[Path], dataset: str | None, class_names: str | None, num_class: int | None = None
+) -> tuple[str, Annotations]:
     """The annotations in those of `files` that are csv files of a split; the clips of unlabelled splits have label -1.
 
-    `dataset` is k400, k600, k700 or None: to be found out; `class_names` a file that overrides the classes. Returns
-    which dataset it is, too.
+    A file without the name of a split holds all those that its column `split` names. `dataset` is k400, k600, k700 or
+    None: to be found out; `class_names` a file that overrides the classes. InputError where these are not as many as
+    the dataset has, or as `num_class` says. Returns which dataset it is, too.
     """
-    tables = with_suffix(files, ".csv")
-    found = {split: pick(tables, words, f"the csv file of {split}") for split, words in SPLITS.items()}
-    clips = {split: read_clips(path) for split, path in found.items() if path}
-    if not clips:
-        raise InputError("there is no train.csv, val.csv (or validate.csv) or test.csv")
-    labels = sorted({label for part in clips.values() for label in part.classes})
+    clips = _read_splits(files)
+    where = {label: f"{part.path}:{line}" for part in clips.values() for label, line in part.classes.items()}
+    labels = sorted(where)
     given = read_class_names(class_names) if class_names else None
-    dataset = dataset or _which(given or labels)
+    dataset = dataset or _which(dict.fromkeys(given, class_names or "") if given else where)
     names = given or (_kinetics400() if dataset == "k400" else labels)
     usual = DATASETS[KINETICS[dataset]].num_classes
-    if len(names) != usual:
-        log.warning("%d classes, where %s has %d: are all csv files there?", len(names), dataset, usual)
-    splits = [Split(split, part.names, _class_ids(part, names)) for split, part in clips.items()]
+    source = class_names or ", ".join(str(part.path) for part in clips.values())
+    advice = "are all csv files there?" if len(names) < (usual or 0) else _rarest(clips, where)
+    check_class_count(source, names, dataset, usual, num_class, advice)
+    splits = [Split(split, part.names, _class_ids(part, names), str(part.path)) for split, part in clips.items()]
     return dataset, Annotations(names, splits)
 
 
-def read_clips(path: Path) -> Clips:
-    """Read one csv file by its header: columns in any order, further ones, quotes, with times as 0 or as 0.0.
-
-    InputError, with `file:line`, on what cannot be one.
-    """
-    classes: dict[str, int] = {}
-    places: dict[str, int] = {}
-    labels = array("i")
-
-    def names() -> Iterator[str]:
-        for line, row in _rows(path):
-            label = (row.get("label") or "").strip()
-            if label:
-                classes.setdefault(label, line)
-            elif classes:
-                raise InputError(f"{path}:{line}: no label")
-            labels.append(places.setdefault(label, len(places)) if label else -1)
-            if label and labels[0] < 0:
-                raise InputError(f"{path}:{line}: a label, where lines before it have none")
-            yield _clip_name(row, f"{path}:{line}")
-
-    clips = Clips(path, Texts(names()), np.frombuffer(labels or array("i"), np.int32), classes)
-    if not len(clips.names):
-        raise InputError(f"{path}: no clips in it")
+def _read_splits(files: Sequence[Path]) -> dict[str, Clips]:
+    """The clips of every split that has a csv file among `files`; InputError where none has."""
+    tables = with_suffix(files, ".csv")
+    found = {split: pick(tables, words, f"the csv file of {split}") for split, words in SPLITS.items()}
+    for split in ("train", "val"):
+        if not found[split]:
+            check_unpacked(files, SPLITS[split], ".csv")
+    if not any(found.values()):
+        whole_sets = list(filter(has_splits, tables))
+        if len(whole_sets) > 1:
+            names = " or ".join(path.name for path in whole_sets)
+            raise InputError(f"{whole_sets[0].parent}: which is the csv file of all splits: {names}? {NAME_IT}")
+        found = dict.fromkeys(SPLITS, whole_sets[0]) if whole_sets else found
+    paths = [path for path in found.values() if path]
+    if not paths and tables:
+        read_clips(tables[0])  # which may say what is wrong with it
+    clips = {split: read_clips(path, split, paths.count(path) > 1) for split, path in found.items() if path}
+    clips = {split: part for split, part in clips.items() if len(part.names)}
+    if not clips:
+        raise InputError("there is no train.csv, val.csv (or validate.csv) or test.csv")
     return clips
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Line numbers and rows by column, empty lines left out."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = csv.reader(file)
-            header = [name.strip().lower() for name in next(lines, [])]
-            if "youtube_id" not in header:
-                raise InputError(f"{path}:1: the header has no column youtube_id but {', '.join(header)[:80]!r}")
-            for row in lines:
-                if len(row) < len(header) and any(row):
-                    raise InputError(f"{path}:{lines.line_num}: {len(row)} columns, the header has {len(header)}")
-                if any(row):
-                    yield lines.line_num, dict(zip(header, row, strict=False))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: not a csv file ({error})") from None
+def _rarest(clips: Mapping[str, Clips], where: Mapping[str, str]) -> str:
+    """The label that the fewest clips have: where labels are too many, most likely the wrong one."""
+    counts = dict.fromkeys(where, 0)
+    for part in clips.values():
+        for label, count in zip(part.classes, np.bincount(part.labels[part.labels >= 0]).tolist(), strict=False):
+            counts[label] += count
+    label = min(counts, key=lambda label: counts[label], default="")
+    return f"the one with the fewest clips is {label!r}, {where[label]}" if label else ""
 
 
-def _clip_name(row: dict[str, str | None], where: str) -> str:
-    name = (row["youtube_id"] or "").strip()
-    if not name:
-        raise InputError(f"{where}: no youtube_id")
-    times = [text for column in ("time_start", "time_end") if (text := (row.get(column) or "").strip())]
-    try:
-        return name + "".join(f"_{int(float(text)):06d}" for text in times)
-    except (ValueError, OverflowError):
-        raise InputError(f"{where}: time_start and time_end ({', '.join(times)}) must be seconds") from None
-
-
-def _which(labels: Sequence[str]) -> str:
-    """The dataset that `labels` are all of, or all from."""
-    if {_plain(label) for label in labels} <= {_plain(name) for name in _kinetics400()}:
+def _which(where: Mapping[str, str]) -> str:
+    """The dataset that labels are all of, or all from; `where` says in which file and line each stands."""
+    known = {_plain(name) for name in _kinetics400()}
+    others = [label for label in where if _plain(label) not in known]
+    if not others:
         return "k400"
     for dataset, name in KINETICS.items():
-        if len(labels) == DATASETS[name].num_classes:
+        if len(where) == DATASETS[name].num_classes:
             return dataset
-    raise InputError(f"{len(labels)} classes, not all of Kinetics-400: say which it is, --dataset k400, k600 or k700")
+    if len(others) <= FEW * len(where):
+        raise InputError(
+            f"{where[others[0]]}: the label {others[0]!r} is none of the classes of Kinetics-400, of which "
+            f"{len(where) - len(others)} others are: correct it, or say which dataset it is, --dataset k600 or k700"
+        )
+    raise InputError(f"{len(where)} classes, not all of Kinetics-400: say which it is, --dataset k400, k600 or k700")
 
 
 def _kinetics400() -> list[str]:

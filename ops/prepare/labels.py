@@ -11,8 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from ops.class_names import read_class_names
 from ops.errors import InputError
-from ops.prepare.annotations import SPLITS, Annotations, Split, needed, pick, read_text, with_suffix
+from ops.prepare.annotations import (
+    SPLITS,
+    Annotations,
+    Split,
+    check_unpacked,
+    needed,
+    pick,
+    read_text,
+    with_suffix,
+    words_of,
+)
 from ops.prepare.matching import Rules, last, last_two, whole
 from ops.texts import Texts
 
@@ -39,14 +50,18 @@ def read_ucf101(files: Sequence[Path], number: int) -> Annotations:
     """classInd.txt (`1 ApplyEyeMakeup`), trainlist01.txt (`ApplyEyeMakeup/v_….avi 1`), and testlist01.txt as val."""
     named = {file.name.lower(): file for file in files}
     wanted = {"train": f"trainlist{number:02d}.txt", "val": f"testlist{number:02d}.txt"}
-    index, *lists = (needed(named.get(name.lower()), name) for name in ("classInd.txt", *wanted.values()))
-    classes = [text.split()[-1] for _, text in _lines(index)]
+    index, *lists = (needed(named.get(name.lower()), name, files) for name in ("classInd.txt", *wanted.values()))
+    classes = read_class_names(index)
     place = _places(classes)
 
     def pairs(path: Path) -> Iterator[Pair]:
         for where, text in _lines(path):
-            video = PurePosixPath(text.split()[0])
-            yield f"{video.parent.name}/{video.stem}", _label(video.parent.name, place, where)
+            video, *number = text.split()
+            folder = PurePosixPath(video).parent.name
+            label = _label(folder, place, where)
+            if number and number != [str(label + 1)]:
+                raise InputError(f"{where}: {folder} has number {label + 1} in {index.name}, got {text[:80]!r}")
+            yield f"{folder}/{PurePosixPath(video).stem}", label
 
     return Annotations(classes, [_split(name, pairs(path)) for name, path in zip(wanted, lists, strict=True)])
 
@@ -56,8 +71,10 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
     ending = f"_test_split{number}.txt"
     tables = {file.name.removesuffix(ending): file for file in files if file.name.endswith(ending)}
     if not tables:
-        raise InputError(f"--annotations: no file CLASS{ending} is there")
+        needed(None, f"a file CLASS{ending}", files)
     classes = sorted(tables)
+    for name in {found[1] for file in files if (found := re.fullmatch(r"(.+)_test_split\d\.txt", file.name))}:
+        needed(tables.get(name), f"{name}{ending}")  # the class is in another split
 
     def pairs(mark: str) -> Iterator[Pair]:
         for label, name in enumerate(classes):
@@ -73,19 +90,24 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
 
 def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
     """Jester and Something-Something v1: …-labels.csv with a class per line, …-train.csv and …-validation.csv with
-    lines `id;label`, …-test.csv with lines `id`. The classes are in alphabetical order, whatever that of the file.
+    lines `id;label`, …-test.csv with lines `id`, whose labels are in test-answers.csv where that is there (`id;label`).
+    The classes are in alphabetical order, whatever that of the file.
     """
     tables = with_suffix(files, ".csv")
-    index = needed(pick(tables, ("labels",), "the csv file of labels"), "…-labels.csv")
+    index = needed(pick(tables, ("labels",), "the csv file of labels"), "…-labels.csv", files)
     classes = sorted(text for _, text in _lines(index))
     place = _places(classes)
+    answers = _answers(files)
 
-    def pairs(path: Path) -> Iterator[Pair]:
+    def pairs(path: Path, split: str) -> Iterator[Pair]:
         for where, text in _lines(path):
-            name, semicolon, label = text.partition(";")
-            yield name.strip(), _label(label.strip(), place, where) if semicolon else -1
+            name, semicolon, label = (part.strip() for part in text.partition(";"))
+            if not semicolon and split != "test":
+                raise InputError(f"{where}: no label, which {split} needs; expected 'id;label', got {text[:80]!r}")
+            where, label = (where, label) if semicolon else answers.get(name, (where, ""))
+            yield name, _label(label, place, where) if label else -1
 
-    return Annotations(classes, [_split(name, pairs(path)) for name, path in _tables(tables)])
+    return Annotations(classes, [_split(name, pairs(path, name)) for name, path in _tables(files, tables)])
 
 
 def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
@@ -93,27 +115,30 @@ def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
     `template`, in which `[something]` is in brackets; test-answers.csv (`id;label`) where it is there.
     """
     tables = with_suffix(files, ".json")
-    index = needed(pick(tables, ("labels",), "the json file of labels"), "…-labels.json")
-    answers = pick(with_suffix(files, ".csv"), ("answers",), "the csv file of answers")
+    index = needed(pick(tables, ("labels",), "the json file of labels"), "…-labels.json", files)
     numbers = {str(name): int(label) for name, label in _read_json(index, dict).items()}
     classes = sorted(numbers, key=numbers.__getitem__)
     if sorted(numbers.values()) != list(range(len(classes))):
         raise InputError(f"{index}: the labels must be 0 to {len(classes) - 1}, each once")
-    answered = dict(text.split(";", 1) for _, text in _lines(answers) if ";" in text) if answers else {}
+    answers = _answers(files)
 
-    def pairs(path: Path) -> Iterator[Pair]:
+    def pairs(path: Path, split: str) -> Iterator[Pair]:
         for entry in _read_json(path, list):
             name = str(entry["id"])
-            template = re.sub(r"[\[\]]", "", entry.get("template") or answered.get(name) or "")
-            yield name, _label(template, numbers, f"{path}: video {name}") if template else -1
+            where, answer = answers.get(name, ("", "")) if split == "test" else ("", "")
+            template = re.sub(r"[\[\]]", "", entry.get("template") or answer)
+            if not template and split != "test":
+                raise InputError(f"{path}: video {name}: no template, by which {split} has its label")
+            yield name, _label(template, numbers, where or f"{path}: video {name}") if template else -1
 
-    return Annotations(classes, [_split(name, _checked(path, pairs(path))) for name, path in _tables(tables)])
+    found = _tables(files, tables)
+    return Annotations(classes, [_split(name, _checked(path, pairs(path, name))) for name, path in found])
 
 
 def read_diving48(files: Sequence[Path], number: int) -> Annotations:
     """Diving48_V2_train.json and Diving48_V2_test.json (as val) with `vid_name` and `label`, Diving48_vocab.json."""
     tables = with_suffix(files, ".json")
-    index = needed(pick(tables, ("vocab",), "the json file of the vocabulary"), "Diving48_vocab.json")
+    index = needed(pick(tables, ("vocab",), "the json file of the vocabulary"), "Diving48_vocab.json", files)
     classes = [" ".join(map(str, words)) for words in _read_json(index, list)]
 
     def pairs(path: Path) -> Iterator[Pair]:
@@ -123,7 +148,7 @@ def read_diving48(files: Sequence[Path], number: int) -> Annotations:
             yield str(entry["vid_name"]), entry["label"]
 
     found = {"train": pick(tables, ("train",), "the training set"), "val": pick(tables, ("test",), "the test set")}
-    paths = {name: needed(path, f"the json file of {name}") for name, path in found.items()}
+    paths = {name: needed(path, f"the json file of {name}", files) for name, path in found.items()}
     return Annotations(classes, [_split(name, _checked(path, pairs(path))) for name, path in paths.items()])
 
 
@@ -173,20 +198,26 @@ def reordered(annotations: Annotations, names: Sequence[str], source: str) -> An
     place = _places(names)
     order = np.array([*(_label(name, place, source) for name in annotations.classes), -1], np.int32)
     return Annotations(
-        list(names), [Split(split.name, split.names, order[split.labels]) for split in annotations.splits]
+        list(names), [Split(split.name, split.names, order[split.labels], split.source) for split in annotations.splits]
     )
 
 
-def _tables(files: Sequence[Path]) -> list[tuple[str, Path]]:
-    """The splits that have a file, and it."""
-    found = [
-        (name, path)
-        for name, words in SPLITS.items()
-        if (path := pick([f for f in files if "answers" not in f.name], words, f"the file of {name}"))
-    ]
+def _tables(files: Sequence[Path], tables: Sequence[Path]) -> list[tuple[str, Path]]:
+    """The splits that have a file among `tables`, and it."""
+    splits = [path for path in tables if "answers" not in words_of(path.stem)]
+    found = [(name, path) for name, words in SPLITS.items() if (path := pick(splits, words, f"the file of {name}"))]
+    for name in {"train", "val"} - {name for name, _ in found}:
+        check_unpacked(files, SPLITS[name], tables[0].suffix.lower())
     if not found:
         raise InputError("--annotations: no file of train, validation or test is there")
     return found
+
+
+def _answers(files: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """By id what test-answers.csv (`id;label`) says, where it is there: its line as `file:line`, and the label."""
+    path = pick(with_suffix(files, ".csv"), ("answers",), "the csv file of answers")
+    lines = ((where, *text.partition(";")) for where, text in _lines(path)) if path else ()
+    return {name.strip(): (where, label.strip()) for where, name, _, label in lines}
 
 
 def _split(name: str, pairs: Iterable[Pair]) -> Split:

@@ -5,6 +5,7 @@ where there are such, `damaged_…`, the files that are listed though shorter th
 """
 
 import functools
+import itertools
 import logging
 import os
 from collections import Counter
@@ -24,7 +25,7 @@ from ops.prepare.probe import count_frames, probe_video
 from ops.records import Record, format_line
 from ops.storage import atomic_file, make_folder
 from ops.texts import Texts, one_line
-from ops.tree import find_frame_folders, find_videos
+from ops.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Source:
     root: what the paths in lists are relative to.
     kind: "videos", counted as `verify` says (see `ops.prepare.probe`), or "frames", folders whose images are named by
         the template of `config`.
+    endings: of videos.
     """
 
     root: str
@@ -49,11 +51,13 @@ class Source:
     config: DatasetConfig
     verify: str = "packets"
     flow: bool = False
+    endings: Sequence[str] = VIDEO_EXTENSIONS
 
     def find(self, under: str) -> Texts:
         """All videos or frame folders below `root/under`, relative to `root`."""
-        find = find_videos if self.kind == "videos" else find_frame_folders
-        return find(self.root, under=under)
+        if self.kind == "videos":
+            return find_videos(self.root, self.endings, under)
+        return find_frame_folders(self.root, under)
 
     def stem(self, path: str) -> str:
         """A path as annotations name it: videos without their extension."""
@@ -85,26 +89,46 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """A list to be made: the split, the folder below the source's root that holds its files, and where it goes."""
+    """A list to be made: the split, the folder below the source's root that holds its files, and where it goes.
+
+    `also` is a second such folder, which is looked into first.
+    """
 
     split: Split
     under: str
     path: Path
+    also: str | None = None
+
+    @property
+    def folders(self) -> list[str]:
+        """Where its files are looked for, in that order."""
+        return [self.under] if self.also is None else [self.also, self.under]
 
 
 @dataclass(frozen=True)
 class Located:
-    """A plan and the files found for it: `files` has the numbers, `paths` what they stand for."""
+    """A plan and the files found for it: `files` has the numbers, `paths` what they stand for.
+
+    Its items are the files of each name, the one that was found first and the others.
+    """
 
     plan: Plan
     paths: Texts
     matches: Matches
 
     def __len__(self) -> int:
-        return int((self.matches.files >= 0).sum())
+        return int((self.matches.files >= 0).sum()) + len(self.matches.spare)
 
     def __iter__(self) -> Iterator[str]:
-        return (self.paths[file] for file in self.matches.files.tolist() if file >= 0)
+        return (self.paths[file] for files in self.copies() for file in files)
+
+    def copies(self) -> Iterator[list[int]]:
+        """For each name the numbers of its files, in the order that they were found in."""
+        others: dict[int, list[int]] = {}
+        for file, number in self.matches.spare:
+            others.setdefault(number, []).append(file)
+        for number, file in enumerate(self.matches.files.tolist()):
+            yield [file, *others.get(number, [])] if file >= 0 else []
 
 
 class Items:
@@ -125,14 +149,18 @@ def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]
 
     `rules` say how files are named (see `ops.prepare.matching.match`); without any, names are paths.
     """
-    trees = {under: source.find(under) for under in dict.fromkeys(plan.under for plan in plans)}
+    trees = {
+        folder: source.find(folder) for folder in dict.fromkeys(folder for plan in plans for folder in plan.folders)
+    }
     parts = []
     for plan in plans:
         paths, names = trees[plan.under], plan.split.names
+        if plan.also is not None:
+            paths = Texts(itertools.chain(trees[plan.also], paths))
         found = match(names, paths, rules, source.stem) if rules else match(names, paths, ((whole, whole),), whole)
         parts.append(Located(plan, paths, found))
     files = sum(map(len, trees.values()))
-    used = sum(len(part) + len(part.matches.spare) for part in parts)
+    used = sum(map(len, parts))
     if not used:
         name = next((name for plan in plans for name in plan.split.names), "…")
         raise InputError(
@@ -166,42 +194,63 @@ def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Co
 
     Returns how many names and files came to which of `ENDS`.
     """
-    path, counts = part.plan.path, Counter[str]()
+    path, counts, spare = part.plan.path, Counter[str](), list[str]()
     places = {place: _beside(path, place) for place in ENDS.values()}
     with ExitStack() as stack:
         files = {place: stack.enter_context(_text_file(name)) for place, name in places.items()}
         for end, line in verdicts(part, outcomes, source):
             counts[end] += 1
             files[ENDS[end]].write(f"{line}\n")
+            if end == "spare" and len(spare) < SHOWN:
+                spare.append(line)
     if not counts["damaged"]:
         places["damaged"].unlink(missing_ok=True)
-    _report(part, counts)
+    _report(part, counts, spare)
     return counts
 
 
 def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iterator[tuple[str, str]]:
-    """One of `ENDS`, and its line, for each name of `part` and each file too many; damaged files have two."""
+    """One of `ENDS`, and its line, for each name of `part` and each file too many; damaged files have two.
+
+    Of several files of a name the first one that is whole is listed, else the first that can be read.
+    """
     names, labels, matches = part.plan.split.names, part.plan.split.labels, part.matches
-    for number, file in enumerate(matches.files.tolist()):
+    spare: list[str] = []
+    for number, files in enumerate(part.copies()):
         name = names[number]
-        if file < 0:
+        if not files:
             reason = (
                 "is named twice" if matches.again[number] else f"no such {source.unit} {_where(part.plan)}".rstrip()
             )
             yield "absent", one_line(f"{name} {reason}")
             continue
-        outcome = next(outcomes)
+        copies = [next(outcomes) for _ in files]
+        outcome = min(copies, key=_worth)
         line, reason = _list_line(outcome, int(labels[number]), source)
         if reason:
             yield "failed", one_line(f"{name} {outcome.item}: {reason}")
-            continue
-        yield "listed", line
-        num_frames, claimed = outcome.value["num_frames"], outcome.value["claimed"]
-        if num_frames < claimed:
-            yield "damaged", one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
-    for file, number in matches.spare:
-        used = part.paths[int(matches.files[number])]
-        yield "spare", one_line(f"{part.paths[file]} a duplicate: {used} is used for {names[number]}")
+        else:
+            yield "listed", line
+            num_frames, claimed = outcome.value["num_frames"], outcome.value["claimed"]
+            if num_frames < claimed:
+                yield "damaged", one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
+        spare += [_why_spare(other, outcome, name) for other in copies if other is not outcome]
+    yield from (("spare", one_line(line)) for line in spare)
+
+
+def _worth(outcome: Outcome) -> tuple[bool, bool, bool]:
+    """A key that puts the best of several files of one video first; of equal ones the first stays so."""
+    is_preview = outcome.item.lower().endswith(".gif")
+    return not outcome.ok, outcome.ok and outcome.value["num_frames"] < outcome.value["claimed"], is_preview
+
+
+def _why_spare(other: Outcome, used: Outcome, name: str) -> str:
+    """Why a file is not listed for `name`, where there is another one."""
+    if not used.ok:
+        return f"{other.item} of no use either: {other.reason}"
+    if other.ok:
+        return f"{other.item} a duplicate: {used.item} is used for {name}"
+    return f"{other.item} cannot be read ({other.reason}): {used.item} is used for {name}"
 
 
 def _list_line(outcome: Outcome, label: int, source: Source) -> tuple[str, str]:
@@ -216,7 +265,7 @@ def _list_line(outcome: Outcome, label: int, source: Source) -> tuple[str, str]:
 
 
 def _where(plan: Plan) -> str:
-    return f"under {plan.under}/" if plan.under else ""
+    return "under " + " or ".join(f"{folder}/" for folder in plan.folders) if plan.under else ""
 
 
 def _beside(path: Path, place: str) -> Path:
@@ -234,17 +283,16 @@ def write_class_names(path: Path, names: Sequence[str]) -> None:
         file.writelines(f"{one_line(name)}\n" for name in names)
 
 
-def _report(part: Located, counts: Counter[str]) -> None:
-    path, spare = part.plan.path, part.matches.spare
+def _report(part: Located, counts: Counter[str], spare: Sequence[str]) -> None:
+    path = part.plan.path
     log.info("%s: %d of %d listed", path, counts["listed"], len(part.plan.split.names))
     if counts["absent"] or counts["failed"]:
         log.info("%s: %d not there, %d of no use", _beside(path, "missing"), counts["absent"], counts["failed"])
     if counts["damaged"]:
         log.warning("%s: %d listed with fewer frames than claimed", _beside(path, "damaged"), counts["damaged"])
-    for file, number in spare[:SHOWN]:
-        used = part.paths[int(part.matches.files[number])]
-        log.warning(one_line(f"{part.paths[file]}: a duplicate of {used}, which is used"))
-    if len(spare) > SHOWN:
-        log.warning("… and %d more duplicates", len(spare) - SHOWN)
+    for line in spare:
+        log.warning("%s", line)
+    if counts["spare"] > len(spare):
+        log.warning("… and %d more duplicates", counts["spare"] - len(spare))
     if not counts["listed"]:
         log.warning("%s: the list is empty", path)

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from ops.arguments import add_endings_option
 from ops.errors import InputError, MediaError
 from ops.storage import atomic_file
 from ops.texts import Texts, hash_of
-from ops.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
+from ops.tree import VIDEO_EXTENSIONS, endings_there, find_frame_folders, find_videos
 
 PARTIAL = ".partial"
 """Where things are made, in the output folder."""
@@ -35,15 +36,7 @@ NameOf = Callable[[str], str]
 def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
     """The flags that say where `results` go and what is a video."""
     parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
-    parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
-                        metavar="EXT", help="endings of videos (default: mp4, avi, webm …)")  # fmt: skip
-
-
-def _extension(text: str) -> str:
-    """`mp4` or `.mp4` → `.mp4`."""
-    if not text.strip(".") or os.sep in text:
-        raise argparse.ArgumentTypeError(f"{text!r} must be the ending of a file's name, such as mp4")
-    return "." + text.lstrip(".").lower()
+    add_endings_option(parser)
 
 
 def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, Texts]:
@@ -55,7 +48,8 @@ def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, 
         return str(Path(path).parent), Texts([os.path.basename(path)])
     videos = _outside(find_videos(_folder(path), extensions), path, out)
     if not len(videos):
-        raise InputError(f"{path}: no videos in it ({' '.join(extensions)})")
+        wanted = "" if tuple(extensions) == VIDEO_EXTENSIONS else f" ({' '.join(extensions)})"
+        raise InputError(f"{path}: no videos in it{wanted}{endings_there(path)}")
     return path, videos
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import InputError
-from ops.records import names_protocol
-from ops.tree import find_videos
+from ops.list_lines import names_protocol
+from ops.tree import VIDEO_EXTENSIONS, endings_there, find_videos
 
 
 @dataclass(frozen=True)
@@ -20,25 +20,27 @@ class Video:
     reason: str = ""
 
 
-def find_inputs(arguments: Sequence[str], apart_from: Iterable[str] = ()) -> list[Video]:
+def find_inputs(
+    arguments: Sequence[str], apart_from: Iterable[str] = (), endings: Sequence[str] = VIDEO_EXTENSIONS
+) -> list[Video]:
     """The videos that `arguments` stand for, each once, in the order given; those below a folder sorted.
 
-    An argument is a file, a folder, searched at any depth for what is named like a video, or a pattern as shells have
-    them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these comes
-    along with the reason.
+    An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
+    have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
+    comes along with the reason.
     """
     skipped = [os.path.join(os.path.realpath(folder), "") for folder in apart_from]
     found: dict[str, Video] = {}
     for argument in arguments:
-        for video in _expand(argument):
+        for video in _expand(argument, endings):
             if video.name == video.path or not os.path.realpath(video.path).startswith(tuple(skipped)):
                 found.setdefault(os.path.normpath(video.path), video)
     return list(found.values())
 
 
-def _expand(argument: str) -> Iterator[Video]:
+def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
     if os.path.isdir(argument):
-        yield from _below(argument)
+        yield from _below(argument, endings)
     elif os.path.lexists(argument):
         yield Video(argument, argument)
     elif names_protocol(argument):
@@ -49,21 +51,21 @@ def _expand(argument: str) -> Iterator[Video]:
             if not os.path.isdir(match):
                 yield Video(match, match)
             elif "**" not in argument:  # which finds what is in folders by itself
-                yield from _below(match)
+                yield from _below(match, endings)
         if not matches:
             yield Video(argument, argument, "no such file, and nothing fits it as a pattern")
     else:
         yield Video(argument, argument, "no such file or folder")
 
 
-def _below(folder: str) -> Iterator[Video]:
+def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
     try:
-        names = find_videos(folder)
+        names = find_videos(folder, endings)
     except InputError as error:
         yield Video(folder, folder, str(error).removeprefix(f"{folder}: "))
         return
     if not len(names):
-        yield Video(folder, folder, "no videos in this folder")
+        yield Video(folder, folder, f"no videos in this folder{endings_there(folder)}")
     for name in names:
         yield Video(os.path.join(folder, name), name)
 

@@ -15,15 +15,15 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     """The flags that `predictor_of` reads."""
     group = parser.add_argument_group("model")
     group.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
-    group.add_argument("--class_names", metavar="FILE", help="one per line, by label (default: the checkpoint's)")
+    group.add_argument("--class_names", metavar="FILE", help="by label (default: the checkpoint's)")
     group.add_argument("--dataset", choices=tuple(DATASETS), metavar="NAME",
-                       help="for classes and sampling (default: the checkpoint's)")  # fmt: skip
+                       help="default: the checkpoint's")  # fmt: skip
     group.add_argument("--test_segments", type=positive, metavar="T", help="default: as trained")
     add_protocol_options(parser)
     group = parser.add_argument_group("machine")
     group.add_argument("--decoder", choices=tuple(DECODERS), default="pyav", metavar="NAME",
                        help="pyav (default) or opencv")  # fmt: skip
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if any)")
     group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
     add_compute_options(group)
 

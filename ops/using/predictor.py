@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ops.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.class_names import read_class_names
 from ops.class_order import differing_order
 from ops.clip_recipes import ClipShape, choose_views, test_plan_for
 from ops.compute import Compute
-from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners, read_class_names
+from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
 from ops.decoders import video_reader
 from ops.engine import score_views
 from ops.ensemble import default_sample
