@@ -6,7 +6,7 @@ number: coloured shapes that move a little from frame to frame over a still back
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,25 @@ def write_video(
     if rotation:
         rotate(path, rotation)
     return path
+
+
+def remux(source: Path, target: Path, edit: Callable[[int, bytes], list[bytes]]) -> Path:
+    """Copy the packets of a video into another file, timed in the order of decoding.
+
+    `edit(number, data)` says what is written in place of each.
+    """
+    with av.open(os.fspath(source)) as read, av.open(os.fspath(target), "w") as written:
+        stream = read.streams.video[0]
+        copy: Any = written.add_stream_from_template(stream)
+        time, step = 0, int(1 / (stream.average_rate or 25) / (stream.time_base or 1))
+        for number, packet in enumerate(packet for packet in read.demux(stream) if packet.size):
+            for part, data in enumerate(edit(number, bytes(packet))):
+                made = av.Packet(data)
+                made.pts, made.dts, made.time_base, made.stream = time, time, stream.time_base, copy
+                made.duration, made.is_keyframe = step, packet.is_keyframe and not part
+                time += step
+                written.mux(made)
+    return target
 
 
 def write_irregular(path: Path, times: list[int]) -> Path:
