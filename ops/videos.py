@@ -78,12 +78,13 @@ class VideoSource(FrameSource):
     does not decode, its frame is the one before it, as players show it: later frames keep their numbers.
 
     One thread decodes and converts: many workers with many threads each would fight for the same cores. `claimed` is
-    the number of frames that the header promises: with those whose packets are not there.
+    the number of frames that the header promises: with those whose packets are not there. `stood_in` counts the frames
+    that were given so far in the place of others.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._stood_in = 0
+        self.stood_in = 0
         with closing(self._container()) as container:
             try:
                 self._scan = PacketScan(container)
@@ -140,7 +141,7 @@ class VideoSource(FrameSource):
     @property
     def problem(self) -> str:
         """See `FrameSource.problem`."""
-        count = self._stood_in
+        count = self.stood_in
         return f"{count} frames that were asked for do not decode; the last ones before them stand in" if count else ""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
@@ -158,9 +159,11 @@ class VideoSource(FrameSource):
         yield from self._frames_in_sequence(indices[done:])
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
+        """Every frame up to the last that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
         reformatter = VideoReformatter()
-        return (self._to_image(frame, reformatter) for _, frame, _ in self._numbered())
+        for _, frame, decodes in self._numbered():
+            self.stood_in += not decodes
+            yield self._to_image(frame, reformatter)
 
     def timed_images(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """`images`, each with the time at which it is shown, as in `seconds`."""
@@ -203,7 +206,7 @@ class VideoSource(FrameSource):
         for index, frame, decodes in self._numbered():
             readable = index + 1
             if index == target:
-                self._stood_in += not decodes
+                self.stood_in += not decodes
                 yield index, frame
                 target = next(wanted, None)
                 if target is None:

@@ -111,6 +111,17 @@ def write_irregular(path: Path, times: list[int]) -> Path:
     return path
 
 
+def write_mistimed(path: Path) -> Path:
+    """62 frames of H.264 with B-frames and 25 a second, in a file that only times decoding: .avi, .asf or .mpg.
+
+    A .ts is two halves, joined: in the middle its times start anew.
+    """
+    parts = 2 if path.suffix == ".ts" else 1
+    write_video(path, 62 // parts, b_frames=2)
+    path.write_bytes(parts * path.read_bytes())
+    return path
+
+
 def write_audio(path: Path, seconds: float = 0.2) -> Path:
     """A file with sound and no picture."""
     rate = 16000
@@ -179,10 +190,15 @@ def corrupt(path: Path, start: float = 0.45, stop: float = 0.55, seed: int = 0) 
 def rotate(path: Path, degrees: int) -> Path:
     """Write into the metadata of an mp4 that it is shown turned clockwise by 90, 180 or 270 degrees."""
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    return set_matrix(path, (cosine, sine, -sine, cosine))
+
+
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write into the metadata of an mp4 that x is shown at a·x + c·y and y at b·x + d·y."""
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd") + 4
-    matrix = header + (52 if data[header] else 40)  # version 1 has 64-bit times
-    one = 1 << 16
-    struct.pack_into(">9i", data, matrix, cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
+    place = header + (52 if data[header] else 40)  # version 1 has 64-bit times
+    a, b, c, d = (value << 16 for value in matrix)
+    struct.pack_into(">9i", data, place, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path

@@ -18,10 +18,13 @@ from av.video.reformatter import Interpolation
 from media import Pixels, draw, remux, write_video
 from torch import Tensor
 
+from ops.frames import FrameReader
 from ops.opencv_videos import OpenCVReader
 from ops.prepare.check import check_video
+from ops.prepare.extract import FrameOptions, extract_video
 from ops.videos import header_count, open_video
 
+REAL = Path(__file__).resolve().parents[2] / "shared" / "videos" / "avchd_field_pairs.mts"
 COUNT = 18
 BITS = 5
 SQUARE = 12
@@ -70,6 +73,11 @@ class Coding:
     edit: Edit | None = None
     shown: tuple[int, ...] = tuple(range(COUNT))
     opencv: bool = True
+
+
+def untimed(number: int, data: bytes) -> list[bytes]:
+    """As it is: only the times are those of decoding."""
+    return [data]
 
 
 def hide_vp8(number: int, data: bytes) -> list[bytes]:
@@ -146,9 +154,12 @@ CODINGS = {
     "h264 top field first": Coding("libx264", X264, {"b_frames": 2, **x264(tff=1)}, opencv=False),
     "h264 bottom field first": Coding("libx264", X264, {"b_frames": 2, **x264(bff=1)}, opencv=False),
     "h264 fake fields": Coding("libx264", X264, x264(**{"fake-interlaced": 1}), opencv=False),
+    "h264 B untimed": Coding("libx264", "mp4 mov mkv flv ts nut", {"b_frames": 2}, untimed),
     "hevc": Coding("libx265", "mp4 mov mkv ts flv nut mpg", {"options": {"x265-params": f"{QUIET}:bframes=0"}}),
     "hevc B": Coding("libx265", "mp4 mov mkv ts flv nut mpg",
                      {"gop": 8, "options": {"x265-params": f"{QUIET}:bframes=3:open-gop=1"}}),
+    "hevc B untimed": Coding("libx265", "mp4 mkv ts nut",
+                             {"gop": 8, "options": {"x265-params": f"{QUIET}:bframes=3"}}, untimed),
     "hevc all keys": Coding("libx265", "mp4 mov mkv ts flv nut mpg",
                             {"gop": 1, "options": {"x265-params": f"{QUIET}:bframes=0:keyint=1"}}),
     "mpeg2": Coding("mpeg2video", MPEG2),
@@ -158,6 +169,7 @@ CODINGS = {
     "mpeg4": Coding("mpeg4", MPEG4),
     "mpeg4 all keys": Coding("mpeg4", MPEG4, {"gop": 1}),
     "mpeg4 B": Coding("mpeg4", MPEG4, {"b_frames": 2}),
+    "mpeg4 B untimed": Coding("mpeg4", "mp4 mkv avi asf nut", {"b_frames": 2}, untimed),
     "mpeg4 fields": Coding("mpeg4", MPEG4, {"b_frames": 2, "flags": FIELDS}, opencv=False),
     "mpeg4 packed": Coding("mpeg4", "avi", {"b_frames": 1}, PackedMpeg4(), tuple(range(COUNT - 1))),
     "vp8": Coding("libvpx", "mkv webm avi asf nut ogg ivf"),
@@ -229,3 +241,27 @@ def test_frames_are_those_of_a_sequential_decode(tmp_path: Path, name: str, cont
             assert len(source) == len(every)
             clip = [1, 3, 7, 10, len(every) - 1]
             assert [number_in(frame) for frame in source.read(clip)] == [coding.shown[index] for index in clip]
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [("h264 B", "ts"), ("hevc B", "ts"), ("mpeg2 B", "ts"), ("mpeg2 B", "mpg"), ("mpeg2 B", "vob")],
+)
+def test_files_that_were_joined_are_one_film(tmp_path: Path, name: str, container: str) -> None:
+    path = write(CODINGS[name], tmp_path / f"film.{container}")
+    path.write_bytes(2 * path.read_bytes())
+    every = sequential(path)
+    assert [number_in(frame) for frame in every] == 2 * list(range(COUNT))
+    assert_one_numbering(path, every)
+    with open_video(path) as source:
+        assert source.seconds == pytest.approx(np.arange(2 * COUNT + 1) / 25, abs=1e-3)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real videos are not here")
+def test_two_fields_are_one_frame(tmp_path: Path) -> None:
+    every = sequential(REAL)
+    assert len(every) == 13
+    assert_one_numbering(REAL, every)
+    extract_video(str(REAL), "film.mts", str(tmp_path), FrameOptions("png"))
+    with FrameReader("img_{index:05d}.png").open(str(tmp_path / "film"), 13) as source:
+        assert torch.equal(source.read(range(13)), torch.stack(every))

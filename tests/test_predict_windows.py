@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from media import corrupt, draw, truncate, write_audio, write_irregular, write_video
+from media import corrupt, draw, truncate, write_audio, write_irregular, write_mistimed, write_video
 from PIL import Image
 from torch import Tensor
 
@@ -247,6 +247,17 @@ def test_drawings_keep_the_times_of_frames(tmp_path: Path) -> None:
     save_overlay(tmp_path / "seen.mkv", timeline_of(path, [0, 9, 0, 0]))
     with open_video(tmp_path / "seen.mkv") as source:
         assert source.seconds[:-1] == pytest.approx(np.array(times) / 1000, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["joined.ts", "x.avi"])
+def test_drawings_and_timelines_last_as_long_as_the_film(name: str, weights: Path, tmp_path: Path, call: Call) -> None:
+    write_mistimed(tmp_path / name)
+    call("tools/predict.py", name, "--weights", weights, "--window", 16, "--timeline", "out", "--save", "seen.mp4")
+    (table,) = (tmp_path / "out").glob("*.csv")
+    last = list(csv.DictReader(table.open()))[-1]
+    assert float(last["end_s"]) == pytest.approx(2.48, abs=2e-3) and last["end_frame"] == "62"
+    with open_video(tmp_path / "seen.mp4") as source:
+        assert source.seconds == pytest.approx(np.arange(63) / 25, abs=1e-3)
 
 
 def test_a_panel_fits_its_picture() -> None:
