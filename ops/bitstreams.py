@@ -6,7 +6,7 @@ MPEG-2 may code the two fields of a frame apart. A scanner says how many frames 
 
 from collections.abc import Callable
 
-from ops.h264 import UNTOLD, Bits, H264Headers
+from ops.h264 import UNTOLD, H264Headers
 
 Scanner = Callable[[bytes], int]
 """The bytes of a packet → how many frames it gives, or `UNTOLD`."""
@@ -69,14 +69,8 @@ def vp9_frames(data: bytes) -> int:
 
 def _vp9_shown(data: bytes) -> int:
     """One frame (section 6.2): marker 2 bits, profile 2 (3 in profile 3), existing frame shown, type, shown."""
-    bits = Bits(data[:2])
-    bits.skip(2)
-    if bits.read(1) + 2 * bits.read(1) == 3:
-        bits.skip(1)
-    if bits.read(1):
-        return 1
-    bits.skip(1)
-    return bits.read(1)
+    head = data[0] << 1 if data[0] & 0x30 == 0x30 else data[0]
+    return 1 if head & 8 else head >> 1 & 1
 
 
 def mpeg4_frames(data: bytes) -> int:

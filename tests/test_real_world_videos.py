@@ -63,6 +63,19 @@ def test_a_picture_that_does_not_decode_moves_no_other(tmp_path: Path, gop: int,
     assert check_video(str(path), "", "full")["broken"] == f"only {decodable} of 24 frames decode"
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_looks_the_same_whatever_else_is_asked_for(tmp_path: Path, seed: int) -> None:
+    path = write_video(tmp_path / "x.mp4", 36, gop=9, b_frames=2)
+    data, random = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for place in random.integers(len(data) // 5, len(data) - 20, 3):
+        data[place : place + 8] = random.bytes(8)
+    path.write_bytes(data)
+    every = images_of(path)
+    with open_video(path) as source:
+        for index in range(0, len(every), 4):
+            assert torch.equal(source.read([index])[0], every[index]), index
+
+
 def test_opencv_does_not_count_past_a_picture_that_does_not_decode(tmp_path: Path) -> None:
     path = spoil(write_video(tmp_path / "x.mp4", 24, gop=1), 5)
     with OpenCVReader().open(str(path), -1) as source:
@@ -114,6 +127,8 @@ def test_which_first_packets_are_needed(codec: str, pixels: str, data: bytes, ne
         (vp8_frames, b"\x01", 0),
         (vp9_frames, b"\x82\x49", 1),
         (vp9_frames, b"\x80\x49", 0),
+        (vp9_frames, b"\xb1\x49", 1),  # profile 3
+        (vp9_frames, b"\xb2\x49", 0),
         (vp9_frames, b"\x88", 1),  # one that was hidden before
         (vp9_frames, b"\x80\x00\x86\x00" + b"\xc1\x02\x02\xc1", 1),
         (vp9_frames, b"\x82\x00\x86\x00" + b"\xc1\x02\x02\xc1", UNTOLD),
