@@ -4,12 +4,25 @@ python examples/onnx_predict.py tanet.onnx video.mp4
 """
 
 import json
+import struct
 import sys
 
 import av
 import numpy as np
 import onnxruntime
 from PIL import Image
+
+
+def upright(image, frame):
+    """An image as its display matrix has it shown: turned by quarters, mirrored, or as it is stored."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20]) if matrix else (1, 0, 0, 0, 1)
+    if a * d == b * c:  # no orientation at all
+        return image
+    if abs(b * c) > abs(a * d):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: (1 if d > 0 else -1), :: (1 if a > 0 else -1)]
+
 
 try:
     model, video = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__)
@@ -33,7 +46,7 @@ for index, frame in enumerate(av.open(video).decode(video=0)):
         h, w = (int(short * length / min(frame.height, frame.width)) for length in (frame.height, frame.width))
         top, left = round((h - side) / 2), round((w - side) / 2)
         image = np.asarray(frame.to_image().resize((w, h), Image.Resampling.BILINEAR))
-        images[index] = np.rot90(image[top : top + side, left : left + side], round(frame.rotation / 90))
+        images[index] = upright(image[top : top + side, left : left + side], frame)
 
 clips = np.stack([images[index] for index in wanted])[None].transpose(0, 1, 4, 2, 3)  # [1, T, 3, H, W]
 logits = session.run(None, {"clips": clips})[0][0]

@@ -1,16 +1,19 @@
-"""Which packets of a video must be decoded to see certain of its frames.
+"""What is known of a video's packets: which of them gives which frame, and which must be decoded to see it.
 
-A frame needs the packets from the last key frame before it up to its own; those further back, and frames on the way
-that no other refers to, can be left out without a change to any pixel.
+The truth is a sequential decode. Packets tell as much at a small part of its price where the codec, the container and
+the packets' own headers leave no doubt; where they do not, the video is decoded once (see `ops.decoding`).
 """
 
-from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import av
 import numpy as np
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+
+from ops.bitstreams import IN_ORDER, PROGRESSIVE, always_one, is_b_picture, needs_first_packet, scanner_for
+from ops.h264 import UNTOLD, H264Headers
 
 MAX_PACKETS = 2**23
 """A day and a half at 60 frames per second; a file with more is none that anyone meant."""
@@ -18,126 +21,257 @@ MAX_PACKETS = 2**23
 READ_ERRORS = (av.error.FFmpegError, IndexError)
 """What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
 
-_ONE_FRAME_PER_PACKET = ("h264", "hevc", "av1", "vp9", "mjpeg")
-"""Codecs in which every shown packet gives one frame, at the packet's time."""
+UNKNOWN = np.iinfo(np.int64).min
+"""A time that the file does not say."""
 
-_SKIP_NOW = ("h264", "hevc")
-"""Decoders that can be told from packet to packet to leave out frames that no other refers to."""
+_STARTS_AT_KEYS = ("h264", "hevc", "av1", "vp9", "mjpeg")
+"""Codecs that are decoded from any key frame on as from the start."""
+
+_WITH_B_PICTURES = ("mpeg4", "mpeg1video", "mpeg2video")
+
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
+"""Containers with an index of all packets, which says what their count does not: empty ones, and those left out."""
+
+_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut", "mxf", "wtv")
+"""Containers that say when frames are shown. Of others FFmpeg only knows in which order they are decoded."""
 
 
 class TooManyPacketsError(Exception):
     """A video with more than `MAX_PACKETS`."""
 
 
+@dataclass(frozen=True)
 class PacketIndex:
-    """The packets of a video stream in the order in which they are decoded.
+    """The packets of a video stream, in the order in which they are decoded, and its frames, in the order shown.
 
-    `length` is the number of those that are shown: the frames that an intact file has, where its header can lie; the
-    others are `hidden`, as an edit of the file left them out. Their times span so many `seconds`.
-    `times [length]` are the times (pts) of the frames in order of presentation, or None where they are not known to
-    tell which frame comes from which packet: then only decoding from the start does. `clock [length]` are the same, or
-    None only where the file does not say them all.
+    Attributes:
+        pts, dts: times of packets in ticks of the stream, int64 `[P]`, `UNKNOWN` where there are none.
+        keys: which packets decoding can begin with, bool `[P]`.
+        shown: which give a frame, bool `[P]`. The others hold a second field, or a picture that only others refer to,
+            or were left out by an edit of the file.
+        when: where packets stand in the order of presentation, int64 `[P]`: only the order of these numbers counts.
+        length: number of frames, F.
+        order: the packet of each frame, int64 `[F]`; None where only decoding from the start tells.
+        from_keys: whether a frame can be decoded from the key frame before it.
+        first: whether the first packet must be decoded too, for a fact that stands nowhere else.
+        decoded: whether all this comes from decoding the whole video.
     """
+
+    pts: NDArray[np.int64]
+    dts: NDArray[np.int64]
+    keys: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+    when: NDArray[np.int64]
+    length: int
+    order: NDArray[np.int64] | None
+    from_keys: bool
+    first: bool
+    decoded: bool
+
+    @cached_property
+    def ranks(self) -> dict[int | None, int] | None:
+        """The number of the frame that each packet gives, as `order` has it."""
+        return None if self.order is None else {packet: rank for rank, packet in enumerate(self.order.tolist())}
+
+    def needed(self, frames: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which packets must be decoded for `frames`, the packets that give them: bool `[P]`.
+
+        The last key frame before a frame is the last one decoded and shown no later than it: the pictures that an open
+        group shows before its key frame need the group before. What follows a packet and gives no frame may be its
+        second field.
+        """
+        keys = np.flatnonzero(self.keys)
+        last = np.searchsorted(keys, frames, side="right") - 1
+        while (late := (self.when[keys[last]] > self.when[frames]) & (last > 0)).any():
+            last -= late
+        giving = np.flatnonzero(self.shown)
+        after = np.searchsorted(giving, frames, side="right")
+        ends = np.append(giving, len(self.keys))[after] - 1
+        count = len(self.keys)
+        balance = np.bincount(keys[last], minlength=count) - np.bincount(ends, minlength=count)
+        needed: NDArray[np.bool_] = np.cumsum(balance) + np.bincount(ends, minlength=count) > 0
+        needed[0] |= self.first
+        return needed
+
+
+class PacketScan:
+    """One pass over the packets of `container`; nothing is decoded. TooManyPacketsError, or what demuxing raises."""
 
     def __init__(self, container: "av.container.InputContainer") -> None:
         stream = container.streams.video[0]
-        times: list[int | None] = []
-        shown: list[bool] = []
-        keys: list[bool] = []
+        context: Any = stream.codec_context
+        self.codec, self._extradata = _codec_of(context)
+        self._pix_fmt, self._delays = context.pix_fmt, context.has_b_frames
+        self._tick = stream.time_base or 0
+        self.is_timed = container.format.name in _TIMED
+        self._pts: list[int] = []
+        self._dts: list[int] = []
+        self._keys: list[bool] = []
+        self._kept: list[bool] = []
+        self._frames: list[int] = []
+        self._headers: H264Headers | None = None
+        self._rises, self._anchors, self._b_pictures, self._first = True, 0, False, False
         try:
             for packet in container.demux(stream):
                 if packet.size:
-                    if len(times) == MAX_PACKETS:
+                    if len(self._pts) == MAX_PACKETS:
                         raise TooManyPacketsError
-                    times.append(packet.pts)
-                    shown.append(not packet.is_discard)
-                    keys.append(packet.is_keyframe)
+                    self._add(packet)
         except READ_ERRORS:
-            if not any(shown):
+            if not any(self._kept):
                 raise
-        known = [time for time in times if time is not None]
-        self.seconds = float((max(known) - min(known)) * (stream.time_base or 0)) if known else 0.0
-        self.length = sum(shown)
-        self.hidden = len(shown) - self.length
-        self.times: NDArray[np.int64] | None = None
-        self.clock: NDArray[np.int64] | None = None
-        if self.length and None not in times:
-            self.clock = np.sort(np.array(times, dtype=np.int64)[shown])
-        if self.length and _codec_name(stream) in _ONE_FRAME_PER_PACKET and None not in times:
-            self._packet_times, self._keys = np.array(times, dtype=np.int64), np.array(keys)
-            ordered = np.sort(self._packet_times[shown])
-            starts_whole = keys[0] and self._packet_times.argmin() == 0
-            if starts_whole and (np.diff(np.sort(self._packet_times)) > 0).all():
-                self.times = ordered
 
-    def needed(self, times: Sequence[int]) -> NDArray[np.bool_]:
-        """Which packets, in order of decoding, must be decoded for the frames at `times`: bool `[P]`.
+    def _add(self, packet: "av.Packet[Any]") -> None:
+        if not self._pts:
+            self._begin(bytes(packet))
+        pts = UNKNOWN if packet.pts is None else packet.pts
+        if self._rises and self._pts and pts <= self._pts[-1]:
+            self._rises = False
+        self._pts.append(pts)
+        self._dts.append(UNKNOWN if packet.dts is None else packet.dts)
+        self._keys.append(packet.is_keyframe)
+        self._kept.append(not packet.is_discard)
+        self._frames.append(1 if self._one_each else self._look(bytes(packet)))
+        if self._order_is_open and self._rises:
+            assert self._headers
+            self._rises = _told(self._headers.rises, bytes(packet)) > 0
 
-        The last key frame before a frame is the last one decoded and shown no later than it: the pictures that an open
-        group shows before its key frame need the group before.
+    def _begin(self, data: bytes) -> None:
+        self._headers = H264Headers(self._extradata, data) if self.codec == "h264" else None
+        self._scan = scanner_for(self.codec, self._headers)
+        self._one_each = always_one(self._scan)
+        parameters = self._headers.parameters if self._headers else None
+        self._order_is_open = parameters is not None and parameters.reorder != 0
+        self._first = needs_first_packet(self.codec, self._pix_fmt, data)
+        self._clean_start = self._headers is None or bool(_told(self._headers.starts_anew, data))
+
+    @property
+    def packets(self) -> int:
+        """How many there are, with those that an edit leaves out."""
+        return len(self._pts)
+
+    @property
+    def seconds(self) -> float:
+        """How much time the packets span."""
+        known = [time for time in self._pts if time != UNKNOWN]
+        return float((max(known) - min(known)) * self._tick) if known else 0.0
+
+    @property
+    def may_be_interlaced(self) -> bool:
+        """Whether the codec, and with H.264 its header, leave it open that there are fields."""
+        return not (always_one(self._scan) if self._headers else self.codec in PROGRESSIVE)
+
+    def _look(self, data: bytes) -> int:
+        """How many frames a packet gives."""
+        if self.codec in _WITH_B_PICTURES:
+            if not is_b_picture(self.codec, data):
+                self._anchors += 1
+            elif self._anchors < 2:  # refers to a picture that is not there
+                return UNTOLD
+            else:
+                self._b_pictures = True
+        return _told(self._scan, data) if self._scan else UNTOLD
+
+    def index(self) -> PacketIndex | None:
+        """The index; None where only decoding tells how many frames there are."""
+        pts, dts, keys = np.array(self._pts), np.array(self._dts), np.array(self._keys)
+        shown = np.array(self._kept) & (np.array(self._frames) != 0)
+        if not keys[0] or UNTOLD in self._frames:
+            return None
+        when, order = np.arange(len(pts)), np.flatnonzero(shown)
+        known = True
+        if self.codec in _WITH_B_PICTURES:
+            known = not self._b_pictures
+            if not known and _falls(dts):
+                return None
+        elif self.codec not in IN_ORDER:
+            known = self._times_tell(pts)
+            if not known and not self._all_come_out(dts):
+                return None
+            when, order = pts, order[np.argsort(pts[order])]
+        from_keys = known and self.codec in _STARTS_AT_KEYS
+        return PacketIndex(pts, dts, keys, shown, when, int(shown.sum()), order if known else None, from_keys,
+                           self._first, False)  # fmt: skip
+
+    def decoded_index(self, given: list[int | None]) -> PacketIndex:
+        """The index of a video that was decoded: `given` are the packets that its frames came from, as shown."""
+        pts, dts, count = np.array(self._pts), np.array(self._dts), len(self._pts)
+        shown, when = np.array(self._kept), np.arange(count)
+        order: NDArray[np.int64] | None = None
+        packets = [packet for packet in given if packet is not None and 0 <= packet < count]
+        if len(packets) == len(given) == len(set(packets)):
+            order = np.array(packets, dtype=np.int64)
+            shown = np.isin(when, order)
+            rank = np.full(count, -1)
+            rank[order] = np.arange(len(order))
+            when = rank[np.maximum.accumulate(np.where(shown, when, 0))]
+        keys = np.array(self._keys) & shown
+        from_keys = order is not None and self.codec in _STARTS_AT_KEYS and bool(len(order)) and bool(keys[0])
+        return PacketIndex(pts, dts, keys, shown, when, len(given), order, from_keys, self._first, True)
+
+    def _times_tell(self, pts: NDArray[np.int64]) -> bool:
+        """Whether H.264 or HEVC is shown in the order of its times, one frame at each."""
+        if UNKNOWN in self._pts or pts.argmin() or not (np.diff(np.sort(pts)) > 0).all():
+            return False
+        if (np.diff(pts) > 0).all():  # also so where a file only says in which order frames are decoded
+            return self._rises if self._headers else not self._delays
+        return self.is_timed
+
+    def _all_come_out(self, dts: NDArray[np.int64]) -> bool:
+        """Whether a decoder gives a frame of H.264 or HEVC for every packet, in whatever order.
+
+        It knows how long to wait for a frame that is shown before others, and nothing begins in the middle.
         """
-        order = np.argsort(self._packet_times)
-        own = order[np.searchsorted(self._packet_times, times, sorter=order)]
-        keys = np.flatnonzero(self._keys)
-        last = np.searchsorted(keys, own, side="right") - 1
-        while (late := self._packet_times[keys[last]] > times).any():
-            last -= late
-        begins = np.bincount(keys[last], minlength=len(self._keys))
-        ends = np.bincount(own, minlength=len(self._keys))
-        running: NDArray[np.bool_] = np.cumsum(begins - ends) + ends > 0
-        return running
+        if self._headers:
+            parameters = self._headers.parameters
+            return parameters is not None and parameters.reorder is not None and self._clean_start and not _falls(dts)
+        return self.is_timed and self._rises
 
 
-def decode_needed(
-    container: "av.container.InputContainer", needed: NDArray[np.bool_], times: Set[int]
-) -> Iterator[VideoFrame]:
-    """Decode only the packets that are `needed` and yield what comes out: the frames at `times`, and others.
+def _codec_of(context: Any) -> tuple[str, bytes]:
+    """The codec's own name, whichever decoder is at work, and what the stream's header holds for it."""
+    return str(context.codec.canonical_name), bytes(context.extradata or b"")
 
-    Raises what demuxing and decoding raise.
+
+def _told(look: Any, data: bytes) -> int:
+    """What `look` finds in a packet, `UNTOLD` where that is cut short."""
+    try:
+        return int(look(data))
+    except (ValueError, IndexError):
+        return UNTOLD
+
+
+def _falls(dts: NDArray[np.int64]) -> bool:
+    """Whether times of decoding run backwards, as where files were joined."""
+    known = dts[dts != UNKNOWN]
+    return bool((np.diff(known) < 0).any())
+
+
+def missing_packets(container: "av.container.InputContainer", found: int) -> int:
+    """How many packets the header promises beyond the `found` ones, 0 where it does not say.
+
+    Those that an edit leaves out are not promised; nor are those that hold nothing, as AVI has them where a frame is
+    shown longer.
     """
+    frames = container.streams.video[0].frames
+    if frames > found and (entries := _entries_of(container)):
+        frames = sum(entry.size > 0 for entry in entries)
+    return max(0, frames - found)
+
+
+def claimed_frames(container: "av.container.InputContainer") -> int:
+    """How many frames the header promises; 0 where it does not say, or packets must be looked at to know."""
+    codec, extradata = _codec_of(container.streams.video[0].codec_context)
+    headers = H264Headers(extradata) if codec == "h264" else None
+    if not always_one(scanner_for(codec, headers)):
+        return 0
+    if entries := _entries_of(container):
+        return sum(entry.size > 0 and not entry.is_discard for entry in entries)
+    return max(0, container.streams.video[0].frames)
+
+
+def _entries_of(container: "av.container.InputContainer") -> Any:
+    """The index of the stream where the container has one of all packets that it counts, else nothing."""
     stream = container.streams.video[0]
-    codec = stream.codec_context
-    can_skip = _codec_name(stream) in _SKIP_NOW
-    left, flushed = int(needed.sum()), True
-    packets: Any = (packet for packet in container.demux(stream) if packet.size)
-    for packet, is_needed in zip(packets, needed, strict=False):
-        if is_needed:
-            codec.skip_frame = "NONREF" if can_skip and packet.pts not in times else "DEFAULT"
-            yield from _pictures(packet)
-            left, flushed = left - 1, False
-            if not left:
-                break
-        elif not flushed:
-            yield from _rest(codec)
-            flushed = True
-    yield from _rest(codec)
-
-
-def decode_all(container: "av.container.InputContainer") -> Iterator[VideoFrame]:
-    """All frames that decode, in order of presentation; what does not is passed over."""
-    packets = container.demux(container.streams.video[0])
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, *READ_ERRORS):
-            return
-        try:
-            frames = list(_pictures(packet))
-        except av.error.FFmpegError:
-            continue
-        yield from frames
-
-
-def _codec_name(stream: Any) -> str:
-    """The codec's own name, whichever decoder is at work."""
-    return str(stream.codec_context.codec.canonical_name)
-
-
-def _pictures(packet: "av.Packet[Any]") -> Iterator[VideoFrame]:
-    return (frame for frame in packet.decode() if isinstance(frame, VideoFrame))
-
-
-def _rest(codec: Any) -> Iterator[VideoFrame]:
-    """What the decoder still holds; it is ready for another key frame then."""
-    yield from codec.decode(None)
-    codec.flush_buffers()
+    entries = stream.index_entries
+    return entries if container.format.name in _INDEXED and stream.frames > 0 and len(entries) < MAX_PACKETS else ()

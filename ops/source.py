@@ -18,9 +18,14 @@ class FrameSource(ABC):
 
     path: str
 
+    @property
+    def problem(self) -> str:
+        """What was wrong with frames that were read so far, though something could be given for each; else ""."""
+        return ""
+
     @abstractmethod
     def __len__(self) -> int:
-        """How many frames it claims: the list's count for folders, demuxed packets for videos."""
+        """How many frames it claims: the list's count for folders, those that decode for videos."""
 
     @abstractmethod
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:

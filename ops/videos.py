@@ -5,14 +5,12 @@ bicubic chroma), rotation metadata applied. Two differences: PyAV's wheel also d
 cannot read; and OpenCV 5 maps wide-gamut colours (BT.2020, P3) to a screen's, where this takes them as they are.
 """
 
-import math
+import itertools
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -23,28 +21,30 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ops.containers import checked_path, open_container, reason_of
+from ops.decoding import decode_all, decode_needed, index_by_decoding
 from ops.encoding import NOMINAL_RATE
 from ops.errors import MediaError, TruncatedMediaError
-from ops.packets import MAX_PACKETS, READ_ERRORS, PacketIndex, TooManyPacketsError, decode_all, decode_needed
+from ops.orientation import matrix_of, orient
+from ops.packets import (
+    MAX_PACKETS,
+    READ_ERRORS,
+    UNKNOWN,
+    PacketIndex,
+    PacketScan,
+    TooManyPacketsError,
+    claimed_frames,
+    missing_packets,
+)
 from ops.records import Records
 from ops.source import FrameSource
+from ops.timestamps import frame_ticks
 
-# Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
-_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
-            "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
 _UNSPECIFIED = 2
 """FFmpeg's number for a colour matrix that is not named."""
 
-MAX_PIXELS = 2**26
-"""Pixels of a frame: twice those of 8K video. What claims more would only fill the memory."""
-
 MAX_SECONDS = 7 * 24 * 3600
 """A week. What claims more has times that mean nothing."""
-
-_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
-
-# PyAV 18 raises on tags that are not UTF-8 unless told otherwise; 19 keeps their bytes and has no such argument.
-_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class VideoReader:
@@ -68,46 +68,41 @@ class VideoReader:
 @contextmanager
 def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
     """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails."""
-    yield VideoSource(_checked(path))
-
-
-def _checked(path: str | os.PathLike[str]) -> str:
-    """`path` as text; MediaError unless it is a file."""
-    path = os.fspath(path)
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise MediaError(path, error.strerror or "cannot be opened") from None
-    except ValueError as error:
-        raise MediaError(repr(path), str(error)) from None
-    if not stat.S_ISREG(mode):
-        raise MediaError(path, "not a regular file")
-    return path
+    yield VideoSource(checked_path(path))
 
 
 class VideoSource(FrameSource):
     """One video file. Each call of `frames` goes through it once and decodes only what the wanted frames need.
 
+    Frame k is the k-th that a sequential decode of the intact file gives, by every method. Where a packet in the middle
+    does not decode, its frame is the one before it, as players show it: later frames keep their numbers.
+
     One thread decodes and converts: many workers with many threads each would fight for the same cores. `claimed` is
-    the number of frames that its header promises, or its packets, if they are more.
+    the number of frames that the header promises: with those whose packets are not there. `stood_in` counts the frames
+    that were given so far in the place of others.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.stood_in = 0
         with closing(self._container()) as container:
             try:
-                self._index = PacketIndex(container)
+                self._scan = PacketScan(container)
             except READ_ERRORS as error:
-                raise MediaError(path, _reason(error)) from None
+                raise MediaError(path, reason_of(error)) from None
             except TooManyPacketsError:
                 raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
             stream = container.streams.video[0]
-            self.claimed = max(len(self), stream.frames - self._index.hidden)
+            missing = missing_packets(container, self._scan.packets)
             self._rate, self._tick = stream.guessed_rate or stream.average_rate, stream.time_base
+        if self._scan.seconds > MAX_SECONDS:
+            raise MediaError(path, f"its times span {self._scan.seconds:.0f} s, more than {MAX_SECONDS}")
+        if not self._scan.packets:
+            raise MediaError(path, "no frames in it")
+        self._index = self._scan.index() or self._decoded_index()
         if not len(self):
             raise MediaError(path, "no frames in it")
-        if self._index.seconds > MAX_SECONDS:
-            raise MediaError(path, f"its times span {self._index.seconds:.0f} s, more than {MAX_SECONDS}")
+        self.claimed = len(self) + missing
 
     def __len__(self) -> int:
         return self._index.length
@@ -118,62 +113,86 @@ class VideoSource(FrameSource):
 
         By the file's rate, or else 25 frames in a second, where it does not time its frames.
         """
-        times, count = self._index.clock, len(self)
-        if times is None or not self._tick or (count > 1 and times[-1] <= times[0]):
-            return np.arange(count + 1) / float(self._rate or NOMINAL_RATE)
-        shown = (times - times[0]) * float(self._tick)
-        step = np.median(np.diff(shown)) if count > 1 else 1 / float(self._rate or NOMINAL_RATE)
+        if self._index.order is None and not self._index.decoded and (self._index.pts == UNKNOWN).any():
+            self._index = self._decoded_index()  # only it tells which frames have a time
+        ticks, count = frame_ticks(self._index), len(self)
+        step = 1 / float(self._rate or NOMINAL_RATE)
+        if ticks is None or not self._tick:
+            return np.arange(count + 1, dtype=np.float64) * step
+        shown = (ticks - ticks[0]) * float(self._tick)
+        step = float(np.median(np.diff(shown))) if count > 1 else step
         return np.append(shown, shown[-1] + step)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether frames are told by the times that the file gives them."""
+        return self._scan.is_timed and self._index.order is not None and not self._index.decoded
+
+    @property
+    def may_be_interlaced(self) -> bool:
+        """Whether frames may hold two fields; frames say it themselves, once they are decoded."""
+        return self._scan.may_be_interlaced
 
     @property
     def shortfall(self) -> str:
         """What is wrong where fewer frames are in the file than its header promises, else ""."""
         return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""
 
+    @property
+    def problem(self) -> str:
+        """See `FrameSource.problem`."""
+        count = self.stood_in
+        return f"{count} frames that were asked for do not decode; the last ones before them stand in" if count else ""
+
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """See `FrameSource.frames`. Packets that do not decode are passed over."""
+        """See `FrameSource.frames`."""
         reformatter = VideoReformatter()
+        for index, frame in self.wanted(indices):
+            yield index, self._to_tensor(frame, reformatter)
+
+    def wanted(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """The frames at the sorted distinct `indices` as they come from the decoder; see `FrameSource.frames`."""
         done = 0
-        for index, frame in self._needed_frames(indices):
-            yield index, self._to_tensor(frame, reformatter)
+        for item in self._needed_frames(indices):
+            yield item
             done += 1
-        for index, frame in self._frames_in_sequence(indices[done:]):
-            yield index, self._to_tensor(frame, reformatter)
+        yield from self._frames_in_sequence(indices[done:])
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
-        return (image for _, image in self.timed_images())
+        """Every frame up to the last that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
+        reformatter = VideoReformatter()
+        for _, frame, decodes in self._numbered():
+            self.stood_in += not decodes
+            yield self._to_image(frame, reformatter)
 
-    def timed_images(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
-        """`images`, each with the time in seconds at which it is shown, None where the file does not say."""
-        with closing(self._container()) as container:
-            reformatter = VideoReformatter()
-            for frame in decode_all(container):
-                yield frame.time, self._to_image(frame, reformatter)
+    def timed_images(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """`images`, each with the time at which it is shown, as in `seconds`."""
+        return zip(self.seconds.tolist(), self.images(), strict=False)
 
     def decodable(self) -> int:
         """How many frames decode; their pixels are not looked at."""
-        with closing(self._container()) as container:
-            return sum(1 for _ in decode_all(container))
+        return len(self) if self._index.decoded else sum(decodes for _, _, decodes in self._numbered())
 
     def _needed_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """The frames at `indices` with as little decoding as they need, as far as that goes.
 
         It ends early, or at once, where packets do not tell which frame they give, or do not give it.
         """
-        times = self._index.times
-        if times is None or not len(indices) or max(indices) >= len(self):
+        order, when = self._index.order, self._index.when
+        if order is None or not self._index.from_keys or not len(indices) or max(indices) >= len(self):
             return
-        wanted = times[list(indices)].tolist()
-        expected = iter(zip(indices, wanted, strict=True))
-        index, time = next(expected)
-        with closing(self._container()) as container:
+        wanted = order[list(indices)]
+        expected = iter(zip(indices, wanted.tolist(), strict=True))
+        index, target = next(expected)
+        with closing(self._container(strict=True)) as container:
             try:
-                for frame in decode_needed(container, self._index.needed(wanted), set(wanted)):
-                    if frame.pts == time and not frame.is_corrupt:
+                for packet, frame in decode_needed(container, self._index, wanted):
+                    if packet == target and not frame.is_corrupt:
                         yield index, frame
-                        index, time = next(expected, (-1, math.inf))
-                    elif frame.pts is None or frame.pts >= time:
+                        index, target = next(expected, (-1, -1))
+                        if target < 0:
+                            return
+                    elif packet is None or when[packet] >= when[target]:
                         return
             except READ_ERRORS:
                 return
@@ -184,15 +203,38 @@ class VideoSource(FrameSource):
         if target is None:
             return
         readable = 0
-        with closing(self._container()) as container:
-            for position, frame in enumerate(decode_all(container)):
-                readable = position + 1
-                if position == target:
-                    yield position, frame
-                    target = next(wanted, None)
-                    if target is None:
-                        return
+        for index, frame, decodes in self._numbered():
+            readable = index + 1
+            if index == target:
+                self.stood_in += not decodes
+                yield index, frame
+                target = next(wanted, None)
+                if target is None:
+                    return
         raise TruncatedMediaError(self.path, len(self), readable)
+
+    def _numbered(self) -> Iterator[tuple[int, VideoFrame, bool]]:
+        """Every frame up to the last one that decodes, with its number, and whether it is its own.
+
+        Where one does not decode it is the one before, or at the beginning the first one after.
+        """
+        ranks = self._index.ranks
+        count, last = 0, None
+        with closing(self._container()) as container:
+            for packet, frame in decode_all(container):
+                index = count if ranks is None else ranks.get(packet, -1)
+                if index < count:
+                    self._index = self._decoded_index()
+                    yield from itertools.islice(self._numbered(), count, None)
+                    return
+                for missing in range(count, index):
+                    yield missing, last or frame, False
+                yield index, frame, True
+                count, last = index + 1, frame
+
+    def _decoded_index(self) -> PacketIndex:
+        with closing(self._container()) as container:
+            return index_by_decoding(container, self._scan)
 
     def _to_tensor(self, frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
         """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
@@ -208,50 +250,23 @@ class VideoSource(FrameSource):
                 frame.colorspace = _UNSPECIFIED
                 bgr = _to_bgr(frame, reformatter)
             except av.error.FFmpegError as error:
-                raise MediaError(self.path, _reason(error)) from None
-        upright = np.rot90(bgr, k=round(frame.rotation / 90)) if frame.rotation else bgr
-        return np.ascontiguousarray(upright)
+                raise MediaError(self.path, reason_of(error)) from None
+        return orient(bgr, matrix_of(frame))
 
-    def _container(self) -> "av.container.InputContainer":
-        return _open_container(self.path)
+    def _container(self, strict: bool = False) -> "av.container.InputContainer":
+        return open_container(self.path, strict)
 
 
 def header_count(path: str | os.PathLike[str]) -> int:
     """How many frames the file's header claims, 0 where it does not say; MediaError where it is no video.
 
-    Cheap, for nothing else is read, and not to be trusted.
+    Cheap, for nothing else is read, and not to be trusted: the file may be cut short.
     """
-    with closing(_open_container(_checked(path))) as container:
-        return max(0, container.streams.video[0].frames)
-
-
-def _open_container(path: str) -> "av.container.InputContainer":
-    try:
-        container: av.container.InputContainer = av.open("file:" + path, options=dict(_OPTIONS), **_TAGS)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(path, _reason(error)) from None
-    if not container.streams.video:
-        container.close()
-        raise MediaError(path, "no video stream in it")
-    codec = container.streams.video[0].codec_context
-    if codec is None:  # refused before anything is decoded: some PyAV releases end the process there
-        container.close()
-        raise MediaError(path, f"not a readable video (no decoder in PyAV {av.__version__}: re-encode it as H.264, or "
-                               "fetch it again if its header was cut off)")  # fmt: skip
-    if codec.width * codec.height > MAX_PIXELS:
-        container.close()
-        raise MediaError(path, f"frames of {codec.width} x {codec.height}, more than {MAX_PIXELS} pixels each")
-    codec.thread_count = 1
-    codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
-    return container
+    with closing(open_container(checked_path(path))) as container:
+        return claimed_frames(container)
 
 
 def _to_bgr(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
     bgr = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
     pixels: NDArray[np.uint8] = bgr.to_ndarray().astype(np.uint8, copy=False)
     return pixels
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return f"not a readable video ({text})"

@@ -86,7 +86,7 @@ def views_of(
             raise
         truncated = error.reason
         frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
-    return Views(frames, clips, plan, truncated)
+    return Views(frames, clips, plan, truncated or source.problem)
 
 
 def _read_clips(

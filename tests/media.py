@@ -6,7 +6,7 @@ number: coloured shapes that move a little from frame to frame over a still back
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,25 @@ def write_video(
     return path
 
 
+def remux(source: Path, target: Path, edit: Callable[[int, bytes], list[bytes]]) -> Path:
+    """Copy the packets of a video into another file, timed in the order of decoding.
+
+    `edit(number, data)` says what is written in place of each.
+    """
+    with av.open(os.fspath(source)) as read, av.open(os.fspath(target), "w") as written:
+        stream = read.streams.video[0]
+        copy: Any = written.add_stream_from_template(stream)
+        time, step = 0, int(1 / (stream.average_rate or 25) / (stream.time_base or 1))
+        for number, packet in enumerate(packet for packet in read.demux(stream) if packet.size):
+            for part, data in enumerate(edit(number, bytes(packet))):
+                made = av.Packet(data)
+                made.pts, made.dts, made.time_base, made.stream = time, time, stream.time_base, copy
+                made.duration, made.is_keyframe = step, packet.is_keyframe and not part
+                time += step
+                written.mux(made)
+    return target
+
+
 def write_irregular(path: Path, times: list[int]) -> Path:
     """A video whose frames are shown at `times`, in milliseconds."""
     with av.open(str(path), "w") as container:
@@ -89,6 +108,17 @@ def write_irregular(path: Path, times: list[int]) -> Path:
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_mistimed(path: Path) -> Path:
+    """62 frames of H.264 with B-frames and 25 a second, in a file that only times decoding: .avi, .asf or .mpg.
+
+    A .ts is two halves, joined: in the middle its times start anew.
+    """
+    parts = 2 if path.suffix == ".ts" else 1
+    write_video(path, 62 // parts, b_frames=2)
+    path.write_bytes(parts * path.read_bytes())
     return path
 
 
@@ -160,10 +190,15 @@ def corrupt(path: Path, start: float = 0.45, stop: float = 0.55, seed: int = 0) 
 def rotate(path: Path, degrees: int) -> Path:
     """Write into the metadata of an mp4 that it is shown turned clockwise by 90, 180 or 270 degrees."""
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    return set_matrix(path, (cosine, sine, -sine, cosine))
+
+
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write into the metadata of an mp4 that x is shown at a·x + c·y and y at b·x + d·y."""
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd") + 4
-    matrix = header + (52 if data[header] else 40)  # version 1 has 64-bit times
-    one = 1 << 16
-    struct.pack_into(">9i", data, matrix, cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
+    place = header + (52 if data[header] else 40)  # version 1 has 64-bit times
+    a, b, c, d = (value << 16 for value in matrix)
+    struct.pack_into(">9i", data, place, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path

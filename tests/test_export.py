@@ -118,18 +118,21 @@ def test_half_precision_is_half_the_file_and_close(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "size", "rotation"), [("uniform", (48, 64), None), ("dense", (90, 52), 90)])
+@pytest.mark.parametrize(
+    ("kind", "size", "matrix"),
+    [("uniform", (48, 64), (0, 0, 0, 0)), ("uniform", (48, 64), (-1, 0, 0, 1)), ("dense", (90, 52), (0, 1, -1, 0))],
+)
 def test_the_example_sees_what_the_project_sees(
     kind: str,
     size: tuple[int, int],
-    rotation: int | None,
+    matrix: tuple[int, int, int, int],
     exported: Path,
     predictor: Predictor,
     script: Run,
     tmp_path: Path,
 ) -> None:
     """Same frames, resized by another library: shares differ by less than 0.002, and the order is the same."""
-    video = media.write_video(tmp_path / "v.mp4", 75, size=size, rotation=rotation)
+    video = media.set_matrix(media.write_video(tmp_path / "v.mp4", 75, size=size), matrix)
     model = onnx.load(exported)
     onnx.helper.set_model_props(model, {**{p.key: p.value for p in model.metadata_props}, "sampling": json.dumps(kind)})
     onnx.save(model, tmp_path / "m.onnx")

@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ops import opencv_videos, packets, videos
+from ops import containers, packets, videos
 from ops.checkpoint import model_of, read_checkpoint
 from ops.decoders import DECODERS
 from ops.errors import InputError, MediaError
@@ -186,16 +186,15 @@ test_any_video_is_read_or_refused, test_many_more_videos = _videos
 
 
 TOO_MUCH: list[tuple[Any, str, float, str]] = [
-    (videos, "MAX_PIXELS", 48 * 64 - 1, "frames of 64 x 48, more than 3071 pixels each"),
+    (containers, "MAX_PIXELS", 48 * 64 - 1, "frames of 64 x 48, more than 3071 pixels each"),
     (videos, "MAX_SECONDS", 0.2, "its times span 0 s, more than 0.2"),
     (packets, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos"),
 ]
-CLAIMED = (opencv_videos, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos")
 
 
 @pytest.mark.parametrize(
     ("decoder", "place", "name", "cap", "message"),
-    [*(("pyav", *case) for case in TOO_MUCH), *(("opencv", *case) for case in (*TOO_MUCH, CLAIMED))],
+    [(decoder, *case) for decoder in DECODERS for case in TOO_MUCH],
 )
 def test_what_claims_too_much_is_refused(
     decoder: str, place: Any, name: str, cap: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from media import corrupt, draw, truncate, write_audio, write_irregular, write_video
+from media import corrupt, draw, truncate, write_audio, write_irregular, write_mistimed, write_video
 from PIL import Image
 from torch import Tensor
 
 from ops.checkpoint import save_checkpoint
 from ops.clip_recipes import ClipShape, test_plan_for
-from ops.dataset_configs import dataset_config
-from ops.decoders import video_reader
 from ops.errors import InputError, MediaError, TruncatedMediaError
 from ops.models import build_model
-from ops.packets import PacketIndex
+from ops.opencv_videos import OpenCVReader
+from ops.packets import PacketScan
 from ops.sampling import Indices, Sample, view_indices
 from ops.source import FrameSource
 from ops.storage import atomic_path
@@ -143,15 +142,18 @@ def test_a_video_that_breaks_off_has_a_last_window_there(predictor: Predictor, t
         assert one.start == other.start and np.array_equal(one.logits, other.logits)
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
-def test_a_video_with_a_hole_ends_with_its_last_frame(decoder: str, weights: Path, tmp_path: Path) -> None:
+def test_a_video_with_a_hole_keeps_its_times(weights: Path, tmp_path: Path) -> None:
     path = corrupt(write_video(tmp_path / "hole.mp4", 60, gop=4), 0.3, 0.6)
-    with (
-        pytest.raises(TruncatedMediaError) as error,
-        video_reader(dataset_config("custom"), "RGB", decoder).open(str(path), -1) as source,
-    ):
+    timeline = predict_windows(open_predictor(str(weights)), path, Windows(16, 8))
+    assert [(w.start, w.stop) for w in timeline.windows] == Windows(16, 8).spans(60)
+    assert timeline.windows[-1].stop_s == pytest.approx(2.4) and "stand in" in timeline.truncated
+
+
+def test_opencv_ends_at_a_hole(weights: Path, tmp_path: Path) -> None:
+    path = corrupt(write_video(tmp_path / "hole.mp4", 60, gop=4), 0.3, 0.6)
+    with pytest.raises(TruncatedMediaError) as error, OpenCVReader().open(str(path), -1) as source:
         list(source.frames(range(len(source))))
-    timeline = predict_windows(open_predictor(str(weights), decoder=decoder), path, Windows(16, 8))
+    timeline = predict_windows(open_predictor(str(weights), decoder="opencv"), path, Windows(16, 8))
     assert timeline.windows[-1].stop == error.value.readable < 60 and timeline.truncated == error.value.reason
     assert [(w.start, w.stop) for w in timeline.windows] == Windows(16, 8).spans(error.value.readable)
 
@@ -175,11 +177,11 @@ def test_seconds_are_those_of_the_file(tmp_path: Path) -> None:
 def test_many_frames_need_the_packets_that_each_of_them_needs(tmp_path: Path) -> None:
     path = write_video(tmp_path / "film.mp4", 40, b_frames=3, gop=10)
     with av.open(str(path)) as container:
-        index = PacketIndex(container)
-    assert index.times is not None
-    times = index.times[[3, 4, 17, 30, 39]].tolist()
-    each = np.stack([index.needed([time]) for time in times])
-    assert np.array_equal(index.needed(times), each.any(axis=0)) and 0 < each[0].sum() < each.any(axis=0).sum() < 40
+        index = PacketScan(container).index()
+    assert index is not None and index.order is not None
+    packets = index.order[[3, 4, 17, 30, 39]]
+    each = np.stack([index.needed(packets[[number]]) for number in range(5)])
+    assert np.array_equal(index.needed(packets), each.any(axis=0)) and 0 < each[0].sum() < each.any(axis=0).sum() < 40
 
 
 def test_a_timeline_is_a_table_and_a_picture(weights: Path, tmp_path: Path, call: Call) -> None:
@@ -245,6 +247,17 @@ def test_drawings_keep_the_times_of_frames(tmp_path: Path) -> None:
     save_overlay(tmp_path / "seen.mkv", timeline_of(path, [0, 9, 0, 0]))
     with open_video(tmp_path / "seen.mkv") as source:
         assert source.seconds[:-1] == pytest.approx(np.array(times) / 1000, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["joined.ts", "x.avi"])
+def test_drawings_and_timelines_last_as_long_as_the_film(name: str, weights: Path, tmp_path: Path, call: Call) -> None:
+    write_mistimed(tmp_path / name)
+    call("tools/predict.py", name, "--weights", weights, "--window", 16, "--timeline", "out", "--save", "seen.mp4")
+    (table,) = (tmp_path / "out").glob("*.csv")
+    last = list(csv.DictReader(table.open()))[-1]
+    assert float(last["end_s"]) == pytest.approx(2.48, abs=2e-3) and last["end_frame"] == "62"
+    with open_video(tmp_path / "seen.mp4") as source:
+        assert source.seconds == pytest.approx(np.arange(63) / 25, abs=1e-3)
 
 
 def test_a_panel_fits_its_picture() -> None:

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
      "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch",
-     "jpegs", "optional", "list_lines", "class_names"},
-    {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained",
-     "views"},
+     "jpegs", "optional", "list_lines", "class_names", "h264", "bitstreams", "orientation", "containers"},
+    {"tanet", "frames", "packets", "decoding", "timestamps", "videos", "transforms", "dataset_configs", "motion",
+     "pretrained", "views"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
      "runlog", "provenance", "optimizer", "partial", "class_order"},

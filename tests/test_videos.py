@@ -181,9 +181,9 @@ def test_frames_at_irregular_times_are_counted_and_found_like_others(tmp_path: P
 def test_only_the_packets_that_a_frame_needs_are_decoded(tmp_path: Path) -> None:
     path = write_video(tmp_path / "x.mp4", 40, gop=10)
     with open_video(path) as source:
-        times = source._index.times
-        assert times is not None
-        needed = source._index.needed([times[12], times[31]])
+        order = source._index.order
+        assert order is not None
+        needed = source._index.needed(order[[12, 31]])
     assert np.flatnonzero(needed).tolist() == [10, 11, 12, 30, 31]
 
 

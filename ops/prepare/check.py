@@ -15,16 +15,16 @@ DECODE = ("none", "ends", "full")
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
     """What the video at `path` is.
 
-    `frames` (by its packets, or with "none" by its header), `claimed` (by its header, 0: nothing), `broken` (what does
-    not decode, "" if all that was tried does), with "full" `decoded`, and what `identity_of` gives. MediaError where it
-    cannot be read at all.
+    `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
+    promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
+    `decoded`, and what `identity_of` gives. MediaError where it cannot be read at all.
     """
     claimed = header_count(path)
     found: dict[str, Any] = {"frames": claimed, "claimed": claimed, "broken": "", **identity_of(path, os.stat(path))}
     if decode == "none" and claimed:
         return found
     with open_video(path) as source:
-        found["frames"] = len(source)
+        found["frames"], found["claimed"] = len(source), source.claimed
         if decode == "ends":
             try:
                 source.read([0, len(source) - 1])

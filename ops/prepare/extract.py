@@ -48,5 +48,6 @@ def extract_video(path: str, item: str, out: str, options: FrameOptions) -> dict
             decoded += 1
         if not decoded:
             raise MediaError(path, "no frame of it decodes")
-        claimed = source.claimed
-    return {"frames": written, "decoded": decoded, "claimed": claimed, "made": stamp_of(os.path.join(out, name))}
+        claimed, stood_in = source.claimed, source.stood_in
+    made = stamp_of(os.path.join(out, name))
+    return {"frames": written, "decoded": decoded - stood_in, "claimed": claimed, "made": made}

@@ -16,7 +16,7 @@ from ops.frames import FolderSource, FrameTemplate, detect_template
 from ops.prepare.images import Image, Size, write_image
 from ops.prepare.journal import stamp_of
 from ops.prepare.outputs import image_folder, names_by, whole_folder
-from ops.videos import open_video
+from ops.videos import VideoSource, open_video
 
 Flow = NDArray[np.float32]
 """Motion from a frame to the next in pixels, `[h, w, 2]`: x to the right, y down."""
@@ -61,7 +61,10 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
     flow: Flow | None = None
     previous: Image | None = None
     decoded = 0
-    with _gray_frames(path, options.frames) as (claimed, frames), whole_folder(out, name, options.template) as folder:
+    with (
+        _gray_frames(path, options.frames) as (claimed, frames, video),
+        whole_folder(out, name, options.template) as folder,
+    ):
         for frame in frames:
             sized = options.size.apply(frame) if options.size else frame
             if previous is not None:
@@ -72,7 +75,9 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
         if flow is None:
             raise MediaError(path, f"{decoded} frames decode, two are needed for a motion")
         _write(folder, name, template, decoded - 1, flow, options)
-    return {"frames": decoded, "decoded": decoded, "claimed": claimed, "made": stamp_of(os.path.join(out, name))}
+    stood_in = video.stood_in if video else 0
+    made = stamp_of(os.path.join(out, name))
+    return {"frames": decoded, "decoded": decoded - stood_in, "claimed": claimed, "made": made}
 
 
 def flow_method(method: str, preset: str) -> Callable[[Image, Image], Flow]:
@@ -112,13 +117,13 @@ def _match(frame: Image, like: Image) -> Image:
 
 
 @contextmanager
-def _gray_frames(path: str, pattern: str) -> Iterator[tuple[int, Iterator[Image]]]:
-    """How many frames a video or frame folder claims, and those that there are, gray `[h, w]`."""
+def _gray_frames(path: str, pattern: str) -> Iterator[tuple[int, Iterator[Image], VideoSource | None]]:
+    """How many frames a video or frame folder claims, those there are, gray `[h, w]`, and the video, if it is one."""
     if os.path.isdir(path):
-        yield _folder_frames(path, pattern)
+        yield *_folder_frames(path, pattern), None
         return
     with open_video(path) as source:
-        yield source.claimed, (_gray(image, cv2.COLOR_BGR2GRAY) for image in source.images())
+        yield source.claimed, (_gray(image, cv2.COLOR_BGR2GRAY) for image in source.images()), source
 
 
 def _folder_frames(path: str, pattern: str) -> tuple[int, Iterator[Image]]:

@@ -10,13 +10,13 @@ from ops.frames import FrameTemplate, detect_template
 from ops.videos import header_count, open_video
 
 VERIFY = ("header", "packets", "decode")
-"""What is looked at: the header's claim; every packet (exact on intact files); every decoded frame (the truth)."""
+"""What is looked at: the header's claim; every packet (exact on intact files); every decoded frame (finds damage)."""
 
 
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
     """Frames of the video at `path`: `num_frames`, and `claimed`, those that it promises.
 
-    Where the header says nothing, packets are counted. MediaError where there is no frame.
+    Where the header does not tell how many frames there are, packets do. MediaError where there is no frame.
     """
     claimed = num_frames = header_count(path)
     if verify != "header" or not claimed:

@@ -43,16 +43,17 @@ def video_file(item: str) -> str:
 def resize_video(path: str, item: str, out: str, options: ResizeOptions) -> dict[str, Any]:
     """Encode the video at `path`, which is called `item`, as a file in `out`: no sound, upright, 8 bits, 4:2:0.
 
-    As many frames as decode, at their times. Returns `decoded`, `claimed` (frames), `before` and `after` (width,
-    height, bytes), and `made`, the file's `stamp_of`. MediaError where no frame decodes.
+    As many frames as there are up to the last that decodes, at their times. Returns `decoded`, `claimed` (frames),
+    `before` and `after` (width, height, bytes), and `made`, the file's `stamp_of`. MediaError where no frame decodes.
     """
     name = video_file(item)
     with open_video(path) as source, whole_file(out, name, _is_ours) as temporary:
         claimed = source.claimed
-        decoded, shape, size = _encode(path, source.timed_images(), temporary, options)
+        frames, shape, size = _encode(path, source.timed_images(), temporary, options)
         with open_video(temporary) as made:
-            if len(made) != decoded:
-                raise MediaError(path, f"{decoded} frames became {len(made)} in the new file")
+            if len(made) != frames:
+                raise MediaError(path, f"{frames} frames became {len(made)} in the new file")
+        decoded = frames - source.stood_in
         before = [shape[1], shape[0], os.stat(path).st_size]
         after = [size[1], size[0], os.stat(temporary).st_size]
     stamp = stamp_of(os.path.join(out, name))

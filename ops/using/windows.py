@@ -187,6 +187,7 @@ def predict_windows(
                 truncated, last = error.reason, windows.spans(error.readable)[-1]
                 if not done or done[-1].stop < last[1]:
                     done += _scored(predictor, source, windows, [last], seconds)
+        truncated = truncated or source.problem
     return Timeline(path, done, predictor.class_names, truncated)
 
 
