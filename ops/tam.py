@@ -50,6 +50,8 @@ class SpatialMean(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
         """`x [F, C, H, W]` → `[F, C]` of type `dtype`."""
         ctx.shape, ctx.dtype = x.shape, x.dtype
+        if x.dtype == dtype or torch.compiler.is_exporting():  # exporters do not all know a mean of another type
+            return x.to(dtype).mean(dim=(2, 3))
         return x.mean(dim=(2, 3), dtype=dtype)
 
     @staticmethod

@@ -132,7 +132,7 @@ def score_videos(predictor: Predictor, videos: Sequence[Video], workers: int) ->
     with torch.inference_mode():
         for shown in _clips(predictor, videos, workers, "scoring again"):
             if isinstance(shown, ShownClip):
-                logits[shown.index] = forward(predictor.model, shown.pixels[None], predictor.compute)[0].cpu()
+                logits[shown.index] = forward(predictor.model, shown.pixels[None], predictor.compute)[0].cpu().numpy()
     return logits
 
 
