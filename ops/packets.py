@@ -104,64 +104,45 @@ class PacketScan:
         self._pix_fmt, self._delays = context.pix_fmt, context.has_b_frames
         self._tick = stream.time_base or 0
         self.is_timed = container.format.name in _TIMED
-        self._pts: list[int] = []
-        self._dts: list[int] = []
-        self._keys: list[bool] = []
-        self._kept: list[bool] = []
+        self._facts: list[tuple[int | None, int | None, bool, bool]] = []
         self._frames: list[int] = []
-        self._headers: H264Headers | None = None
-        self._rises, self._anchors, self._b_pictures, self._first = True, 0, False, False
+        self._rises, self._anchors, self._b_pictures = True, 0, False
+        facts = self._facts
         try:
             for packet in container.demux(stream):
                 if packet.size:
-                    if len(self._pts) == MAX_PACKETS:
+                    if len(facts) == MAX_PACKETS:
                         raise TooManyPacketsError
-                    self._add(packet)
+                    if not facts:
+                        self._begin(bytes(packet))
+                    facts.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
+                    if self._count_is_open or self._order_is_open:
+                        self._look(bytes(packet))
         except READ_ERRORS:
-            if not any(self._kept):
+            if all(is_discard for _, _, _, is_discard in facts):
                 raise
-
-    def _add(self, packet: "av.Packet[Any]") -> None:
-        if not self._pts:
-            self._begin(bytes(packet))
-        pts = UNKNOWN if packet.pts is None else packet.pts
-        if self._rises and self._pts and pts <= self._pts[-1]:
-            self._rises = False
-        self._pts.append(pts)
-        self._dts.append(UNKNOWN if packet.dts is None else packet.dts)
-        self._keys.append(packet.is_keyframe)
-        self._kept.append(not packet.is_discard)
-        self._frames.append(1 if self._one_each else self._look(bytes(packet)))
-        if self._order_is_open and self._rises:
-            assert self._headers
-            self._rises = _told(self._headers.rises, bytes(packet)) > 0
 
     def _begin(self, data: bytes) -> None:
         self._headers = H264Headers(self._extradata, data) if self.codec == "h264" else None
         self._scan = scanner_for(self.codec, self._headers)
-        self._one_each = always_one(self._scan)
+        self._count_is_open = not always_one(self._scan)
         parameters = self._headers.parameters if self._headers else None
         self._order_is_open = parameters is not None and parameters.reorder != 0
         self._first = needs_first_packet(self.codec, self._pix_fmt, data)
         self._clean_start = self._headers is None or bool(_told(self._headers.starts_anew, data))
 
-    @property
-    def packets(self) -> int:
-        """How many there are, with those that an edit leaves out."""
-        return len(self._pts)
+    def _look(self, data: bytes) -> None:
+        """Look into a packet, until it is clear that only decoding tells, or that pictures are reordered."""
+        if self._count_is_open:
+            self._frames.append(self._frames_of(data))
+            self._count_is_open = self._frames[-1] != UNTOLD
+        if self._order_is_open:
+            times = [UNKNOWN if time is None else time for time, *_ in self._facts[-2:]]
+            rises = times[-1] > times[0] or len(times) == 1
+            assert self._headers
+            self._rises = self._order_is_open = rises and _told(self._headers.rises, data) > 0
 
-    @property
-    def seconds(self) -> float:
-        """How much time the packets span."""
-        known = [time for time in self._pts if time != UNKNOWN]
-        return float((max(known) - min(known)) * self._tick) if known else 0.0
-
-    @property
-    def may_be_interlaced(self) -> bool:
-        """Whether the codec, and with H.264 its header, leave it open that there are fields."""
-        return not (always_one(self._scan) if self._headers else self.codec in PROGRESSIVE)
-
-    def _look(self, data: bytes) -> int:
+    def _frames_of(self, data: bytes) -> int:
         """How many frames a packet gives."""
         if self.codec in _WITH_B_PICTURES:
             if not is_b_picture(self.codec, data):
@@ -172,12 +153,35 @@ class PacketScan:
                 self._b_pictures = True
         return _told(self._scan, data) if self._scan else UNTOLD
 
+    @property
+    def packets(self) -> int:
+        """How many there are, with those that an edit leaves out."""
+        return len(self._facts)
+
+    @property
+    def seconds(self) -> float:
+        """How much time the packets span."""
+        known = [time for time, *_ in self._facts if time is not None]
+        return float((max(known) - min(known)) * self._tick) if known else 0.0
+
+    @property
+    def may_be_interlaced(self) -> bool:
+        """Whether the codec, and with H.264 its header, leave it open that there are fields."""
+        return not (always_one(self._scan) if self._headers else self.codec in PROGRESSIVE)
+
+    def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Of packets: times shown and decoded, which are key frames, and which are kept by edits."""
+        pts, dts, keys, discarded = zip(*self._facts, strict=True)
+        first, second = (np.array([UNKNOWN if tick is None else tick for tick in ticks]) for ticks in (pts, dts))
+        return first, second, np.array(keys), ~np.array(discarded)
+
     def index(self) -> PacketIndex | None:
         """The index; None where only decoding tells how many frames there are."""
-        pts, dts, keys = np.array(self._pts), np.array(self._dts), np.array(self._keys)
-        shown = np.array(self._kept) & (np.array(self._frames) != 0)
+        pts, dts, keys, shown = self._arrays()
         if not keys[0] or UNTOLD in self._frames:
             return None
+        if self._frames:
+            shown &= np.array(self._frames) > 0
         when, order = np.arange(len(pts)), np.flatnonzero(shown)
         known = True
         if self.codec in _WITH_B_PICTURES:
@@ -186,7 +190,7 @@ class PacketScan:
                 return None
         elif self.codec not in IN_ORDER:
             known = self._times_tell(pts)
-            if not known and not self._all_come_out(dts):
+            if not known and not self._all_come_out(pts, dts):
                 return None
             when, order = pts, order[np.argsort(pts[order])]
         from_keys = known and self.codec in _STARTS_AT_KEYS
@@ -195,8 +199,9 @@ class PacketScan:
 
     def decoded_index(self, given: list[int | None]) -> PacketIndex:
         """The index of a video that was decoded: `given` are the packets that its frames came from, as shown."""
-        pts, dts, count = np.array(self._pts), np.array(self._dts), len(self._pts)
-        shown, when = np.array(self._kept), np.arange(count)
+        pts, dts, keys, shown = self._arrays()
+        count = len(pts)
+        when = np.arange(count)
         order: NDArray[np.int64] | None = None
         packets = [packet for packet in given if packet is not None and 0 <= packet < count]
         if len(packets) == len(given) == len(set(packets)):
@@ -205,19 +210,19 @@ class PacketScan:
             rank = np.full(count, -1)
             rank[order] = np.arange(len(order))
             when = rank[np.maximum.accumulate(np.where(shown, when, 0))]
-        keys = np.array(self._keys) & shown
+        keys &= shown
         from_keys = order is not None and self.codec in _STARTS_AT_KEYS and bool(len(order)) and bool(keys[0])
         return PacketIndex(pts, dts, keys, shown, when, len(given), order, from_keys, self._first, True)
 
     def _times_tell(self, pts: NDArray[np.int64]) -> bool:
         """Whether H.264 or HEVC is shown in the order of its times, one frame at each."""
-        if UNKNOWN in self._pts or pts.argmin() or not (np.diff(np.sort(pts)) > 0).all():
+        if UNKNOWN in pts or pts.argmin() or not (np.diff(np.sort(pts)) > 0).all():
             return False
         if (np.diff(pts) > 0).all():  # also so where a file only says in which order frames are decoded
             return self._rises if self._headers else not self._delays
         return self.is_timed
 
-    def _all_come_out(self, dts: NDArray[np.int64]) -> bool:
+    def _all_come_out(self, pts: NDArray[np.int64], dts: NDArray[np.int64]) -> bool:
         """Whether a decoder gives a frame of H.264 or HEVC for every packet, in whatever order.
 
         It knows how long to wait for a frame that is shown before others, and nothing begins in the middle.
@@ -225,7 +230,7 @@ class PacketScan:
         if self._headers:
             parameters = self._headers.parameters
             return parameters is not None and parameters.reorder is not None and self._clean_start and not _falls(dts)
-        return self.is_timed and self._rises
+        return self.is_timed and UNKNOWN not in pts and bool((np.diff(pts) > 0).all())
 
 
 def _codec_of(context: Any) -> tuple[str, bytes]:

@@ -25,7 +25,7 @@ from ops.containers import checked_path, open_container, reason_of
 from ops.decoding import decode_all, decode_needed, index_by_decoding
 from ops.encoding import NOMINAL_RATE
 from ops.errors import MediaError, TruncatedMediaError
-from ops.orientation import matrix_of, orient
+from ops.orientation import UPRIGHT, matrix_of, orient
 from ops.packets import (
     MAX_PACKETS,
     READ_ERRORS,
@@ -84,7 +84,7 @@ class VideoSource(FrameSource):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.stood_in = 0
+        self.stood_in, self._is_upright = 0, False
         with closing(self._container()) as container:
             try:
                 self._scan = PacketScan(container)
@@ -251,7 +251,11 @@ class VideoSource(FrameSource):
                 bgr = _to_bgr(frame, reformatter)
             except av.error.FFmpegError as error:
                 raise MediaError(self.path, reason_of(error)) from None
-        return orient(bgr, matrix_of(frame))
+        if self._is_upright and not frame.rotation:  # looked up in the first frame, for that takes a while
+            return np.ascontiguousarray(bgr)
+        matrix = matrix_of(frame)
+        self._is_upright = matrix == UPRIGHT
+        return orient(bgr, matrix)
 
     def _container(self, strict: bool = False) -> "av.container.InputContainer":
         return open_container(self.path, strict)
