@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ops.datasets import ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
+from ops.folder_lock import locked_folder
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
 from ops.protocol import describe, describe_protocol, made_from, published_figure
@@ -52,6 +54,20 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     check_outputs(args, config, ensemble)
     protocol = describe_protocol(args, ensemble)
     log.info("protocol: %s", protocol)
+    with locked_output(args):
+        result = run_test(args, config, ensemble, protocol, device)
+    return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
+
+
+def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """The lock of the first process on the folder of the results, until they are written."""
+    return locked_folder(output_folder(args), "give another --output") if distributed.is_main() else nullcontext()
+
+
+def run_test(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, device: torch.device
+) -> TestResult:
+    """Score all videos and, in the first process, say and write what came out."""
     distributed.start(device)
     try:
         began = time.perf_counter()
@@ -68,7 +84,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
         facts["warning"] = warn_of_class_order(result, ensemble)
         write_results(args, config, ensemble, result, facts)
         partial.remove()
-    return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
+    return result
 
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:

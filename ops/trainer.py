@@ -239,6 +239,7 @@ class Trainer:
         content = {
             "epoch": progress.epoch,
             "step": progress.step,
+            "epoch_steps": len(self.sampler),
             "best_prec1": progress.best,
             "totals": self.running.meter.totals.tolist() if progress.step else [],
             "bad": self.bad if progress.step else 0,

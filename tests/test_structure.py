@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
      "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch",
-     "jpegs"},
+     "jpegs", "folder_lock"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained",
      "views"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
      "runlog", "provenance", "optimizer", "partial", "class_order"},
-    {"engine", "epoch", "setup", "ensemble", "protocol", "trainer"},
+    {"engine", "epoch", "setup", "ensemble", "protocol", "trainer", "training_data"},
     {"train", "evaluate"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}

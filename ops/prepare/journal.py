@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.errors import InputError
+from ops.folder_lock import lock_file
 from ops.storage import make_folder
 from ops.texts import hash_of
 
@@ -158,17 +159,9 @@ class Journal:
             self._open.popitem()[1].close()
 
     def _lock(self) -> None:
-        try:
-            import fcntl  # here, for not every system has it
-        except ImportError:
-            return
-        try:
-            fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_file(self._own.fileno()):
             self._own.close()
-            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it") from None
-        except OSError:  # a file system without locks
-            pass
+            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it")
 
     def _end_last_line(self) -> None:
         """A line that a crash cut short is ended, so that the next one stands alone."""
