@@ -19,6 +19,7 @@ from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config
 from ops.datasets import ViewsDataset
+from ops.engine import NOT_FINITE
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 NAMED = 20
 """How many videos with the same kind of trouble are named; the csv files have them all."""
-
-NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
 
 Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""

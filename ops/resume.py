@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -216,6 +217,7 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     try:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
+        best = best if math.isfinite(best) else 0.0  # older versions took a validation without any video for the best
         totals = [float(value) for value in origin.rest.get("totals", ())]
         counts = {name: int(origin.rest.get(name, 0)) for name in ("step", "bad", "tried", "failed", "skipped")}
         progress = Progress(int(origin.rest["epoch"]), best=best, totals=totals, **counts)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config
-from ops.engine import validate
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.engine import NOT_FINITE, validate
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.keeper import parse_interval
 from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.models import Recognizer, build_model
@@ -206,6 +207,8 @@ def fit(
     if distributed.is_main():
         log.info("run folder: %s", folder)
         runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+        if origin and isinstance(origin.rest.get("log_row"), Mapping):
+            runlog.restore(origin.rest["log_row"], progress.epoch)
         runlog.arguments(
             vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
             arithmetic=arithmetic(device),
@@ -237,12 +240,17 @@ def fit(
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:
-    """`--evaluate`: one validation; status 1 where videos could not be read."""
+    """`--evaluate`: one validation; status 1 where videos were left out. RunStoppedError where no score is finite."""
     loader = make_val_loader(args, data, compute.device)
     with workers_of(loader):
-        result = validate(compute.compiled(model), loader, compute, len(loader), distributed.is_main())
-    averages = result.meter.merge().averages()
+        result = validate(
+            compute.compiled(model), loader, compute, len(loader), distributed.is_main(), data.val.records.path
+        )
+    meter = result.meter.merge()
+    averages = meter.averages()
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
+    if not meter.count and any(failure.reason == NOT_FINITE for failure in failures):
+        raise RunStoppedError(f"{args.resume}: no video has finite scores: the weights are those of a run that blew up")
     for failure in failures:
         log.warning("%s: %s", failure.path, failure.reason)
     log.info(

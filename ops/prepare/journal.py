@@ -7,6 +7,7 @@ file each in the same folder and read each other's.
 import errno
 import hashlib
 import json
+import math
 import os
 import time
 from array import array
@@ -74,7 +75,7 @@ class Journal:
         text = json.dumps(settings, sort_keys=True)
         self._digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         self.path = self.folder / f"{self._digest}-{name}.jsonl"
-        self._unsynced = 0
+        self._unsynced, self._latest = 0, 0.0
         self._own = self.path.open("ab", buffering=0)
         self._lock()
         self._end_last_line()
@@ -105,7 +106,8 @@ class Journal:
 
     def add(self, outcome: Outcome) -> None:
         """Append an outcome; it is safe from a kill of this process when this returns."""
-        line = json.dumps({"time": time.time(), **vars(outcome)}).encode() + b"\n"
+        self._latest = max(time.time(), math.nextafter(self._latest, math.inf))  # also where the clock was set back
+        line = json.dumps({"time": self._latest, **vars(outcome)}).encode() + b"\n"
         try:
             if self._own.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -126,10 +128,13 @@ class Journal:
                 file = self._file(number)
             except FileNotFoundError:  # another shard ended and removed all
                 continue
+            last = -math.inf
             for offset, (written, outcome) in _read(file):
+                last = max(last, written)  # lines of one file stand in order, whatever the clock said
                 hashes.append(hash_of(outcome.item))
                 places.append(number << OFFSET_BITS | offset)
-                times.append(written)
+                times.append(last)
+        self._latest = max(self._latest, max(times, default=0.0))
         order = np.lexsort((np.array(times), np.array(hashes)))
         self._hashes = np.array(hashes, np.uint64)[order]
         self._places = np.array(places, np.uint64)[order]
