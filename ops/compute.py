@@ -87,6 +87,10 @@ def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
     """How the arguments want a network computed on `device`; InputError for what it cannot do."""
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} has no bf16; take fp16")
+    if device.type == "cpu" and os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("1", "true"):
+        raise InputError(
+            "OMP_DYNAMIC is set, and PyTorch cannot have a number of threads that follows the load; unset it"
+        )
     if args.deterministic:
         make_deterministic()
     return Compute(device, args.amp, args.channels_last, args.compile)
@@ -97,3 +101,8 @@ def make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,7 @@ started from here.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.run import get_args_parser as torchrun_parser
 from torch.distributed.run import run as torchrun
+
+from ops.errors import InputError
 
 SIGNALLED = 128
 """A shell's exit status of a process that a signal ended is this and the signal's number."""
@@ -91,6 +93,15 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def check_same(facts: Mapping[str, Any]) -> None:
+    """InputError in all processes, naming what differs, unless all of them were given the same `facts`."""
+    shares = gather_objects(dict(facts))
+    for number, share in enumerate(shares):
+        differing = [name for name in facts if share[name] != shares[0][name]]
+        if differing:
+            raise InputError(f"process {number} was not given the same as process 0: {', '.join(differing)}")
 
 
 def share_buffers(model: nn.Module) -> None:

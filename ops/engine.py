@@ -26,6 +26,11 @@ from ops.views import Views
 ENOUGH = 100
 """Videos that must have been tried before a share of broken ones says anything."""
 
+NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
+
+SMALLEST_SCALE = 2.0**-16
+"""Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
+
 
 @dataclass
 class EpochResult:
@@ -69,7 +74,7 @@ class Stepper:
     norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
     process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
     is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
-    of fp16 do not count as such.
+    of fp16 do not count as such; RunStoppedError where it finds none.
     """
 
     model: nn.Module
@@ -96,6 +101,11 @@ class Stepper:
             return None
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise RunStoppedError(
+                "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "
+                "more; take --amp bf16 or off, or a lower --lr; --resume auto goes on from the last checkpoint"
+            )
         return scores, labels, loss
 
 
@@ -145,24 +155,41 @@ def validate(
     compute: Compute,
     steps: int,
     shown: bool,
+    path_of: Callable[[int], str],
     going: Callable[[], bool] = lambda: True,
 ) -> EpochResult:
     """Loss and accuracy of one clip per video, as long as it is `going`.
 
-    Videos that cannot be read are left out, and named.
+    Videos that cannot be read, or whose scores are not finite, are left out, and named (`path_of` a place in the list).
     """
     model.eval()
     result = EpochResult(Meter(compute.device))
+    waiting: list[tuple[ClipBatch, Tensor]] = []
     with progress(None, steps, "validating", "batch", shown) as bar:
         for batch in result.timed(batches):
             if len(batch.labels):
-                scores = forward(model, batch.pixels, compute)
-                labels = compute.bring(batch.labels)
-                result.meter.add(scores, labels, F.cross_entropy(scores, labels))
+                waiting.append((batch, forward(model, batch.pixels, compute)))
+            if len(waiting) > 1:  # looking at scores waits for the device, which has the next batch to work on now
+                _count(result, *waiting.pop(0), compute, path_of)
             bar.update()
             if not going():
                 break
+    for batch, scores in waiting:
+        _count(result, batch, scores, compute, path_of)
     return result
+
+
+def _count(
+    result: EpochResult, batch: ClipBatch, scores: Tensor, compute: Compute, path_of: Callable[[int], str]
+) -> None:
+    """Add the `scores` `[N, K]` of a validation batch to the `result`, but for those that are not finite."""
+    labels, finite = compute.bring(batch.labels), scores.isfinite().all(dim=1)
+    if not finite.all():
+        places = [index for index, good in zip(batch.indices, finite.tolist(), strict=True) if not good]
+        result.failures += [Failure(index, path_of(index), NOT_FINITE) for index in places]
+        scores, labels = scores[finite], labels[finite]
+    if len(labels):
+        result.meter.add(scores, labels, F.cross_entropy(scores, labels))
 
 
 def accumulate(

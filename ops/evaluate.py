@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig
 from ops.datasets import ViewsDataset
+from ops.engine import NOT_FINITE
 from ops.ensemble import Ensemble, open_ensemble
 from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
 from ops.figures import draw_confusion
+from ops.folder_lock import locked_folder
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
 from ops.protocol import describe, describe_protocol, made_from, published_figure
@@ -33,8 +36,6 @@ log = logging.getLogger(__name__)
 
 NAMED = 20
 """How many videos with the same kind of trouble are named; the csv files have them all."""
-
-NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
 
 Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
@@ -52,6 +53,20 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
     check_outputs(args, config, ensemble)
     protocol = describe_protocol(args, ensemble)
     log.info("protocol: %s", protocol)
+    with locked_output(args):
+        result = run_test(args, config, ensemble, protocol, device)
+    return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
+
+
+def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """The lock of the first process on the folder of the results, until they are written."""
+    return locked_folder(output_folder(args), "give another --output") if distributed.is_main() else nullcontext()
+
+
+def run_test(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, device: torch.device
+) -> TestResult:
+    """Score all videos and, in the first process, say and write what came out."""
     distributed.start(device)
     try:
         began = time.perf_counter()
@@ -68,7 +83,7 @@ def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
         facts["warning"] = warn_of_class_order(result, ensemble)
         write_results(args, config, ensemble, result, facts)
         partial.remove()
-    return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
+    return result
 
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:

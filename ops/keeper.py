@@ -98,6 +98,12 @@ def run_checkpoints(folder: Path) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
+def last_good(folder: Path) -> str:
+    """Which checkpoint there is to go back to, in words: what is not finite is not saved."""
+    last = folder / LAST
+    return f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+
+
 def read_first(paths: Sequence[Path]) -> Checkpoint:
     """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
     for path in paths:

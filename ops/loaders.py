@@ -13,7 +13,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ops import distributed
 from ops.errors import RunStoppedError
+from ops.preemption import SIGNALS
 from ops.watch import LOOKS, Board, HungError, Suspects
+from ops.worker_failures import (
+    end_on_undelivered_batches,
+    hold_back_deaths,
+    noticing_deaths,
+    why_workers_failed,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -87,21 +94,22 @@ class WatchedLoader(DataLoader[T_co]):
             dataset.board = Board(workers)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches, suspects = super().__iter__(), Suspects()
+        suspects, batches = Suspects(), None
         while True:
             try:
-                batch = next(batches)
+                with noticing_deaths():
+                    if batches is None:
+                        batches = super().__iter__()
+                        hold_back_deaths()
+                    batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "timed out" in str(error):
-                    self._look_for_hangs(suspects)
-                elif str(error).startswith("DataLoader worker"):
-                    raise RunStoppedError(
-                        f"a process that reads videos is gone: {error}; if memory ran out, fewer -j help"
-                    ) from None
-                else:
+            except Exception as error:
+                if not self.num_workers:
                     raise
+                if not (isinstance(error, RuntimeError) and "timed out" in str(error)):
+                    raise why_workers_failed(error, self._iterator) or error from None
+                self._look_for_hangs(suspects)
             else:
                 suspects = Suspects()
                 yield batch
@@ -177,5 +185,6 @@ def _start_worker(worker: int) -> None:
     """One thread per worker, and signals left to the main process, which decides when a run ends."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    end_on_undelivered_batches()

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.console import progress
+from ops.folder_lock import close_lock, lock_file, open_lock
 from ops.storage import make_folder
 
 log = logging.getLogger(__name__)
@@ -161,16 +162,17 @@ def make(root: Path, kind: str, shown: bool) -> None:
     Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
     the others wait.
     """
-    import fcntl  # here, for not every system has it, and nothing else needs it
-
     make_folder(root.parent)
-    with (root.parent / f".{root.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = open_lock(root.parent / f".{root.name}.lock")
+    try:
+        lock_file(lock, wait=True)
         if not _is_made(root, "videos"):
             log.info("making the built-in dataset in %s", root)
             _make_part(root, "videos", shown)
         if kind == "frames" and not _is_made(root, "frames"):
             _make_part(root, "frames", shown)
+    finally:
+        close_lock(lock)
 
 
 def _is_made(root: Path, part: str) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from ops import distributed
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 HANGUP = 1
 """The number of SIGHUP, which a process gets whose terminal is gone."""
@@ -25,8 +25,13 @@ class Preemption:
 
     @contextmanager
     def watched(self) -> Iterator["Preemption"]:
-        """Take note of the signals; a second interrupt by the keyboard ends at once, as usual."""
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        """Take note of the signals; a second interrupt by the keyboard ends at once, as usual.
+
+        SIGHUP stays ignored where it is, as under `nohup`.
+        """
+        deaf = signal.getsignal(HANGUP) is signal.SIG_IGN if HANGUP in SIGNALS else False
+        heeded = [number for number in SIGNALS if not (deaf and number == HANGUP)]
+        before = {number: signal.signal(number, self._note) for number in heeded}
         try:
             yield self
         finally:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,8 +23,20 @@ from ops.models import MEAN, STD
 ROOT = Path(__file__).resolve().parents[1]
 
 
+ENVIRONMENT = (
+    "ATEN_CPU_CAPABILITY", "DNNL_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE", "OMP_THREAD_LIMIT", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+"""Variables that change the last bits of what PyTorch and its libraries compute."""
+
+
 def make_meta(
-    args: argparse.Namespace, num_classes: int, class_names: list[str] | None, list_hashes: Mapping[str, str]
+    args: argparse.Namespace,
+    num_classes: int,
+    class_names: list[str] | None,
+    list_hashes: Mapping[str, str],
+    device: torch.device,
 ) -> dict[str, Any]:
     """What a checkpoint says of itself: plain data only."""
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
@@ -44,8 +57,26 @@ def make_meta(
         "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
         "lists_sha256": dict(list_hashes),
         "processes": distributed.world_size(),
+        "arithmetic": arithmetic(device),
         **software(),
     }
+
+
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a computation on `device` depend on, besides settings and versions."""
+    variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device), **variables}
+    processor = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": processor, "threads": torch.get_num_threads(), **variables}
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not on Linux
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "CPU")
 
 
 def software() -> dict[str, Any]:

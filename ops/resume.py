@@ -2,17 +2,23 @@
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from ops import distributed
 from ops.checkpoint import Checkpoint, read_checkpoint
+from ops.compute import usable_cores
 from ops.errors import InputError
+from ops.folder_lock import locked_folder
 from ops.keeper import LAST, read_first, run_checkpoints
-from ops.provenance import software
+from ops.provenance import arithmetic, software
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +60,12 @@ def default_store_name(args: argparse.Namespace) -> str:
 def run_folder(args: argparse.Namespace) -> Path:
     """Where the checkpoints of a training are."""
     return Path(args.root_model) / (args.store_name or default_store_name(args))
+
+
+def lock_folders(folders: Iterable[Path], locks: ExitStack) -> None:
+    """Lock each of `folders`, which can be one and the same, in the first process, until `locks` is closed."""
+    for path in dict.fromkeys(path.resolve() for path in folders if distributed.is_main()):
+        locks.enter_context(locked_folder(path, "give another --store_name or --suffix"))
 
 
 def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint | None:
@@ -138,12 +150,74 @@ def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: 
     return changed
 
 
+def changed_arithmetic(origin: Checkpoint, here: Mapping[str, Any]) -> list[str]:
+    """Likewise of what the last bits depend on: see `provenance.arithmetic`."""
+    before = origin.meta.get("arithmetic")
+    if not isinstance(before, Mapping):
+        return []
+    return [
+        f"{name} {here.get(name, 'not set')}, before {before.get(name, 'not set')}"
+        for name in sorted({*here, *before})
+        if here.get(name) != before.get(name)
+    ]
+
+
+def warn_of_changes(
+    args: argparse.Namespace, origin: Checkpoint, list_hashes: Mapping[str, str], device: torch.device
+) -> None:
+    """Name what is not as it was and has a part in the weights."""
+    for change in changed_settings(args, origin, list_hashes) + changed_arithmetic(origin, arithmetic(device)):
+        log.warning("not as in the run so far, so it will differ from one that goes through: %s", change)
+
+
+def keep_threads(origin: Checkpoint, device: torch.device) -> None:
+    """Compute with as many threads as the run so far: with another number sums are added up in another order.
+
+    Not on a GPU, and not with more threads than this process has cores.
+    """
+    before = origin.meta.get("arithmetic")
+    threads = before.get("threads") if isinstance(before, Mapping) else None
+    here = torch.get_num_threads()
+    if device.type == "cpu" and isinstance(threads, int) and threads != here and 1 <= threads <= usable_cores():
+        torch.set_num_threads(threads)
+        log.info("computing with %d threads, as in the run so far, not %d: the results stay the same", threads, here)
+
+
+def check_epoch_goes_on(
+    args: argparse.Namespace, origin: Checkpoint, progress: Progress, steps: int, list_hashes: Mapping[str, str]
+) -> None:
+    """InputError, naming what changed, where the rest of an epoch is not what it was when `origin` was saved in it.
+
+    The epoch under way has that many `steps` now. Which videos are left of it depends on the list, the batch and the
+    seed.
+    """
+    if not progress.step:
+        return
+    recipe, hashes = origin.meta.get("recipe"), origin.meta.get("lists_sha256")
+    changed = []
+    if isinstance(hashes, Mapping) and hashes and str(next(iter(hashes.values()))) != next(iter(list_hashes.values())):
+        changed.append(f"the list {next(iter(list_hashes))}")
+    for name in ("batch_size", "seed"):
+        if isinstance(recipe, Mapping) and name in recipe and recipe[name] != vars(args)[name]:
+            changed.append(f"--{name} ({recipe[name]} then, {vars(args)[name]} now)")
+    if progress.step > steps and not changed:
+        changed.append("the list or the batch")
+    if changed:
+        done = f"{progress.step} of {origin.rest.get('epoch_steps', '?')} steps of epoch {progress.epoch + 1}"
+        raise InputError(
+            f"{origin.path}: saved after {done}; {' and '.join(changed)} changed since, and with it what is left of "
+            f"that epoch ({steps} steps now); change it back, or give --start-epoch {progress.epoch + 1} to go on with "
+            f"the next epoch or --start-epoch {progress.epoch} to begin this one anew"
+        )
+
+
 def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
     groups = [dict(group, params=None) for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
+        best = best if math.isfinite(best) else 0.0  # older versions took a validation without any video for the best
         totals = [float(value) for value in origin.rest.get("totals", ())]
         counts = {name: int(origin.rest.get(name, 0)) for name in ("step", "bad", "tried", "failed", "skipped")}
         progress = Progress(int(origin.rest["epoch"]), best=best, totals=totals, **counts)

@@ -2,22 +2,64 @@
 
 import csv
 import json
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from ops.datasets import Failure
+from ops.errors import InputError
 from ops.figures import draw_curves
 from ops.provenance import software
 from ops.storage import appended_file, atomic_file
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", "val_loss", "val_top1", "val_top5",
     "val_scored", "val_failed", "best_top1", "data_seconds", "compute_seconds", "seconds", "bad_samples",
 )  # fmt: skip
+
+
+class _Events:
+    """The TensorBoard file of a run, written at once: what a thread cannot write on a full disk it would not say."""
+
+    def __init__(self, folder: Path, first_epoch: int) -> None:
+        self._folder = folder
+        with self._written():
+            self._writer = EventsWriter(str(folder / "events"))
+            if first_epoch:  # what an earlier run logged from here on is not shown
+                start = SessionLog(status=SessionLog.START)
+                self._writer.write_event(Event(step=first_epoch, session_log=start, wall_time=time.time()))
+            self._writer.flush()
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Write scalars, and see that they are written."""
+        with self._written():
+            for name, value in values.items():
+                summary = scalar(name.replace("_", "/", 1), value)
+                self._writer.write_event(Event(step=step, summary=summary, wall_time=time.time()))
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file, of which everything is written."""
+        with suppress(OSError, ValueError):
+            self._writer.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"{self._folder}: the TensorBoard file cannot be written ({reason})") from error
 
 
 class RunLog:
@@ -30,7 +72,7 @@ class RunLog:
         self.folder = folder
         self._rows = _rows_before(folder / "log.csv", first_epoch)
         self._write_rows()
-        self._events = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch else None)
+        self._events = _Events(folder, first_epoch)
 
     def arguments(self, args: Mapping[str, Any], **facts: Any) -> None:
         """Write `args.json`: the command, the arguments and what ran them."""
@@ -38,14 +80,18 @@ class RunLog:
         with atomic_file(self.folder / "args.json", "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, default=str)
 
+    def restore(self, row: Mapping[str, Any], first_epoch: int) -> None:
+        """Add the row of the epoch before `first_epoch`, which its checkpoint has, where that could not be logged."""
+        known = {written["epoch"] for written in self._rows}
+        if row.get("epoch") == first_epoch - 1 and str(row["epoch"]) not in known:
+            self.epoch(row)
+
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Add the row of an epoch (keys of `COLUMNS`; what is missing stays empty)."""
         self._rows.append({name: _short(row.get(name, "")) for name in COLUMNS})
         self._write_rows()
-        for name, value in row.items():
-            if name != "epoch" and isinstance(value, int | float) and value == value:
-                self._events.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
-        self._events.flush()
+        numbers = {name: value for name, value in row.items() if name != "epoch" and isinstance(value, int | float)}
+        self._events.add({name: value for name, value in numbers.items() if value == value}, row["epoch"])
         draw_curves(self._rows, self.folder / "curves.png")
 
     def bad_samples(self, epoch: int, failures: Sequence[tuple[str, Failure]]) -> None:
@@ -76,9 +122,22 @@ class RunLog:
 def _rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
     if not epoch or not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{name: row.get(name) or "" for name in COLUMNS} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [{name: _number(path, row.get(name), name) for name in COLUMNS} for row in csv.DictReader(file)]
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); move it away, and the log begins anew") from None
     return [row for row in rows if row["epoch"].isdecimal() and int(row["epoch"]) < epoch]
+
+
+def _number(path: Path, cell: Any, column: str) -> str:
+    """A cell of the log, which is empty where it holds no number: somebody may have edited it."""
+    try:
+        float(cell or "nan")
+    except (TypeError, ValueError):
+        log.warning("%s: %r is no number (%s), and is left out", path, cell, column)
+        return ""
+    return cell or ""
 
 
 def _short(value: Any) -> str:

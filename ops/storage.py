@@ -20,6 +20,9 @@ from ops.errors import InputError
 _FACTS = "checkpoint"
 """Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
 
+LONGEST = 240
+"""Bytes of a file's name that its temporary name has: a name has at most 255, and eight random ones are added."""
+
 
 def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """What a NumPy scalar in an old optimizer state needs; NumPy 2 moved its pickling function."""
@@ -38,7 +41,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        name = os.fsdecode(os.fsencode(path.name)[:LONGEST])
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         yield Path(temporary)
         _sync(temporary)

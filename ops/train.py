@@ -3,8 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,33 @@ from torch.optim import SGD
 from ops import distributed
 from ops.batches import collate_clips
 from ops.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
-from ops.class_names import check_class_count
-from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.compute import Compute, compute_of
 from ops.console import start_logging
-from ops.dataset_configs import DatasetConfig, mirror_partners
-from ops.datasets import ClipDataset
-from ops.engine import validate
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.dataset_configs import DatasetConfig
+from ops.engine import NOT_FINITE, validate
+from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.keeper import parse_interval
 from ops.loaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.models import Recognizer, build_model
 from ops.optimizer import base_rate, make_optimizer
-from ops.provenance import make_meta
-from ops.resume import Progress, changed_settings, check_resumable, find_resume, restore, run_folder
+from ops.provenance import arithmetic, make_meta
+from ops.resume import (
+    Progress,
+    check_epoch_goes_on,
+    check_resumable,
+    find_resume,
+    keep_threads,
+    lock_folders,
+    restore,
+    run_folder,
+    warn_of_changes,
+)
 from ops.runlog import RunLog
 from ops.sampling import DENSE_WINDOW
 from ops.schedule import Schedule
 from ops.setup import (
     MakeReader,
-    count_classes,
     dataset_of,
-    find_class_names,
-    open_list,
     pick_device,
     say_what_has_no_effect,
     wants_launch,
@@ -45,27 +49,13 @@ from ops.setup import (
 from ops.storage import atomic_file, make_folder
 from ops.tanet import check_architecture
 from ops.trainer import Pace, Trainer
+from ops.training_data import Data, open_data
 from ops.watch import noting_hangs, videos_that_hung
 
 log = logging.getLogger(__name__)
 
 PREEMPTED = "preempted"
 """A file in the folder of a run that a signal stopped, until it goes on."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """The two sides of a training set and what they have in common."""
-
-    train: ClipDataset
-    val: ClipDataset
-    num_classes: int
-    class_names: list[str] | None
-    decoder: str
-
-    def list_hashes(self) -> dict[str, str]:
-        """The hash of each list, by its file."""
-        return {side.records.source: side.records.sha256 for side in (self.train, self.val)}
 
 
 def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
@@ -78,33 +68,66 @@ def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
     check_arguments(args, device)
-    folder = run_folder(args)
+    with ExitStack() as locks:
+        return run_in(run_folder(args), args, config, make_reader, device, locks)
+
+
+def run_in(
+    folder: Path,
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    make_reader: MakeReader,
+    device: torch.device,
+    locks: ExitStack,
+) -> int:
+    """Do it in the run's `folder`, which the first process locks before anything in it is read or written."""
+    folders = [] if args.evaluate else [folder, Path(args.root_log) / folder.name]
+    there = [path for path in folders if path.is_dir()]
+    lock_folders(there, locks)
     data = open_data(args, config, make_reader, videos_that_hung(folder))
     resumed = find_resume(args.resume, folder, args.evaluate)
     if resumed:
         check_resumable(args, resumed, data.num_classes, data.class_names)
-        for difference in changed_settings(args, resumed, data.list_hashes()):
-            log.warning("not as in the run so far, so it will differ from one that goes through: %s", difference)
+        keep_threads(resumed, device)
+        warn_of_changes(args, resumed, data.list_hashes(), device)
     origin = resumed or (read_checkpoint(args.tune_from) if args.tune_from else None)
-    if not args.evaluate:
-        make_folder(folder)
-        make_folder(Path(args.root_log) / folder.name)
-    rate = base_rate(args, config)
     compute = compute_of(args, device)
+    for path in folders:
+        make_folder(path)
+    lock_folders([path for path in folders if path not in there], locks)
     distributed.start(device)
     try:
-        torch.manual_seed(args.seed)
-        model, same_classes = start_model(args, data, origin, resumed is not None, compute)
-        if args.evaluate:
-            return evaluate_only(args, model, data, compute)
-        optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
-        progress = restore(resumed, optimizer) if resumed else Progress()
-        if args.start_epoch is not None:
-            progress.epoch, progress.step = args.start_epoch, 0
-        with noting_hangs(folder):
-            fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
+        return train_from(origin, resumed, args, config, data, folder, compute)
     finally:
         distributed.stop()
+
+
+def train_from(
+    origin: Checkpoint | None,
+    resumed: Checkpoint | None,
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    data: Data,
+    folder: Path,
+    compute: Compute,
+) -> int:
+    """Train from the weights of `origin` on, and from where `resumed` is, which is the same file or None."""
+    torch.manual_seed(args.seed)
+    rate = base_rate(args, config)
+    model, same_classes = start_model(args, data, origin, resumed is not None, compute)
+    if args.evaluate:
+        return evaluate_only(args, model, data, compute)
+    optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
+    progress = restore(resumed, optimizer) if resumed else Progress()
+    hashes = data.list_hashes()
+    if args.start_epoch is not None:
+        progress.epoch, progress.step, progress.totals, progress.bad = args.start_epoch, 0, (), 0
+    elif resumed:
+        check_epoch_goes_on(args, resumed, progress, len(data.train) // args.batch_size, hashes)
+    place = progress.epoch, progress.step, progress.best
+    distributed.check_same({"the lists": list(hashes.values()), "the checkpoint": place})
+    with noting_hangs(folder):
+        fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     return EXIT_DONE
 
 
@@ -127,45 +150,6 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
     if args.resume not in (None, "auto") and args.tune_from:
         raise InputError("--resume CKPT goes on with a run, --tune_from starts one: give only one of them")
-
-
-def open_data(
-    args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
-) -> Data:
-    """Read and check the lists and look at what they name."""
-    names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
-    num_classes = count_classes(config, args.num_class, names)
-    if args.class_names and names:
-        check_class_count(args.class_names, names, config.name, config.num_classes, args.num_class)
-    if num_classes is None:
-        raise InputError(f"dataset {config.name} needs --class_names or --num_class")
-    shape = ClipShape(args.num_segments, args.modality, args.input_size)
-    partners = mirror_partners(config, num_classes, names)
-    if config.mirror and (partners < 0).all():
-        log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
-    datasets, reader = [], make_reader(config, args.modality)
-    for split, file in (("train", args.train_list), ("val", args.val_list)):
-        records, root, reader = open_list(
-            config, reader, split, file, args.root_path, args.modality, num_classes, names
-        )
-        training = split == "train"
-        if training:
-            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
-        else:
-            recipe = validation_recipe(shape, args.dense_sample, num_classes)
-        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, training, passed_over))
-        short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
-        if args.dense_sample and short:
-            log.warning(
-                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, and can show "
-                "time running backwards", records.source, short, len(records), DENSE_WINDOW,
-            )  # fmt: skip
-    if len(datasets[0]) < args.batch_size:
-        raise InputError(
-            f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
-            f"--batch-size {args.batch_size}"
-        )
-    return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)
 
 
 def start_model(
@@ -224,12 +208,15 @@ def fit(
     if distributed.is_main():
         log.info("run folder: %s", folder)
         runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+        if origin and isinstance(origin.rest.get("log_row"), Mapping):
+            runlog.restore(origin.rest["log_row"], progress.epoch)
         runlog.arguments(
-            vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes()
-        )
+            vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
+            arithmetic=arithmetic(device),
+        )  # fmt: skip
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
-        make_meta(args, data.num_classes, data.class_names, data.list_hashes()), runlog, compute,
+        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device), runlog, compute,
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])
@@ -254,12 +241,17 @@ def fit(
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:
-    """`--evaluate`: one validation; status 1 where videos could not be read."""
+    """`--evaluate`: one validation; status 1 where videos were left out. RunStoppedError where no score is finite."""
     loader = make_val_loader(args, data, compute.device)
     with workers_of(loader):
-        result = validate(compute.compiled(model), loader, compute, len(loader), distributed.is_main())
-    averages = result.meter.merge().averages()
+        result = validate(
+            compute.compiled(model), loader, compute, len(loader), distributed.is_main(), data.val.records.path
+        )
+    meter = result.meter.merge()
+    averages = meter.averages()
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
+    if not meter.count and any(failure.reason == NOT_FINITE for failure in failures):
+        raise RunStoppedError(f"{args.resume}: no video has finite scores: the weights are those of a run that blew up")
     for failure in failures:
         log.warning("%s: %s", failure.path, failure.reason)
     log.info(

@@ -4,7 +4,8 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,18 @@ from ops.checkpoint import save_checkpoint
 from ops.compute import Compute
 from ops.datasets import Failure
 from ops.engine import EpochResult, Stepper, train_epoch, validate
-from ops.epoch import bad_videos, figures_of, own_bad_videos
-from ops.errors import CHECK_ADVICE, RunStoppedError
-from ops.keeper import BEST, LAST, Interval, Keeper
+from ops.epoch import (
+    bad_videos,
+    can_be_best,
+    epoch_in_words,
+    figures_of,
+    first_not_finite,
+    none_is_finite,
+    own_bad_videos,
+    warn_of_bad_videos,
+)
+from ops.errors import InputError, RunStoppedError
+from ops.keeper import BEST, Interval, Keeper, last_good
 from ops.loaders import TrainSampler
 from ops.metrics import Meter
 from ops.models import Recognizer
@@ -98,6 +108,8 @@ class Trainer:
         self.preemption, self.preempted = Preemption(), False
         self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass that are in the log; all of the epoch
         self.results: dict[str, Any] = {}  # the figures of the last epoch
+        self.row: dict[str, Any] = {}  # the row of the log for it
+        self.unlogged = ""  # why something could not be logged
 
     def fit(self, progress: Progress) -> Progress:
         """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
@@ -131,23 +143,30 @@ class Trainer:
         row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
         last_step = (progress.step or len(self.sampler)) - 1
         row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
+        if validated and not row["val_scored"] and none_is_finite(validated):
+            raise RunStoppedError(
+                f"epoch {epoch + 1}: no video of the validation has finite scores, so the weights are of no use any "
+                f"more; {last_good(self.folder)}; try a lower --lr"
+            )
         bad = bad_videos(trained, validated, self.reported)
         self._report_bad(epoch, bad)
         row["bad_samples"] = self.bad
-        is_best = "val_top1" in row and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
+        is_best = can_be_best(row) and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
         if is_best:
             progress.best = row["val_top1"]
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
         if self.runlog:  # before it is saved: what is killed in between writes the row of this epoch anew
             row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
             self._write(self.runlog, row, bad)
+        self.row = row
         self._save(progress, is_best)
 
     def _validate(self) -> EpochResult:
         """One validation; cut short, and worth nothing, where a signal came: `preempted` says so in all processes."""
         distributed.share_buffers(self.model)
         shown, going = distributed.is_main(), lambda: not self.preemption.signal
-        result = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown, going)
+        path_of = self.loader_val.dataset.records.path  # type: ignore[attr-defined]
+        result = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown, path_of, going)
         self.preempted = self.preemption.everywhere(self.compute.device)
         return result
 
@@ -212,33 +231,44 @@ class Trainer:
         )
         self.skipped += 1
         if self.skipped > self.pace.skip_nonfinite:
-            last = self.folder / LAST
-            good = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
             raise RunStoppedError(
-                f"{what}; {good}; try a lower --lr, or --skip_nonfinite to pass over a few such batches"
+                f"{what}; {last_good(self.folder)}; try a lower --lr, or --skip_nonfinite to pass over a few batches"
             )
         log.warning("%s; passed over (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """What cannot be logged ends the run, but only once it is saved."""
+        try:
+            yield
+        except InputError as error:
+            self.unlogged = self.unlogged or str(error)
 
     def _report_bad(self, epoch: int, bad: list[tuple[str, Failure]]) -> None:
         """Name videos, each once, in `bad_samples.csv`: with every save, so that a kill loses none before it."""
         self.reported = len(self.running.failures), len(self.running.warnings)
         self.bad += len(bad)
         if self.runlog:
-            self.runlog.bad_samples(epoch, bad)
+            with self._logging():
+                self.runlog.bad_samples(epoch, bad)
 
     def _global_step(self, progress: Progress) -> int:
         return progress.epoch * len(self.sampler) + progress.step
 
     def _save(self, progress: Progress, is_best: bool) -> None:
-        """Save where the run is; only the first process does."""
+        """Save where the run is, in the first process; RunStoppedError where that, or a log, cannot be written."""
         if not self.runlog:
             return
+        broken = first_not_finite(self.model)
+        if broken:
+            raise RunStoppedError(f"{broken} is not finite any more; {last_good(self.folder)}; try a lower --lr")
         if progress.step:
             mine = own_bad_videos(self.running, None, self.reported)
             self._report_bad(progress.epoch, mine)
         content = {
             "epoch": progress.epoch,
             "step": progress.step,
+            "epoch_steps": len(self.sampler),
             "best_prec1": progress.best,
             "totals": self.running.meter.totals.tolist() if progress.step else [],
             "bad": self.bad if progress.step else 0,
@@ -247,26 +277,21 @@ class Trainer:
             "skipped": self.skipped,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "log_row": self.row,
         }
         so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
         meta = {**self.meta, "results": {**self.results, **so_far}}
-        self.keeper.save(
-            lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
-        )
+        try:
+            self.keeper.save(
+                lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
+            )
+        except InputError as error:
+            raise RunStoppedError(str(error)) from error
+        if self.unlogged:
+            raise RunStoppedError(f"{self.unlogged}; the run is saved all the same, and --resume auto goes on")
 
     def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
-        runlog.epoch(row)
-        text = (
-            f"epoch {row['epoch'] + 1}/{self.schedule.epochs}: loss {row['train_loss']:.3f}, "
-            f"top-1 {row['train_top1']:.1f} %"
-        )
-        if "val_top1" in row:
-            text += f"; validation: loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1f} %, top-5 "
-            text += f"{row['val_top5']:.1f} % (best {row['best_top1']:.1f} %)"
-        if row.get("val_failed"):
-            text += f", {row['val_scored']} of {row['val_scored'] + row['val_failed']} videos scored"
-        log.info("%s; %.0f s", text, row["seconds"])
-        for what, failure in bad[:5]:
-            log.warning("%s %s: %s", failure.path, what, failure.reason)
-        if bad:
-            log.warning("%d such videos: see %s; %s", len(bad), runlog.folder / "bad_samples.csv", CHECK_ADVICE)
+        with self._logging():
+            runlog.epoch(row)
+        log.info("%s", epoch_in_words(row, self.schedule.epochs))
+        warn_of_bad_videos(bad, runlog.folder)

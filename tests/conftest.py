@@ -24,12 +24,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
     """A test's random numbers start from a seed and leave no trace."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    states, threads = (torch.get_rng_state(), np.random.get_state(), random.getstate()), torch.get_num_threads()
     torch.manual_seed(0)
     yield
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])
     random.setstate(states[2])
+    torch.set_num_threads(threads)  # a training that goes on takes as many as it had
 
 
 @pytest.fixture(autouse=True)

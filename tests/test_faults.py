@@ -1,22 +1,27 @@
 """Runs that meet numbers that are none and videos that cannot be read stop in time, say why, and lose nothing."""
 
+import csv
+import errno
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import media
 import pytest
 import torch
 from conftest import ROOT, Call, Run
+from tensorboardX.event_file_writer import EventsWriter
 from torch import nn
 
 from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.datasets import Failure
-from ops.engine import Stepper
-from ops.errors import InputError
+from ops.engine import NOT_FINITE, Stepper, validate
+from ops.errors import InputError, RunStoppedError
+from ops.keeper import BEST, LAST
 from ops.models import build_model
 from ops.runlog import RunLog
 
@@ -146,3 +151,151 @@ def test_output_that_nobody_takes_is_no_traceback(tmp_path: Path) -> None:
     assert closed.stdout and closed.stderr
     closed.stdout.close()
     assert closed.stderr.read() == b"" and closed.wait(60) == 0
+
+
+def weights_of(folder: Path, bias: float = 0.0) -> Path:
+    """A checkpoint whose scores are the `bias` at least."""
+    model = build_model("resnet18", 2, 3, tam=True)
+    nn.init.constant_(model.head.bias, bias)
+    torch.save({"state_dict": model.state_dict()}, folder / "w.pth.tar")
+    return folder / "w.pth.tar"
+
+
+def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Path) -> None:
+    """A statistic of a batch norm that overflowed: training does not see it, validation does."""
+    train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "0.001"]
+    weights = weights_of(tmp_path, float("nan"))
+    said = call(*train, "--evaluate", "--resume", weights, status=3).err
+    assert said.endswith(f"error: {weights}: no video has finite scores: the weights are those of a run that blew up\n")
+    call(*train, "--eval-freq", "1")
+    folder = tmp_path / "checkpoints/run"
+    before = (folder / LAST).read_bytes(), (folder / BEST).read_bytes()
+    content = torch.load(folder / LAST, weights_only=True)
+    content["state_dict"]["base_model.bn1.running_var"].fill_(float("nan"))
+    (folder / LAST).unlink()  # the same file as the best one
+    torch.save(content, folder / LAST)
+    poisoned = (folder / LAST).read_bytes()
+    train = [*train, "--epochs", "2", "--resume", "auto", "--eval-freq", "1"]
+    said = call(*train, status=3).err
+    assert "epoch 2: no video of the validation has finite scores" in said and "Traceback" not in said
+    assert ((folder / LAST).read_bytes(), (folder / BEST).read_bytes()) == (poisoned, before[1])
+    said = call(*train, "--ckpt_interval", "1", status=3).err
+    assert "base_model.bn1.running_var is not finite any more; the last good checkpoint is" in said
+
+
+def test_the_best_needs_most_of_the_videos(call: Call, tmp_path: Path) -> None:
+    path = write_list(tmp_path, 8, 0)
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    (tmp_path / "v.txt").write_text("a.mp4 8 0\n" + "bad.mp4 8 0\n" * 2)
+    train = [
+        *arguments(path),
+        "-b",
+        "2",
+        "--lr",
+        "0.001",
+        "--eval-freq",
+        "1",
+        "--val_list",
+        "v.txt",
+        "--resume",
+        "auto",
+    ]
+    call(*train)
+    assert not (tmp_path / "checkpoints/run" / BEST).exists()
+    (tmp_path / "v.txt").write_text("bad.mp4 8 0\n" * 2)
+    assert "validation: loss nan" in call(*train, "--epochs", "2").out
+    content = torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)
+    assert content["best_prec1"] == 0.0 and not (tmp_path / "checkpoints/run" / BEST).exists()
+    content["best_prec1"] = float("nan")  # as older versions left it
+    torch.save(content, tmp_path / "checkpoints/run" / LAST)
+    (tmp_path / "v.txt").write_text("a.mp4 8 0\na.mp4 8 1\n" + "bad.mp4 8 0\n")
+    call(*train, "--epochs", "3")
+    assert torch.load(tmp_path / "checkpoints/run" / BEST, weights_only=True)["best_prec1"] == 50.0
+
+
+class Poisoned(nn.Module):
+    """Scores are what a clip holds."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return clips
+
+
+def test_validation_leaves_scores_out_that_are_not_finite() -> None:
+    nan, inf = float("nan"), float("inf")
+    batches = [
+        ClipBatch(torch.tensor([[1.0, 0.0], [nan, 0.0]]), torch.tensor([0, 1]), [4, 7], 2),
+        ClipBatch(torch.empty(0), torch.empty(0, dtype=torch.int64), [], 1, [Failure(8, "8.mp4", "gone")]),
+        ClipBatch(torch.tensor([[0.0, inf]]), torch.tensor([1]), [9], 1),
+        ClipBatch(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), [5], 1),
+    ]
+    result = validate(Poisoned(), batches, CPU, 4, False, lambda index: f"{index}.mp4")
+    assert {(failure.path, failure.reason) for failure in result.failures} == {
+        ("7.mp4", NOT_FINITE), ("8.mp4", "gone"), ("9.mp4", NOT_FINITE),
+    }  # fmt: skip
+    assert result.meter.count == 2 and result.meter.averages()["top1"] == 50.0
+
+
+class NeverFinite(nn.Module):
+    """Scores that are finite and gradients that never are: of a square root at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.weight.sqrt().expand(len(clips), 2)
+
+
+def test_fp16_that_never_takes_a_step_is_stopped() -> None:
+    model = NeverFinite()
+    scaler = torch.amp.GradScaler("cpu", enabled=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    step = Stepper(model, optimizer, scaler, CPU, lambda batch, loss, norm: pytest.fail("is no such batch"), 20.0)
+    batch = ClipBatch(torch.zeros(2, 1), torch.tensor([0, 1]), [0, 1], 2)
+    with pytest.raises(RunStoppedError, match="--amp fp16: the gradients are not finite"):
+        for _ in range(40):
+            step(batch)
+    assert not model.weight.any()
+
+
+@pytest.mark.parametrize("broken", ["events", "log.csv", "bad_samples.csv"])
+def test_what_cannot_be_logged_costs_no_epoch(
+    broken: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = [*arguments(write_list(tmp_path, 8, 1)), "-b", "2", "--lr", "0.001", "--eval-freq", "1", "--resume", "auto"]
+    train += ["--epochs", "2", "--max_bad_fraction", "0.9"]
+    call(*train, "--store_name", "calm")
+
+    def full(*args: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if broken == "events":
+        monkeypatch.setattr(EventsWriter, "write_event", lambda self, event: event.summary.value and full())
+    elif broken == "log.csv":
+        monkeypatch.setattr(csv.DictWriter, "writerows", lambda self, rows: rows and full())
+    else:
+        (tmp_path / "checkpoints/run").mkdir(parents=True)
+        (tmp_path / "checkpoints/run/bad_samples.csv").symlink_to("/dev/full")
+    said = call(*train, status=3).err
+    assert "cannot be written (No space left" in said and "the run is saved all the same" in said, said
+    assert said.count("error:") == 1 and "Traceback" not in said
+    assert torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)["epoch"] == 1
+    monkeypatch.undo()
+    (tmp_path / "checkpoints/run/bad_samples.csv").unlink(missing_ok=True)
+    assert "1 epochs and 0 steps are done" in call(*train).out
+    logs = []
+    for name in ("run", "calm"):
+        with (tmp_path / "checkpoints" / name / "log.csv").open(newline="") as file:
+            logs.append([[row[key] for key in row if "seconds" not in key] for row in csv.DictReader(file)])
+    assert logs[0] == logs[1] and len(logs[0]) == 2
+
+
+def test_a_bad_cell_in_the_log_is_left_out_and_named(call: Call, tmp_path: Path) -> None:
+    train = [*arguments(write_list(tmp_path, 4, 0)), "-b", "2", "--lr", "0.001", "--eval-freq", "1", "--resume", "auto"]
+    call(*train)
+    path = tmp_path / "checkpoints/run/log.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[1].split(",")
+    path.write_text(f"{lines[0]}\n{','.join([cells[0], cells[1], 'about 0.01', *cells[3:]])}\n")
+    assert "log.csv: 'about 0.01' is no number (lr)" in call(*train, "--epochs", "2").out
+    assert len(path.read_text().splitlines()) == 3

@@ -304,3 +304,17 @@ def test_frames_of_another_size_are_fitted() -> None:
 def test_a_font_is_chosen_by_what_it_has() -> None:
     assert font_file(["jump", "ходить"]) == str(DEFAULT)
     assert Path(font_file(["跳舞"])).is_file()
+
+
+def test_a_long_name_costs_nobody_his_predictions(weights: Path, tmp_path: Path, call: Call) -> None:
+    """One whose files can just be written, and one whose cannot: with their endings they would have 256 bytes."""
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", f"{'b' * 245}.mp4", f"{'c' * 252}.ts"):
+        write_video(tmp_path / "clips" / name, 12)
+    flags = ["--weights", weights, "--window", 8, "--timeline", "out", "--json", "all.json", "--csv", "all.csv"]
+    done = call("tools/predict.py", "clips", *flags, status=1)
+    assert "predicted, but out/ccc" in done.out and "File name too long" in done.out
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["ok"] for row in rows] == ["True"] * 3 and (tmp_path / "all.json").exists()
+    assert sorted(len(path.stem) for path in (tmp_path / "out").iterdir()) == [1, 1, 245, 245]

@@ -48,9 +48,9 @@ LAUNCHERS = {
 }
 
 
-def start(folder: Path, name: str, *flags: str, launcher: str = "none") -> "subprocess.Popen[str]":
+def start(folder: Path, name: str, *flags: str, launcher: str = "none", threads: int = 1) -> "subprocess.Popen[str]":
     command = [sys.executable, *LAUNCHERS[launcher], str(ROOT / "online_main.py"), *TRAIN, "--store_name", name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [*command, "-j", "1", *flags], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
@@ -58,7 +58,7 @@ def start(folder: Path, name: str, *flags: str, launcher: str = "none") -> "subp
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600  # it only waits so long where the machine is busy with other things
     while not path.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     assert path.exists(), process.communicate()[0]
@@ -80,21 +80,26 @@ def rows(folder: Path, name: str) -> list[list[str]]:
 
 
 def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: Call) -> None:
+    """With the number of threads that it began with, whatever the environment of a later part gives."""
+    torch.set_num_threads(1)  # as the first part has; the number of a process that runs tests depends on how it began
     call("online_main.py", *TRAIN, "--store_name", "whole", "-j", "1")
     checkpoint = clips / "runs/parts/ckpt.pth.tar"
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        process = start(clips, "parts", "--ckpt_interval", "1")
+    for threads, number in enumerate((signal.SIGTERM, signal.SIGKILL), 1):
+        process = start(clips, "parts", "--ckpt_interval", "1", threads=threads)
         wait_for(checkpoint, process)
         before = checkpoint.stat().st_mtime_ns
         while checkpoint.stat().st_mtime_ns == before and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
-        printed = process.communicate(timeout=60)[0]
+        printed = process.communicate(timeout=600)[0]
+        assert "not as in the run so far" not in printed
+        assert ("computing with 1 threads, as in the run so far, not 2" in printed) == (threads == 2) or not printed
         if number == signal.SIGTERM:
             assert process.returncode == 0 and "with --resume auto goes on" in printed, printed
             assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
         assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
-    call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0")
+    torch.set_num_threads(2)
+    assert "computing with 1 threads" in call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0").out
     assert not (clips / "runs/parts/preempted").exists()
     whole, parts = state(clips, "whole"), state(clips, "parts")
     assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]
@@ -119,7 +124,7 @@ def test_all_processes_of_torchrun_end_together(
     wait_for(clips / "runs/two/ckpt.pth.tar", process)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(process.pid if target == "torchrun" else int(children[0]), number)
-    printed = process.communicate(timeout=60)[0]
+    printed = process.communicate(timeout=600)[0]
     assert process.returncode == status and printed.count("with --resume auto goes on") == 1, printed
     assert (clips / "runs/two/preempted").exists() and "Traceback" not in printed
 
@@ -217,3 +222,40 @@ def test_the_slurm_script_starts_torchrun_and_queues_again(tmp_path: Path, ends_
     assert lines[0].endswith(f"{ROOT}/online_main.py kinetics RGB --tam --resume auto")
     assert "--nnodes 2 --nproc-per-node 8 --rdzv-id 42 --rdzv-backend c10d --rdzv-endpoint node1:29500" in lines[0]
     assert lines[1:] == (["scontrol requeue 42"] if ends_early else [])
+
+
+def stop_within_an_epoch(call: Call) -> None:
+    """Train for 5 of the 8 steps of an epoch."""
+    call("online_main.py", *TRAIN, "--store_name", "run", "-j", "0", "--max_steps", "5")
+
+
+@pytest.mark.parametrize(
+    ("flags", "lines", "named"),
+    [
+        (["-b", "4"], 16, "--batch_size (2 then, 4 now)"),
+        (["--seed", "1"], 16, "--seed (0 then, 1 now)"),
+        ([], 6, "the list l.txt"),  # fewer steps than are done
+        ([], 15, "the list l.txt"),
+    ],
+)
+def test_an_epoch_does_not_go_on_with_other_videos(
+    flags: list[str], lines: int, named: str, clips: Path, call: Call
+) -> None:
+    stop_within_an_epoch(call)
+    before = (clips / "runs/run/ckpt.pth.tar").read_bytes()
+    whole = (clips / "l.txt").read_text()
+    (clips / "l.txt").write_text("".join(whole.splitlines(keepends=True)[:lines]))
+    train = ["online_main.py", *TRAIN, "--store_name", "run", "-j", "0", *flags]
+    said = call(*train, status=2).err
+    assert f"saved after 5 of 8 steps of epoch 1; {named} changed since" in said and "Traceback" not in said
+    assert (clips / "runs/run/ckpt.pth.tar").read_bytes() == before
+    done = call(*train, "--start-epoch", "1")  # with the next one
+    assert "epoch 2/2: loss" in done.out and "epoch 1/2" not in done.out
+
+
+def test_an_epoch_that_is_begun_anew_is_logged_as_one(clips: Path, call: Call) -> None:
+    stop_within_an_epoch(call)
+    call("online_main.py", *TRAIN, "--store_name", "run", "-j", "0", "--start-epoch", "0", "--epochs", "1")
+    call("online_main.py", *TRAIN, "--store_name", "fresh", "-j", "0", "--epochs", "1")
+    bad = [row[-1] for name in ("run", "fresh") for row in rows(clips, name)]
+    assert bad[0] == bad[1], "broken videos of the five steps are not counted twice"

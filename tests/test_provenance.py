@@ -13,9 +13,11 @@ import torch
 from conftest import Call
 
 from ops.checkpoint import Checkpoint
+from ops.compute import compute_of
 from ops.dialects import ModelSpec
-from ops.provenance import software, source_commit
-from ops.resume import changed_settings
+from ops.errors import InputError
+from ops.provenance import arithmetic, software, source_commit
+from ops.resume import changed_arithmetic, changed_settings, keep_threads
 
 SPEC = ModelSpec("resnet18", 2, 3, "RGB", True, False)
 ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "workers": 2, "print_freq": 20}
@@ -91,3 +93,33 @@ def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
 
 def test_the_software_is_named() -> None:
     assert set(software()["versions"]) == {"python", "torch", "torchvision", "numpy", "opencv", "av"}
+
+
+def test_what_changes_the_last_bits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = arithmetic(torch.device("cpu"))
+    assert here["threads"] == torch.get_num_threads() and here["device"]
+    origin = Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": {**here, "threads": 64}})
+    assert changed_arithmetic(origin, here) == [f"threads {here['threads']}, before 64"]
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    changed = changed_arithmetic(
+        Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": here}), arithmetic(torch.device("cpu"))
+    )
+    assert changed == ["MKL_CBWR COMPATIBLE, before not set"]
+    assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {}), here) == []  # a checkpoint that does not say
+
+
+@pytest.mark.parametrize(("stored", "cores", "taken"), [(2, 4, 2), (4, 4, 4), (8, 4, 1), (None, 4, 1), (0, 4, 1)])
+def test_a_resumed_run_takes_as_many_threads_as_it_had(
+    stored: int | None, cores: int, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.resume.usable_cores", lambda: cores)
+    torch.set_num_threads(1)
+    keep_threads(Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": {"threads": stored}}), torch.device("cpu"))
+    assert torch.get_num_threads() == taken
+
+
+def test_threads_that_follow_the_load_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_DYNAMIC", "true")
+    args = argparse.Namespace(amp="off", deterministic=False, channels_last=False, compile=False)
+    with pytest.raises(InputError, match="OMP_DYNAMIC is set"):
+        compute_of(args, torch.device("cpu"))

@@ -27,7 +27,7 @@ def torchrun(folder: Path, processes: int, *command: object, options: tuple[str,
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    printed = process.communicate(timeout=240)[0]
+    printed = process.communicate(timeout=600)[0]
     assert process.returncode == 0, printed
     return printed
 
@@ -91,7 +91,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path
     script = [ROOT / "online_main.py", *TRAIN, "--store_name"]
     process = torchrun(tmp_path, 2, *script, "killed", options=("--max-restarts=2",))
     checkpoint = tmp_path / "checkpoints/killed/ckpt.pth.tar"
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     victims = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()

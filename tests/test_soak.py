@@ -47,6 +47,45 @@ def make_videos(folder: Path, rng: random.Random) -> None:
     (folder / "l.txt").write_text("".join(lines))
 
 
+def intrude(folder: Path, flags: Sequence[str]) -> None:
+    """Start a second run in the folder of one that is going on: it is refused."""
+    second = start(folder, "soak", flags)
+    printed = end_of(second)
+    assert second.returncode == 2 and "soak: in use by process" in printed, printed
+
+
+def change_list(folder: Path, flags: Sequence[str]) -> bool:
+    """Go on with another list: refused within an epoch, named between two; then the list is as it was.
+
+    Whether there was a run to go on with.
+    """
+    path, checkpoint = folder / "l.txt", folder / "checkpoints/soak/ckpt.pth.tar"
+    if not checkpoint.exists():
+        return False
+    whole, saved = path.read_text(), checkpoint.read_bytes()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-8]))
+    within = bool(load(folder, "soak")["step"])
+    process = start(folder, "soak", flags if within else [*flags, "--evaluate"])
+    printed = end_of(process)
+    path.write_text(whole)
+    if within:
+        assert process.returncode == 2 and "the list l.txt changed since" in printed, printed
+    else:
+        assert "the content of the lists l.txt" in printed, printed
+    assert checkpoint.read_bytes() == saved
+    return True
+
+
+def holds_lock(folder: Path, process: "subprocess.Popen[str]") -> bool:
+    """Whether the run has come so far that it has its folder; that is waited for."""
+    path, end = folder / "checkpoints/soak/.lock", time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        if path.exists() and f'"pid": {process.pid},' in path.read_text():
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def heed_interrupts() -> None:
     """As from a terminal: what a shell starts in the background ignores SIGINT from the first."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -100,12 +139,19 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
     make_videos(tmp_path, rng)
     end = time.monotonic() + 60 * MINUTES
     kills: dict[str, int] = {}
+    intruders = lists = 0
     while time.monotonic() < end:
         flags = ["-j", str(rng.randint(0, 3)), "--ckpt_interval", rng.choice(["1", "3", "0.02m"])]
+        if rng.random() < 0.2:
+            lists += change_list(tmp_path, flags)
         process = start(tmp_path, "soak", [*flags, "--keep", str(rng.randint(0, 2))])
         number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+        patience = rng.uniform(2, 40)
+        if rng.random() < 0.2 and holds_lock(tmp_path, process):
+            intrude(tmp_path, flags)
+            intruders += 1
         try:
-            printed = process.communicate(timeout=rng.uniform(2, 40))[0]
+            printed = process.communicate(timeout=patience)[0]
         except subprocess.TimeoutExpired:
             process.send_signal(number)
             printed = end_of(process)
@@ -133,6 +179,7 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
     quarter = len(memory) // 4
     early, late = median(memory[quarter : 2 * quarter]), median(memory[-quarter - 1 : -1])
     sys.stdout.write(
-        f"\nsoak: {steps} steps, ended by {kills}, resume differences 0, memory {early:.0f} → {late:.0f} MiB\n"
+        f"\nsoak: {steps} steps, ended by {kills}, {intruders} second runs refused, "
+        f"{lists} other lists named, resume differences 0, memory {early:.0f} → {late:.0f} MiB\n"
     )
     assert late < 1.1 * early

@@ -10,13 +10,14 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
      "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch",
-     "jpegs", "optional", "list_lines", "class_names", "h264", "bitstreams", "orientation", "containers"},
+     "jpegs", "optional", "list_lines", "class_names", "h264", "bitstreams", "orientation", "containers",
+     "folder_lock", "worker_failures"},
     {"tanet", "frames", "packets", "decoding", "timestamps", "videos", "transforms", "dataset_configs", "motion",
      "pretrained", "views"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
      "runlog", "provenance", "optimizer", "partial", "class_order"},
-    {"engine", "epoch", "setup", "ensemble", "protocol", "trainer"},
+    {"engine", "epoch", "setup", "ensemble", "protocol", "trainer", "training_data"},
     {"train", "evaluate"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}

@@ -61,12 +61,12 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
             lists = find_problems(dataset, entries, rules, job.outcome, findings)
         if dataset.kind == "frames":
             job.forget()
-    asked = {"dataset": config.name, "modality": args.modality, "kind": dataset.kind, "root": dataset.root,
-             "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
-    write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
-    clean = write_clean_lists(folder, lists) if args.write_clean else []
-    sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
-    sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
+        asked = {"dataset": config.name, "modality": args.modality, "kind": dataset.kind, "root": dataset.root,
+                 "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
+        write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
+        clean = write_clean_lists(folder, lists) if args.write_clean else []
+        sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
+        sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
     return EXIT_WITH_FAILURES if findings.total(ERROR) else EXIT_DONE
 
 

@@ -6,10 +6,11 @@ A tool names its items in a fixed order, gives the function that handles one, an
 
 import argparse
 import itertools
+import json
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +18,11 @@ from typing import Any, Protocol
 from ops.arguments import above_zero, positive
 from ops.console import progress
 from ops.errors import InputError
+from ops.folder_lock import locked_folder
 from ops.prepare.engines import ENGINES, Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome, stamp_of
+from ops.storage import make_folder
+from ops.texts import hash_of
 
 JOURNAL = ".journal"
 """Folder of the journals, in a tool's output folder."""
@@ -81,6 +85,8 @@ def job_options(args: argparse.Namespace) -> JobOptions:
 class Job:
     """`work` on every item of `items`, whose source is `root/item`, with a journal in `folder`; a context manager.
 
+    As long as it is open nothing else but other shards of this work can be done in `folder`: InputError there.
+
     Args:
         settings: whatever the results depend on, as plain JSON: with other settings, all is done anew.
         done_before: says of an outcome in the journal whether what it made is still there.
@@ -100,13 +106,17 @@ class Job:
     ) -> None:
         self.work, self.items, self.root, self.unit = work, items, os.fspath(root), unit
         self.options, self._done_before = options, done_before
-        self._journal = Journal(Path(folder) / JOURNAL, settings, str(options.shard))
+        share = f"{hash_of(json.dumps(settings, sort_keys=True)):016x}" if options.shard.count > 1 else ""
+        with ExitStack() as stack:
+            stack.enter_context(locked_folder(make_folder(folder), "give another output folder", share))
+            self._journal = stack.enter_context(Journal(Path(folder) / JOURNAL, settings, str(options.shard)))
+            self._open = stack.pop_all()
 
     def __enter__(self) -> "Job":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._journal.close()
+        self._open.close()
 
     def run(self, title: str, shown: bool = True) -> bool:
         """Do what is not done yet of this shard; whether the job is done in all its shards.

@@ -7,6 +7,7 @@ file each in the same folder and read each other's.
 import errno
 import hashlib
 import json
+import math
 import os
 import time
 from array import array
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.errors import InputError
+from ops.folder_lock import lock_file
 from ops.storage import make_folder
 from ops.texts import hash_of
 
@@ -73,7 +75,7 @@ class Journal:
         text = json.dumps(settings, sort_keys=True)
         self._digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         self.path = self.folder / f"{self._digest}-{name}.jsonl"
-        self._unsynced = 0
+        self._unsynced, self._latest = 0, 0.0
         self._own = self.path.open("ab", buffering=0)
         self._lock()
         self._end_last_line()
@@ -104,7 +106,8 @@ class Journal:
 
     def add(self, outcome: Outcome) -> None:
         """Append an outcome; it is safe from a kill of this process when this returns."""
-        line = json.dumps({"time": time.time(), **vars(outcome)}).encode() + b"\n"
+        self._latest = max(time.time(), math.nextafter(self._latest, math.inf))  # also where the clock was set back
+        line = json.dumps({"time": self._latest, **vars(outcome)}).encode() + b"\n"
         try:
             if self._own.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -125,10 +128,13 @@ class Journal:
                 file = self._file(number)
             except FileNotFoundError:  # another shard ended and removed all
                 continue
+            last = -math.inf
             for offset, (written, outcome) in _read(file):
+                last = max(last, written)  # lines of one file stand in order, whatever the clock said
                 hashes.append(hash_of(outcome.item))
                 places.append(number << OFFSET_BITS | offset)
-                times.append(written)
+                times.append(last)
+        self._latest = max(self._latest, max(times, default=0.0))
         order = np.lexsort((np.array(times), np.array(hashes)))
         self._hashes = np.array(hashes, np.uint64)[order]
         self._places = np.array(places, np.uint64)[order]
@@ -158,17 +164,9 @@ class Journal:
             self._open.popitem()[1].close()
 
     def _lock(self) -> None:
-        try:
-            import fcntl  # here, for not every system has it
-        except ImportError:
-            return
-        try:
-            fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_file(self._own.fileno()):
             self._own.close()
-            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it") from None
-        except OSError:  # a file system without locks
-            pass
+            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it")
 
     def _end_last_line(self) -> None:
         """A line that a crash cut short is ended, so that the next one stands alone."""

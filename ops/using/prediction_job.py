@@ -103,6 +103,8 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -
                 log.info("%s", "\n".join(terminal.lines(outcome, wishes.by_windows)))
                 if outcome.prediction.truncated:
                     log.warning("cut short, but scored: %s: %s", one_line(outcome.path), outcome.prediction.truncated)
+                if outcome.reason:
+                    log.warning("%s: %s", one_line(outcome.path), one_line(outcome.reason))
             elif len(videos) > 1:
                 log.warning("not scored: %s: %s", one_line(outcome.path), one_line(outcome.reason))
             bar.update()
@@ -113,7 +115,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -
     _write(outcomes, predictor, wishes)
     if len(videos) > 1:
         log.info("videos: %d expected, %d scored, %d failed", len(videos), len(videos) - len(failed), len(failed))
-    return EXIT_WITH_FAILURES if failed else EXIT_DONE
+    return EXIT_WITH_FAILURES if any(outcome.reason for outcome in outcomes) else EXIT_DONE
 
 
 def _write(outcomes: Sequence[Outcome], predictor: Predictor, wishes: Wishes) -> None:
@@ -125,10 +127,16 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, wishes: Wishes) ->
         "decoder": predictor.reader.decoder,
         "class_names": predictor.class_names,
     }
-    if wishes.json:
-        write_json(wishes.json, outcomes, facts)
+    errors = []
+    try:
+        if wishes.json:
+            write_json(wishes.json, outcomes, facts)
+    except InputError as error:  # the other one may have room elsewhere
+        errors.append(error)
     if wishes.csv:
         write_csv(wishes.csv, outcomes)
+    if errors:
+        raise errors[0]
 
 
 def _outcomes(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> Iterator[Outcome]:
@@ -146,8 +154,14 @@ def _outcomes(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> 
                 timeline = predict_windows(predictor, video.path, wishes.windows, shown=True)
             if wishes.by_windows and timeline:
                 prediction = timeline.prediction()
-            files = _files(timeline, wishes) if timeline else []
-            yield Outcome(video.path, prediction, "", timeline, files)
+            reason, files = "", []
+            try:
+                files = _files(timeline, wishes) if timeline else []
+            except MediaError:
+                raise
+            except InputError as error:  # a name that is too long with its ending, a full disk
+                reason = f"predicted, but {error}"
+            yield Outcome(video.path, prediction, reason, timeline, files)
         except MediaError as error:
             yield Outcome(video.path, None, error.reason)
 
