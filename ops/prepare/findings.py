@@ -24,7 +24,6 @@ KINDS = {
     "unreadable": Kind(ERROR, "cannot be read"),
     "damaged": Kind(ERROR, "frames that the list counts do not decode"),
     "too_few": Kind(ERROR, "fewer frames than the list says"),
-    "naming": Kind(ERROR, "frames are named unlike those of the list's first folder"),
     "label": Kind(ERROR, "no label, or none of the classes"),
     "duplicate": Kind(ERROR, "twice in the same list"),
     "leak": Kind(ERROR, "also in another list"),
@@ -32,6 +31,9 @@ KINDS = {
     "too_many": Kind(WARNING, "more frames than the list says"),
     "cut_short": Kind(WARNING, "fewer frames than the file itself claims"),
     "short": Kind(WARNING, "too short to be sampled as wanted"),
+    "naming": Kind(
+        WARNING, "frames are named unlike those of the list's first folder; they are read by their own names"
+    ),
     "same_name": Kind(WARNING, "same name as an entry of another list, of another size"),
     "empty_class": Kind(WARNING, "no video of this class"),
 }
