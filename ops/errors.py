@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
 T = TypeVar("T")
@@ -14,6 +14,8 @@ EXIT_WITH_FAILURES = 1
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
+
+_OPENCV_NO_MEMORY = -4
 
 GRACE = 5.0
 """Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
@@ -52,6 +54,26 @@ class TruncatedMediaError(MediaError):
         super().__init__(path, f"only {readable} of {claimed} frames could be read")
         self.args = (path, claimed, readable)
         self.claimed, self.readable = claimed, readable
+
+
+@contextlib.contextmanager
+def memory_errors_as_media_errors(path: str) -> Iterator[None]:
+    """Where memory runs out within the block, which works on the video at `path`, a MediaError names it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MediaError(path, "there is not enough memory for it") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation on the CPU failed, in the words of Python, NumPy, PyTorch or OpenCV."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+        or getattr(error, "code", None) == _OPENCV_NO_MEMORY
+    )
 
 
 class _Output:

@@ -4,22 +4,30 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ops import distributed, report
 from ops.class_order import diagnose_class_order
 from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig, dataset_config
-from ops.datasets import ViewsDataset
+from ops.datasets import VideoItem, ViewsDataset
 from ops.ensemble import Ensemble, open_ensemble
-from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.errors import (
+    CHECK_ADVICE,
+    EXIT_DONE,
+    EXIT_WITH_FAILURES,
+    InputError,
+    MediaError,
+    memory_errors_as_media_errors,
+)
 from ops.figures import draw_confusion
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
@@ -103,7 +111,6 @@ def score_share(
     loader = make_loader(
         dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
     )
-    chunk = args.views_per_forward or (30 if device.type == "cuda" else 3)
     labels = ensemble.streams[0].records.labels
     hits = np.zeros(3)  # top-1, top-5, of how many
     bar = progress(None, len(share), "testing", "video", distributed.is_main())
@@ -111,19 +118,29 @@ def score_share(
         for items in loader:
             for item in items:
                 bar.update()
-                if item.failure:
-                    outcomes[item.index] = None, item.failure.reason
-                else:
-                    scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
-                    if not np.isfinite(scores).all():
-                        outcomes[item.index] = None, NOT_FINITE
-                        continue
-                    note = "; ".join(views.truncated for views in item.streams if views.truncated)
-                    outcomes[item.index] = scores, note
+                scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
+                if scores is not None:
                     partial.add(item.index, scores, note)
                     hits += running_hits(scores, int(labels[item.index]))
                 bar.set_postfix_str(running_accuracy(hits), refresh=False)
     return outcomes
+
+
+def score_item(
+    args: argparse.Namespace, ensemble: Ensemble, item: VideoItem, models: Sequence[nn.Module], compute: Compute
+) -> Outcome:
+    """Score one video, whose frames are read; a failure where they could not be, or where its scores mean nothing."""
+    if item.failure:
+        return None, item.failure.reason
+    chunk = args.views_per_forward or (30 if compute.device.type == "cuda" else 3)
+    try:
+        with memory_errors_as_media_errors(""):
+            scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
+    except MediaError as error:
+        return None, error.reason
+    if not np.isfinite(scores).all():
+        return None, NOT_FINITE
+    return scores, "; ".join(views.truncated for views in item.streams if views.truncated)
 
 
 def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:

@@ -37,9 +37,15 @@ class Size:
     short: int = 0
 
     def apply(self, image: Image) -> Image:
-        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows."""
+        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows.
+
+        MediaError where a short side is given and the other one would be far longer.
+        """
         height, width = image.shape[:2]
-        wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
+        try:
+            wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
+        except ValueError as error:
+            raise MediaError("", str(error)) from None
         if wanted == (height, width):
             return image
         method = cv2.INTER_AREA if wanted[0] <= height and wanted[1] <= width else cv2.INTER_LINEAR

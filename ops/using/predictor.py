@@ -18,7 +18,7 @@ from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_
 from ops.decoders import video_reader
 from ops.engine import score_views
 from ops.ensemble import default_sample
-from ops.errors import InputError
+from ops.errors import InputError, memory_errors_as_media_errors
 from ops.models import Recognizer
 from ops.protocol import describe_views
 from ops.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
@@ -89,7 +89,8 @@ class Predictor:
 
     def views(self, path: str | os.PathLike[str]) -> Views:
         """What the model is shown of the video at `path`; MediaError where it cannot be read."""
-        with self.reader.open(os.fspath(path), -1) as source:
+        path = os.fspath(path)
+        with memory_errors_as_media_errors(path), self.reader.open(path, -1) as source:
             shortfall = source.shortfall if isinstance(source, VideoSource) else ""
             return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
 
