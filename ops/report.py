@@ -1,7 +1,6 @@
 """What a test says and leaves behind: accuracy, scores, predictions, files whole or not at all."""
 
 import csv
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,14 @@ from ops.metrics import mean_class_accuracy
 from ops.storage import atomic_file
 
 TOP = 5
+
+PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason")
+PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times")
+MISTAKES = ("path", "label", "prediction", "confidence", "confidence_in_label")
+"""The columns of the csv files."""
+
+WORST = "The worst classes, by top-1:\n"
+"""How `worst.txt` begins."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def write_predictions(path: Path, result: TestResult, class_names: Sequence[str]
 
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "label", "prediction", "score", "top5", "ok", "reason"))
+        writer.writerow(PREDICTIONS)
         for i, ranked in enumerate(result.ranked):
             label = name(int(result.labels[i])) if result.labels[i] >= 0 else ""
             if result.reasons[i]:
@@ -149,7 +156,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
     worst: list[tuple[float, str]] = []
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("class", "name", "videos", "top1", "top5", "taken_for", "times"))
+        writer.writerow(PER_CLASS)
         for k, name in enumerate(class_names):
             videos = int(confusion[k].sum())
             if not videos:
@@ -181,16 +188,10 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
     lines = []
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "label", "prediction", "confidence", "confidence_in_label"))
+        writer.writerow(MISTAKES)
         for i in wrong.tolist():
             label, best = int(result.labels[i]), int(result.ranked[i, 0])
             row = (result.paths[i], class_names[label], class_names[best], f"{shares[i, best]:.4f}")
             writer.writerow((*row, f"{shares[i, label]:.4f}"))
             lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, taken for {row[2]}")
     return lines
-
-
-def file_sha256(path: str) -> str:
-    """The hash of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ FLOORS = [
      "views"},
     {"datasets", "models", "opencv_videos", "decoders"},
     {"batches", "loaders", "checkpoint", "keeper", "preemption", "report", "figures", "opts", "clip_recipes", "resume",
-     "runlog", "provenance", "optimizer", "partial", "class_order"},
+     "runlog", "provenance", "optimizer", "partial", "class_order", "result_files"},
     {"engine", "epoch", "setup", "ensemble", "protocol", "trainer"},
     {"train", "evaluate"},
 ]  # fmt: skip

@@ -33,7 +33,7 @@ Work = Callable[[str, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """The item to work on, the path of its source, and in which state that was found (see `journal.stamp_of`)."""
+    """The item to work on, the path of its source, and in which state that was found (see `storage.stamp_of`)."""
 
     path: str
     item: str

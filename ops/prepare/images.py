@@ -16,9 +16,10 @@ from ops.arguments import number
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.prepare.engines import Work
 from ops.prepare.jobs import Job, JobOptions
-from ops.prepare.journal import Outcome, stamp_of
+from ops.prepare.journal import Outcome
 from ops.prepare.outputs import REPORT, NameOf, check_names, clean_up, write_bytes, write_table
 from ops.prepare.summary import Tally, status_of
+from ops.storage import stamp_of
 from ops.texts import Texts
 from ops.transforms import scaled_size
 

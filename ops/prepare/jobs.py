@@ -18,7 +18,8 @@ from ops.arguments import above_zero, positive
 from ops.console import progress
 from ops.errors import InputError
 from ops.prepare.engines import ENGINES, Task, Work, run_tasks
-from ops.prepare.journal import Journal, Outcome, stamp_of
+from ops.prepare.journal import Journal, Outcome
+from ops.storage import stamp_of
 
 JOURNAL = ".journal"
 """Folder of the journals, in a tool's output folder."""

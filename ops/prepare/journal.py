@@ -52,15 +52,6 @@ class Outcome:
         return not self.reason
 
 
-def stamp_of(path: str | os.PathLike[str]) -> str:
-    """Size and time of the last change of a file or folder; "absent" where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return "absent"
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
 class Journal:
     """The outcomes kept in `folder` for one kind of work, which `settings` (plain JSON) describe.
 

@@ -11,8 +11,8 @@ import av
 from ops.encoding import Encoding, write_video
 from ops.errors import MediaError
 from ops.prepare.images import Image, Size
-from ops.prepare.journal import stamp_of
 from ops.prepare.outputs import whole_file
+from ops.storage import stamp_of
 from ops.videos import open_video
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")

@@ -13,11 +13,12 @@ import numpy as np
 
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.prepare.jobs import Job, JobOptions
-from ops.prepare.journal import Outcome, stamp_of
+from ops.prepare.journal import Outcome
 from ops.prepare.outputs import REPORT, check_apart, check_names, clean_up, write_table
 from ops.prepare.resize import ResizeOptions, resize_video, video_file
 from ops.prepare.summary import Tally, status_of
 from ops.sampling import train_indices
+from ops.storage import stamp_of
 from ops.texts import Texts
 from ops.videos import open_video
 
