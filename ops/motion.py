@@ -13,10 +13,12 @@ averages single frames gives both the same scores, and is right on at most one o
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import av
 import cv2
@@ -24,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.console import progress
-from ops.storage import make_folder
+from ops.errors import InputError
+from ops.storage import begins_with, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -159,18 +162,26 @@ def make(root: Path, kind: str, shown: bool) -> None:
     """Make the dataset under `root` unless it is there: videos, and their frames where `kind` is "frames".
 
     Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
-    the others wait.
+    the others wait. InputError where something is in its place that was not made here.
     """
     import fcntl  # here, for not every system has it, and nothing else needs it
 
     make_folder(root.parent)
-    with (root.parent / f".{root.name}.lock").open("w") as lock:
+    with _lock_file(root.parent / f".{root.name}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_made(root, "videos"):
             log.info("making the built-in dataset in %s", root)
             _make_part(root, "videos", shown)
         if kind == "frames" and not _is_made(root, "frames"):
             _make_part(root, "frames", shown)
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    """The file at `path`, made if need be, never emptied, and no link to another one."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be locked ({error.strerror}); delete it if it is a link") from None
 
 
 def _is_made(root: Path, part: str) -> bool:
@@ -182,7 +193,40 @@ def _fingerprint() -> str:
     return f"version {VERSION}, seed {SEED}, {PAIRS} films of {NUM_FRAMES} frames of {SIZE} x {SIZE}\n"
 
 
+def _check_place(root: Path, part: str) -> None:
+    """InputError where `part` or a list of it is there and was made by something else than any version of this."""
+    folder, marker = root / part, root / part / "made"
+    if os.path.lexists(folder) and (folder.is_symlink() or not begins_with(marker, b"version ")):
+        raise _not_ours(folder)
+    names = re.compile(rf"({part}/(train|val)/[a-z-]+/\d+(\.mp4)? \d+ \d\n)*".encode())
+    for path in (*_lists(root, part).values(), root / "annotations" / "class_names.txt"):
+        if os.path.lexists(path):
+            content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
+            if content != _class_names().encode() and not (content and names.fullmatch(content)):
+                raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is in the place of the built-in dataset and was not made as a part of it; move it away, or set "
+        "TAM_DATASETS to another folder"
+    )
+
+
+def _lists(root: Path, part: str) -> dict[str, Path]:
+    """The list of each split."""
+    return {
+        split: root / (f"motion_{split}_list.txt" if part == "videos" else f"annotations/{split}.txt")
+        for split in PAIRS
+    }
+
+
+def _class_names() -> str:
+    return "".join(f"{name}\n" for name in CLASSES)
+
+
 def _make_part(root: Path, part: str, shown: bool) -> None:
+    _check_place(root, part)
     growing = root.parent / f".{root.name}.{part}.tmp"
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir()
@@ -204,10 +248,9 @@ def _make_part(root: Path, part: str, shown: bool) -> None:
     shutil.rmtree(root / part, ignore_errors=True)
     annotations = root / "annotations"
     annotations.mkdir(parents=True, exist_ok=True)
-    (annotations / "class_names.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    for split, lines in lists.items():
-        path = root / f"motion_{split}_list.txt" if part == "videos" else annotations / f"{split}.txt"
-        path.write_text("".join(lines))
+    (annotations / "class_names.txt").write_text(_class_names())
+    for split, path in _lists(root, part).items():
+        path.write_text("".join(lists[split]))
     os.replace(growing, root / part)
 
 

@@ -23,10 +23,11 @@ from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.prepare.check import DECODE
 from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
-from ops.prepare.check_report import open_findings, summary, write_clean_lists, write_report
+from ops.prepare.check_report import clean_lists, open_findings, summary, write_clean_lists, write_report
 from ops.prepare.entries import Entries
 from ops.prepare.findings import ERROR
 from ops.prepare.jobs import Job, add_job_options, job_options
+from ops.prepare.ownership import WrittenFiles
 from ops.sampling import DENSE_WINDOW
 from ops.storage import make_folder
 
@@ -52,6 +53,9 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
     entries = Entries(list(dataset.lists.values()))
     work, settings = dataset.work(args.decode)
     unit = "folder" if dataset.kind == "frames" else "video"
+    written = WrittenFiles(folder)
+    written.check([folder / "problems.csv", folder / "report.json"])
+    written.check(clean_lists(folder, dataset.lists) if args.write_clean else [])
     with Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
             sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
@@ -64,6 +68,7 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
              "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
     write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
     clean = write_clean_lists(folder, lists) if args.write_clean else []
+    written.add([folder / "problems.csv", folder / "report.json", *clean])
     sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
     sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
     return EXIT_WITH_FAILURES if findings.total(ERROR) else EXIT_DONE

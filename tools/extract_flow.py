@@ -42,7 +42,7 @@ def main() -> int:
     options = FlowOptions(args.method, args.preset, template, args.bound, args.size, args.quality, args.keep_dirs)
     name_of = partial(image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
     settings = {"tool": "extract_flow", **asdict(options)}
-    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, settings)
+    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, template, settings)
     status, lines = job.run(job_options(args), "flow")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return status

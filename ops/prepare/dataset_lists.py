@@ -13,7 +13,7 @@ from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
 from ops.prepare.labels import FORMATS, reordered, split_folders
-from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
+from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
 from ops.tree import relative
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,8 @@ def make_dataset_lists(
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
     parts = locate(plans, source, rules)
     class_file = place.out / "annotations" / "class_names.txt"
-    write_class_names(class_file, known.classes)
+    check_places(parts, place.out)
+    write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
     if place.root != str(config.root()):  # where training looks by default
         _say_how_to_train(name, place, plans, class_file)
@@ -116,7 +117,8 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, verify: str, 
     plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
     class_file = place.out / "class_names.txt"
     parts = locate(plans, source, ())
-    write_class_names(class_file, known.classes)
+    check_places(parts, place.out)
+    write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
     _say_how_to_train("custom", place, plans, class_file)
     return status

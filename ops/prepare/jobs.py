@@ -19,10 +19,8 @@ from ops.console import progress
 from ops.errors import InputError
 from ops.prepare.engines import ENGINES, Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome
+from ops.prepare.ownership import JOURNAL
 from ops.storage import stamp_of
-
-JOURNAL = ".journal"
-"""Folder of the journals, in a tool's output folder."""
 
 
 class Items(Sized, Protocol):
@@ -128,6 +126,13 @@ class Job:
                     bar.update()
         self._journal.reload()
         return options.shard.count == 1 or all(self._known(item) for item in self.items)
+
+    def left(self) -> Iterator[str]:
+        """The items of this shard that are not done yet."""
+        for item in self.options.shard.of(self.items):
+            known = self._known(item)
+            if not (known and self._done_before(known) and (known.ok or not self.options.retry)):
+                yield item
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of every item, in the order of the items. Only after a `run` that was the last."""

@@ -17,7 +17,7 @@ from ops.dataset_configs import DATASETS, read_class_names
 from ops.errors import InputError
 from ops.prepare.annotations import SPLITS, Annotations, Split, annotation_files, pick, with_suffix
 from ops.prepare.jobs import JobOptions
-from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
+from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
 from ops.prepare.matching import Rules, last, whole
 from ops.texts import Texts
 from ops.tree import relative
@@ -66,7 +66,8 @@ def make_kinetics_lists(
     plans = kinetics_plans(annotations, video_path, "", splits, lambda split: out / f"{dataset}_{split}_list.txt")
     source = Source(video_path, "videos", DATASETS[KINETICS[dataset]], verify)
     parts = locate(plans, source, RULES)
-    write_class_names(out / f"{dataset}_class_names.txt", annotations.classes)
+    check_places(parts, out)
+    write_class_names(out / f"{dataset}_class_names.txt", annotations.classes, out)
     return make_lists(parts, source, out, options)
 
 
