@@ -39,3 +39,7 @@ count = number(int, lambda value: value >= 0, "an integer of at least 0")
 not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
+
+MAX_CLASSES = 1_000_000
+class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")
+seed = number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ops.checkpoint_meta import check_meta
 from ops.dialects import Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
@@ -67,6 +68,7 @@ def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Check
     rest = {} if is_bare else {k: v for k, v in loaded.items() if k not in ("state_dict", "model", "meta")}
     meta = loaded.get("meta")
     stored = dict(meta) if isinstance(meta, Mapping) else {}
+    check_meta(stored, path)
     return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors), digits)
 
 

@@ -163,7 +163,7 @@ def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int
     """Whether `scores [K]` put `label` first, and among five, and whether there is a label at all."""
     if label < 0:
         return 0, 0, 0
-    better = int((scores > scores[label]).sum())
+    better = int((scores > scores[label]).sum() + (scores[:label] == scores[label]).sum())  # as in the results
     return int(better < 1), int(better < 5), 1
 
 

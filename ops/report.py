@@ -1,6 +1,5 @@
 """What a test says and leaves behind: accuracy, scores, predictions, files whole or not at all."""
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ops.metrics import mean_class_accuracy
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 
 TOP = 5
 
@@ -113,7 +113,7 @@ def write_predictions(path: Path, result: TestResult, class_names: Sequence[str]
         return class_names[index] if class_names else str(index)
 
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(PREDICTIONS)
         for i, ranked in enumerate(result.ranked):
             label = name(int(result.labels[i])) if result.labels[i] >= 0 else ""
@@ -155,7 +155,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
     worst: list[tuple[float, str]] = []
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(PER_CLASS)
         for k, name in enumerate(class_names):
             videos = int(confusion[k].sum())
@@ -187,7 +187,7 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
     wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
     lines = []
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(MISTAKES)
         for i in wrong.tolist():
             label, best = int(result.labels[i]), int(result.ranked[i, 0])

@@ -13,6 +13,7 @@ from ops.datasets import Failure
 from ops.figures import draw_curves
 from ops.provenance import software
 from ops.storage import appended_file, atomic_file
+from ops.tables import TableWriter
 
 COLUMNS = (
     "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", "val_loss", "val_top1", "val_top5",
@@ -56,7 +57,7 @@ class RunLog:
         path = self.folder / "bad_samples.csv"
         new = not path.exists()
         with appended_file(path, newline="") as file:
-            writer = csv.writer(file)
+            writer = TableWriter(file)
             if new:
                 writer.writerow(("epoch", "index", "path", "what", "reason"))
             for what, failure in failures:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ops.errors import InputError
+from ops.errors import InputError, write_error
 
 _FACTS = "checkpoint"
 """Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
@@ -50,7 +50,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = None
         sync(path.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise write_error(path, error) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[A
         with open(path, "a", encoding="utf-8", errors="surrogateescape", **options) as file:
             yield file
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise write_error(path, error) from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

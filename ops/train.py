@@ -47,6 +47,9 @@ from ops.watch import noting_hangs, videos_that_hung
 
 log = logging.getLogger(__name__)
 
+SMALLEST_INPUT = 32
+"""Pixels of which the last stage of a ResNet sees one."""
+
 PREEMPTED = "preempted"
 """A file in the folder of a run that a signal stopped, until it goes on."""
 
@@ -158,6 +161,12 @@ def open_data(
         raise InputError(
             f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
             f"--batch-size {args.batch_size}"
+        )
+    fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
+    if fewest == 1 and (args.tam or args.input_size <= SMALLEST_INPUT):
+        raise InputError(
+            "one clip of one frame at a time (--batch-size, --accumulate, --num_segments) gives batch norms a single "
+            "value, of which there is no variance: take two or more"
         )
     return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)
 

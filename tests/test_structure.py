@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
      "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch",
-     "jpegs", "images"},
+     "jpegs", "images", "tables", "checkpoint_meta"},
     {"tanet", "frames", "packets", "videos", "transforms", "dataset_configs", "motion", "pretrained",
      "views"},
     {"datasets", "models", "opencv_videos", "decoders"},

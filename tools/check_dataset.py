@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
+from ops.arguments import Parser, class_count, positive
 from ops.console import start_logging
 from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
         default = "default: none" if split == "test" else "default: under $TAM_DATASETS"
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the dataset's")
     group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
     group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")

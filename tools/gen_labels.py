@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count, fraction
+from ops.arguments import Parser, fraction, seed
 from ops.console import start_logging
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, run
@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
     parser.add_argument("--class_names", metavar="FILE", help="one per line: another order of the classes")
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
-    parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of that choice (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets",
                         help="how frames of videos are counted (default: packets)")  # fmt: skip
     add_job_options(parser)

@@ -1,6 +1,5 @@
 """What a check of lists found, as a table, as files, and as lists without the bad lines."""
 
-import csv
 import hashlib
 import io
 import json
@@ -18,6 +17,8 @@ from ops.errors import InputError
 from ops.prepare.findings import ERROR, KINDS, WARNING, Problem
 from ops.records import Records
 from ops.storage import atomic_file
+from ops.tables import TableWriter
+from ops.texts import one_line
 
 EXAMPLES = 3
 """Problems of a kind that the summary shows; the csv file has them all."""
@@ -46,7 +47,7 @@ class Findings:
         """A problem of entry `index` of a list."""
         kind, detail = problem
         records = checked.records
-        self._note(checked, kind, f"{records.where(index)}: {records.path(index)}: {detail}")
+        self._note(checked, kind, one_line(f"{records.where(index)}: {records.path(index)}: {detail}"))
         self._writer.writerow((records.source, records.lines[index], records.path(index), kind, detail))
         checked.good[index] &= KINDS[kind].severity != ERROR
 
@@ -70,7 +71,7 @@ class Findings:
 def open_findings(path: Path) -> Iterator[Findings]:
     """Findings whose rows `list, line, path, problem, detail` go to the csv file `path`, whole or not at all."""
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(("list", "line", "path", "problem", "detail"))
         yield Findings(writer)
 

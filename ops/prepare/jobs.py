@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ops.arguments import above_zero, positive
 from ops.console import progress
-from ops.errors import InputError
+from ops.errors import RunStoppedError
 from ops.prepare.engines import ENGINES, Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome
 from ops.prepare.ownership import JOURNAL
@@ -110,8 +110,8 @@ class Job:
     def run(self, title: str, shown: bool = True) -> bool:
         """Do what is not done yet of this shard; whether the job is done in all its shards.
 
-        An interruption, by a key or a signal, leaves the journal whole: the next run goes on from there. InputError
-        where the work asks to stop, as on a full disk.
+        An interruption, by a key or a signal, leaves the journal whole: the next run goes on from there.
+        RunStoppedError where the work asks to stop, as on a full disk.
         """
         options = self.options
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
@@ -119,7 +119,7 @@ class Job:
             with closing(run_tasks(self.work, todo, options.engine, options.jobs, options.timeout)) as results:
                 for task, (ending, value) in results:
                     if ending == "stop":
-                        raise InputError(value)
+                        raise RunStoppedError(value)
                     kept = {"value": value} if ending == "done" else {"reason": value}
                     self._journal.add(Outcome(task.item, task.stamp, **kept))
                     self._count(bar, ending == "failed")

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
+from ops.errors import InputError, write_error
 from ops.storage import make_folder
 from ops.texts import hash_of
 
@@ -104,7 +104,7 @@ class Journal:
                 os.fsync(self._own.fileno())
                 self._unsynced = 0
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            raise write_error(self.path, error) from error
 
     def reload(self) -> None:
         """Look for what has been added to the files, by this process and by others."""

@@ -5,7 +5,6 @@ complete, and a killed run leaves nothing that could be taken for a result.
 """
 
 import argparse
-import csv
 import os
 import re
 import secrets
@@ -17,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ops.errors import InputError, MediaError
-from ops.prepare.ownership import check_own_table, is_own_folder, not_ours
+from ops.errors import InputError, MediaError, write_error
+from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 from ops.texts import Texts, hash_of
 from ops.tree import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 
@@ -161,7 +161,7 @@ def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[
     """
     final = os.path.join(out, name)
     if os.path.lexists(final) and not (Path(final).is_file() and is_ours(final)):
-        raise MediaError(final, str(not_ours(final)))
+        raise MediaError(final, NOT_OURS)
     with _partial(out, name) as temporary:
         with _written(final):
             Path(temporary).parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ def write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]])
     """A csv file, whole or not at all; InputError where another file is in its place."""
     check_own_table(path, header)
     with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
@@ -238,9 +238,9 @@ def _written(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise write_error(path, error) from None
 
 
 def _check_replaceable(folder: str, ours: "re.Pattern[str]", out: str) -> None:
     if os.path.lexists(folder) and not is_own_folder(folder, ours, out):
-        raise MediaError(folder, str(not_ours(folder)))
+        raise MediaError(folder, NOT_OURS)

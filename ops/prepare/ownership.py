@@ -24,6 +24,11 @@ MARK = b"made by TAM"
 JOURNAL = ".journal"
 """Folder of the journals, in a tool's output folder."""
 
+NOT_OURS = (
+    "is there already and was not made by this tool, or was changed since; move it away, or give another output folder"
+)
+"""Why something does not give way."""
+
 _WRITTEN = "written.json"
 _PNG_START = 33
 """Bytes of signature and header."""
@@ -87,10 +92,7 @@ def check_own_table(path: str, header: Iterable[str]) -> None:
 
 def not_ours(path: str | os.PathLike[str]) -> InputError:
     """The error for what would have to give way, and does not."""
-    return InputError(
-        f"{path}: is there already and was not made by this tool, or was changed since; move it away, or give another "
-        "output folder"
-    )
+    return InputError(f"{path}: {NOT_OURS}")
 
 
 class WrittenFiles:

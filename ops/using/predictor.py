@@ -98,8 +98,7 @@ class Predictor:
         """The mean logits `[K]` over all views, float32 on the CPU; InputError where they are not finite."""
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
-        if not scores.isfinite().all():
-            raise InputError(f"{self.checkpoint.path}: its scores are not finite: weights of a run that blew up?")
+        check_finite(scores.numpy(), self.checkpoint.path)
         return scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
@@ -123,6 +122,12 @@ class Predictor:
     def protocol(self) -> str:
         """The model and its views in words."""
         return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res)
+
+
+def check_finite(logits: NDArray[np.float32], path: str) -> None:
+    """InputError unless the logits that the checkpoint at `path` gave are finite."""
+    if not np.isfinite(logits).all():
+        raise InputError(f"{path}: its scores are not finite: weights of a run that blew up?")
 
 
 def open_predictor(
