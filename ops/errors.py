@@ -82,6 +82,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_shortage(error: BaseException) -> bool:
+    """Whether the system has no more of something, by its own word or by that of a loader's processes."""
+    if isinstance(error, OSError):
+        return error.errno in SHORTAGES
+    # As PyTorch hands it on; the last line says what it was.
+    return isinstance(error, RuntimeError) and any(os.strerror(number) in str(error) for number in SHORTAGES)
+
+
 class _Output:
     """Standard output or error as somebody reads it who may stop to: work goes on then, and nothing more is written.
 
@@ -160,9 +168,10 @@ def _status_of(main: Callable[[], int]) -> int:
     except InputError as error:
         return _say(str(error), EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT)
     except (OSError, MemoryError, RuntimeError) as error:
-        if not (is_out_of_memory(error) or getattr(error, "errno", None) in SHORTAGES):
+        if not (is_out_of_memory(error) or is_shortage(error)):
             raise
-        return _say(f"this machine has no more of what is needed: {error or 'memory'}", EXIT_STOPPED)
+        text = str(error).strip() or "memory"
+        return _say(f"this machine has no more of what is needed: {text.splitlines()[-1]}", EXIT_STOPPED)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED

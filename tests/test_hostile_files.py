@@ -1,9 +1,12 @@
 """Files that claim more than they hold, or something else than they should: refused in one line, at once."""
 
+import errno
 import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +16,11 @@ import media
 import numpy as np
 import pytest
 import torch
-from conftest import Call
+from conftest import ROOT, Call
 from torch import nn
 
 from ops.checkpoint import read_checkpoint
-from ops.errors import InputError, RunStoppedError
+from ops.errors import InputError, RunStoppedError, run
 from ops.models import build_model
 from ops.storage import atomic_file, load_tensors
 from ops.using.facts import checkpoint_facts, describe_facts
@@ -193,3 +196,45 @@ def test_a_full_disk_on_the_way_is_no_bad_input(tmp_path: Path) -> None:
         file.write(b"")
     assert not isinstance(error.value, RunStoppedError)
     assert not list(tmp_path.iterdir())
+
+
+def test_few_open_files_end_in_one_line(tmp_path: Path) -> None:
+    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    media.write_video(tmp_path / "a.mp4", 6)
+    (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n" * 4)
+    command = (
+        f"ulimit -n 12; {sys.executable} {ROOT}/online_test_models.py custom --weights w.pth.tar --test_list l.txt"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --root_path . --input_size 32 --device cpu -j 2"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    assert "Too many open files" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 3),
+        (RuntimeError("Caught RuntimeError in a worker.\nunable to write: No space left on device (28)"), 3),
+        (MemoryError(), 3),
+        (InputError("x"), 2),
+    ],
+)  # fmt: skip
+def test_what_a_machine_lacks_is_one_line(error: Exception, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        run(main)
+    assert left.value.code == status and capsys.readouterr().err.count("\n") == 1
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    def main() -> int:
+        raise RuntimeError("a fault of the program")
+
+    with pytest.raises(RuntimeError):
+        run(main)
