@@ -8,7 +8,6 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
@@ -19,6 +18,7 @@ from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_re
 from ops.datasets import ClipDataset, ClipRecipe
 from ops.errors import InputError
 from ops.frames import FrameReader, FrameTemplate
+from ops.images import open_image
 from ops.loaders import workers_of
 from ops.models import MEAN, STD
 from ops.prepare.extract import FrameOptions, extract_video
@@ -124,7 +124,7 @@ def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     wanted = [20 + 8 * number for number in range(SEGMENTS)]
 
     def pillow() -> NDArray[np.uint8]:
-        images = [Image.open(folder / "frames" / template.name(frames, index)) for index in wanted]
+        images = [open_image(folder / "frames" / template.name(frames, index)) for index in wanted]
         return np.stack([np.array(image.convert("RGB")) for image in images])
 
     def ours() -> torch.Tensor:

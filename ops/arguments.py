@@ -55,6 +55,10 @@ not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number 
 above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
+MAX_CLASSES = 1_000_000
+class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")
+seed = number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")
+
 
 def add_endings_option(parser: argparse.ArgumentParser) -> None:
     """The flag that says what is a video."""

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ops.checkpoint_meta import check_meta
 from ops.dialects import Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.errors import InputError
 from ops.models import Recognizer, build_model
 from ops.pretrained import tensors_of
-from ops.storage import load_tensors, save_tensors
+from ops.storage import load_hashed_tensors, load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Checkpoint:
     """What a checkpoint file holds: tensors with our names, the model they describe, and everything else.
 
     `meta` is what our own checkpoints say of themselves ({} for others); `rest` the other entries of the file
-    (epoch, optimizer, best_prec1, …); `dialect` how the tensors were named in the file.
+    (epoch, optimizer, best_prec1, …); `dialect` how the tensors were named in the file; `sha256` the hash of the bytes
+    that were read, where it was asked for.
     """
 
     path: str
@@ -34,6 +36,7 @@ class Checkpoint:
     meta: dict[str, Any] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)
     dialect: Dialect = "ours"
+    sha256: str = ""
 
     @property
     def num_segments(self) -> int | None:
@@ -52,9 +55,9 @@ class Checkpoint:
         return [str(name) for name in names]
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Checkpoint:
     """Read a checkpoint of ours, of the published code or of MMAction2; InputError, naming `path`, on others."""
-    loaded = load_tensors(path)
+    loaded, digits = load_hashed_tensors(path) if hashed else (load_tensors(path), "")
     tensors = tensors_of(loaded, Path(path))
     try:
         state = to_our_names(tensors)
@@ -65,7 +68,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     rest = {} if is_bare else {k: v for k, v in loaded.items() if k not in ("state_dict", "model", "meta")}
     meta = loaded.get("meta")
     stored = dict(meta) if isinstance(meta, Mapping) else {}
-    return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors))
+    check_meta(stored, path)
+    return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors), digits)
 
 
 def load_model(path: str | os.PathLike[str], num_segments: int | None = None) -> Recognizer:

@@ -1,5 +1,6 @@
 """What a person sees while a job runs: log lines that leave progress bars whole, and the bars themselves."""
 
+import copy
 import logging
 import os
 import sys
@@ -8,16 +9,29 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ops.texts import one_line, printable
+
 
 class _BarSafeHandler(logging.Handler):
-    """Writes records to standard output through tqdm, so that a bar is never cut in two."""
+    """Writes records to standard output through tqdm, so that a bar is never cut in two.
+
+    The values put into a message are kept to one line each, unless the record has `lines`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         encoding = sys.stdout.encoding or "utf-8"  # which may not have all that file names hold
-        text = f"{prefix}{record.getMessage()}".encode(encoding, "backslashreplace").decode(encoding)
+        record = copy.copy(record)  # other handlers get it as it was
+        if isinstance(record.args, tuple) and not getattr(record, "lines", False):
+            record.args = tuple(map(_in_one_line, record.args))
+        text = printable(f"{prefix}{record.getMessage()}").encode(encoding, "backslashreplace").decode(encoding)
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
+
+
+def _in_one_line(value: Any) -> Any:
+    """What others wrote, such as a path or the message of an error, kept to its line."""
+    return one_line(str(value)) if isinstance(value, str | os.PathLike | BaseException) else value
 
 
 def start_logging(is_main: bool = True) -> None:

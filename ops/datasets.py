@@ -18,6 +18,7 @@ from ops.errors import MediaError
 from ops.records import Records
 from ops.sampling import Indices
 from ops.source import Reader
+from ops.storage import stamp_of
 from ops.transforms import FramePlan
 from ops.views import ChooseIndices, MakePlan, Views, load_views
 from ops.watch import NO_BOARD, check_not_passed_over
@@ -161,15 +162,19 @@ class Stream:
 
 @dataclass(frozen=True)
 class VideoItem:
-    """One video of a test: the views of each stream, or why they could not be had."""
+    """One video of a test: the views of each stream, or why they could not be had.
+
+    `stamp` tells the state of its files before they were read from any other one.
+    """
 
     index: int
     streams: list[Views]
     failure: Failure | None = None
+    stamp: str = ""
 
     def pin_memory(self) -> "VideoItem":
         """For the loader: the same in page-locked memory."""
-        return VideoItem(self.index, [views.pin_memory() for views in self.streams], self.failure)
+        return VideoItem(self.index, [views.pin_memory() for views in self.streams], self.failure, self.stamp)
 
 
 class ViewsDataset(Dataset[VideoItem]):
@@ -194,8 +199,13 @@ class ViewsDataset(Dataset[VideoItem]):
         stream = self.streams[0]
         return os.path.abspath(os.path.join(stream.root, stream.records.path(index)))
 
+    def stamp_of(self, index: int) -> str:
+        """Size and time of the last change of video `index`, in each list."""
+        paths = (os.path.join(stream.root, stream.records.path(index)) for stream in self.streams)
+        return " ".join(map(stamp_of, paths))
+
     def _item(self, index: int) -> VideoItem:
-        views = []
+        views, stamp = [], self.stamp_of(index)
         for stream in self.streams:
             record = stream.records[index]
             load = partial(
@@ -207,4 +217,4 @@ class ViewsDataset(Dataset[VideoItem]):
                 views.append(read_twice(load)[0])
             except MediaError as error:
                 return VideoItem(index, [], Failure(index, record.path, error.reason))
-        return VideoItem(index, views)
+        return VideoItem(index, views, stamp=stamp)

@@ -84,7 +84,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     Models that look at the same list, in the same modality and size, share a stream: one decoding of each video.
     """
     count = len(args.weights)
-    checkpoints = [read_checkpoint(path) for path in args.weights]
+    checkpoints = [read_checkpoint(path, hashed=True) for path in args.weights]
     segments = _per_model(args.test_segments, count, "--test_segments")
     coeffs = _per_model(args.coeff, count, "--coeff")
     lists = _per_model(args.test_list, count, "--test_list")

@@ -1,11 +1,14 @@
 """Bad input: the one error for it, its exit status, and how it is printed."""
 
 import contextlib
+import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
+
+from ops.texts import one_line, printable
 
 T = TypeVar("T")
 
@@ -14,6 +17,11 @@ EXIT_WITH_FAILURES = 1
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
+
+_OPENCV_NO_MEMORY = -4
+
+SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""The numbers of system errors that no argument is to blame for."""
 
 GRACE = 5.0
 """Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
@@ -54,10 +62,39 @@ class TruncatedMediaError(MediaError):
         self.claimed, self.readable = claimed, readable
 
 
+@contextlib.contextmanager
+def memory_errors_as_media_errors(path: str) -> Iterator[None]:
+    """Where memory runs out within the block, which works on the video at `path`, a MediaError names it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MediaError(path, "there is not enough memory for it") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation on the CPU failed, in the words of Python, NumPy, PyTorch or OpenCV."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+        or getattr(error, "code", None) == _OPENCV_NO_MEMORY
+    )
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether the system has no more of something, by its own word or by that of a loader's processes."""
+    if isinstance(error, OSError):
+        return error.errno in SHORTAGES
+    # As PyTorch hands it on; the last line says what it was.
+    return isinstance(error, RuntimeError) and any(os.strerror(number) in str(error) for number in SHORTAGES)
+
+
 class _Output:
     """Standard output or error as somebody reads it who may stop to: work goes on then, and nothing more is written.
 
-    `problem` says why, but for a pipe that was closed, as by `head`: that is no error.
+    `problem` says why, but for a pipe that was closed, as by `head`: that is no error. What a terminal would obey, in
+    the name of a file, say, is escaped, and so are letters that the encoding does not have.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -68,6 +105,12 @@ class _Output:
 
     def write(self, text: str) -> int:
         """As usual, as long as that goes."""
+        text = printable(text)
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
         return self._try(lambda: int(self._stream.write(text)), len(text))
 
     def flush(self) -> None:
@@ -89,6 +132,7 @@ class _Output:
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
+    _open_standard_streams()
     streams = sys.stdout, sys.stderr
     output = _Output(sys.stdout)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, _Output(sys.stderr))
@@ -106,15 +150,42 @@ def run(main: Callable[[], int]) -> NoReturn:
     sys.exit(status)
 
 
+def _open_standard_streams() -> None:
+    """Where one of the three is closed, open it for nothing: else the next file that is opened would take its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gives the first number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
+
+
 def _status_of(main: Callable[[], int]) -> int:
     try:
         return main()
     except InputError as error:
-        rank = os.environ.get("RANK", "0")
-        if rank != "0":
-            time.sleep(GRACE)
-        sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {error}\n")
-        return EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT
+        return _say(str(error), EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (is_out_of_memory(error) or is_shortage(error)):
+            raise
+        text = str(error).strip() or "memory"
+        return _say(f"this machine has no more of what is needed: {text.splitlines()[-1]}", EXIT_STOPPED)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
+
+
+def _say(message: str, status: int) -> int:
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":
+        time.sleep(GRACE)
+    sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {one_line(message)}\n")
+    return status
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """The error for a file that cannot be written: a run is stopped by a full disk, and another place is bad input."""
+    kind = RunStoppedError if error.errno in (*SHORTAGES, 0) else InputError
+    return kind(f"{path}: cannot be written ({error.strerror or error})")

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ops import distributed, report
 from ops.class_order import diagnose_class_order
 from ops.compute import Compute, compute_of
 from ops.console import progress, start_logging
 from ops.dataset_configs import DatasetConfig
-from ops.datasets import ViewsDataset
+from ops.datasets import VideoItem, ViewsDataset
 from ops.engine import NOT_FINITE
 from ops.ensemble import Ensemble, open_ensemble
-from ops.errors import CHECK_ADVICE, EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.errors import (
+    CHECK_ADVICE,
+    EXIT_DONE,
+    EXIT_WITH_FAILURES,
+    InputError,
+    MediaError,
+    memory_errors_as_media_errors,
+)
 from ops.figures import draw_confusion
 from ops.folder_lock import locked_folder
 from ops.loaders import make_loader, shard_sampler, workers_of
 from ops.partial import PartialScores
 from ops.protocol import describe, describe_protocol, made_from, published_figure
 from ops.report import TestResult
+from ops.result_files import METRICS, check_results_replaceable, whole_results
 from ops.setup import MakeReader, dataset_of, pick_device, say_what_has_no_effect, wants_launch
 from ops.storage import atomic_file, check_writable, make_folder
 from ops.watch import noting_hangs, videos_that_hung
@@ -71,6 +80,7 @@ def run_test(
     try:
         began = time.perf_counter()
         facts = describe(args, config, ensemble, protocol)
+        check_same_everywhere(facts)
         partial = partial_scores(args, ensemble, facts, device)
         with noting_hangs(output_folder(args)):
             result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device), partial))
@@ -88,12 +98,26 @@ def run_test(
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
     """InputError now, not at the end, where a result could not be written."""
-    make_folder(output_folder(args))
+    check_results_replaceable(make_folder(output_folder(args)))
     for path in (args.save_scores, args.csv_file):
         if path:
             check_writable(path)
     if args.csv_file and config.name != "somethingv2" and not ensemble.class_names:
         raise InputError("--csv_file needs class names on this dataset: give --class_names")
+
+
+def check_same_everywhere(facts: Mapping[str, Any]) -> None:
+    """InputError, in all processes, where one of them was given other files or settings than the first one."""
+    names = {"lists_sha256": "list", "checkpoints_sha256": "checkpoint", "protocol": "protocol", "dataset": "dataset"}
+    mine = {what: list(v.values()) if isinstance(v := facts[key], Mapping) else v for key, what in names.items()}
+    first, *others = distributed.gather_objects(mine)
+    for rank, other in enumerate(others, 1):
+        for what, value in other.items():
+            if value != first[what]:
+                raise InputError(
+                    f"process {rank} reads another {what} than process 0 (hashes or words: {value}, {first[what]}); "
+                    "all need the same"
+                )
 
 
 def output_folder(args: argparse.Namespace) -> Path:
@@ -110,7 +134,7 @@ def score_share(
     device = compute.device
     models = [compute.for_inference(member.model) for member in ensemble.members]
     dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
-    outcomes: dict[int, Outcome] = dict(partial.read()) if distributed.is_main() else {}
+    outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]
     if done:
         log.info("going on with a test that was interrupted: %d of %d videos are scored", len(done), len(dataset))
@@ -118,7 +142,6 @@ def score_share(
     loader = make_loader(
         dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
     )
-    chunk = args.views_per_forward or (30 if device.type == "cuda" else 3)
     labels = ensemble.streams[0].records.labels
     hits = np.zeros(3)  # top-1, top-5, of how many
     bar = progress(None, len(share), "testing", "video", distributed.is_main())
@@ -126,26 +149,36 @@ def score_share(
         for items in loader:
             for item in items:
                 bar.update()
-                if item.failure:
-                    outcomes[item.index] = None, item.failure.reason
-                else:
-                    scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
-                    if not np.isfinite(scores).all():
-                        outcomes[item.index] = None, NOT_FINITE
-                        continue
-                    note = "; ".join(views.truncated for views in item.streams if views.truncated)
-                    outcomes[item.index] = scores, note
-                    partial.add(item.index, scores, note)
+                scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
+                if scores is not None:
+                    partial.add(item.index, scores, note, item.stamp)
                     hits += running_hits(scores, int(labels[item.index]))
                 bar.set_postfix_str(running_accuracy(hits), refresh=False)
     return outcomes
+
+
+def score_item(
+    args: argparse.Namespace, ensemble: Ensemble, item: VideoItem, models: Sequence[nn.Module], compute: Compute
+) -> Outcome:
+    """Score one video, whose frames are read; a failure where they could not be, or where its scores mean nothing."""
+    if item.failure:
+        return None, item.failure.reason
+    chunk = args.views_per_forward or (30 if compute.device.type == "cuda" else 3)
+    try:
+        with memory_errors_as_media_errors(""):
+            scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
+    except MediaError as error:
+        return None, error.reason
+    if not np.isfinite(scores).all():
+        return None, NOT_FINITE
+    return scores, "; ".join(views.truncated for views in item.streams if views.truncated)
 
 
 def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:
     """Whether `scores [K]` put `label` first, and among five, and whether there is a label at all."""
     if label < 0:
         return 0, 0, 0
-    better = int((scores > scores[label]).sum())
+    better = int((scores > scores[label]).sum() + (scores[:label] == scores[label]).sum())  # as in the results
     return int(better < 1), int(better < 5), 1
 
 
@@ -209,7 +242,7 @@ def write_details(folder: Path, result: TestResult, class_names: list[str] | Non
     worst = report.write_per_class(folder / "per_class.csv", result, names)
     mistakes = report.write_mistakes(folder / "mistakes.csv", result, names, softmax)
     with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("The worst classes, by top-1:\n\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
+        file.write(f"{report.WORST}\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
         file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
 
 
@@ -245,10 +278,11 @@ def write_results(
 ) -> None:
     """Write everything that was asked for, and metrics and predictions in any case."""
     folder = output_folder(args)
-    report.write_metrics(folder / "metrics.json", result, facts)
-    report.write_predictions(folder / "predictions.csv", result, ensemble.class_names)
-    if result.counted.any():
-        write_details(folder, result, ensemble.class_names, args.softmax)
+    with whole_results(folder) as staged:
+        report.write_predictions(staged / "predictions.csv", result, ensemble.class_names)
+        if result.counted.any():
+            write_details(staged, result, ensemble.class_names, args.softmax)
+        report.write_metrics(staged / METRICS, result, facts)
     if args.save_scores:
         report.write_scores(args.save_scores, result)
     if args.csv_file:

@@ -4,18 +4,18 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ops.dataset_configs import DatasetConfig
 from ops.errors import InputError, MediaError, TruncatedMediaError
+from ops.images import IMAGE_ERRORS, Pixels, read_image
 from ops.jpegs import read_plain_jpeg
 from ops.records import Records
 from ops.source import FrameSource
@@ -30,10 +30,6 @@ COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d
                 for width in ("04d", "05d", "06d", "03d", "d")))  # fmt: skip
 COMMON_FLOW = ("flow_{axis}_{index:05d}", "flow_{axis}_{index:06d}", "{axis}_{index:05d}",
                "{video:06d}-{axis}_{index:05d}")  # fmt: skip
-
-
-_IMAGE_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError)
-"""What Pillow's readers raise on files that are no images, or too large ones."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,8 @@ class FrameReader:
     """Opens the frame folders of a list.
 
     `pattern` is the dataset's own template (see `FrameTemplate`); `prepare` looks whether the first folder that
-    exists holds such files, and if not which of the usual names it does.
+    exists holds such files, and if not which of the usual names it does. A folder whose files are named in another
+    way, or numbered from 0 instead of 1, is read by its own names.
     """
 
     kind = "frames"
@@ -74,7 +71,7 @@ class FrameReader:
         self.pattern, self.flow, self.template = pattern, flow, template
 
     def prepare(self, records: Records, root: str | Path) -> "FrameReader":
-        """The reader with its template detected once; InputError names what was looked for."""
+        """The reader with the template of most folders, detected once; InputError names what was looked for."""
         refused: InputError | None = None
         folders = (os.path.join(root, record.path) for record in records)
         for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
@@ -87,12 +84,29 @@ class FrameReader:
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
         """Open one folder of `num_frames` frames."""
-        template = self.template or detect_template(path, self.pattern, self.flow)
+        template = self._template_of(path)
         if not os.path.isdir(path):
             raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
         if num_frames < 1:
             raise MediaError(path, f"the list gives it {num_frames} frames")
         yield FolderSource(path, num_frames, template, self.flow)
+
+    def _template_of(self, path: str) -> FrameTemplate:
+        """How the files of one folder are named. Two looks at the disk where it is as in `prepare`."""
+        if self.template is None:
+            return detect_template(path, self.pattern, self.flow)
+        for first in (0, 1):
+            template = replace(self.template, first=first)
+            try:
+                names = [template.name(path, 0, axis) for axis in template.axes]
+            except ValueError:  # the template needs a folder named by a number
+                break
+            if all(os.path.exists(os.path.join(path, name)) for name in names):
+                return template
+        try:
+            return detect_template(path, self.pattern, self.flow)
+        except InputError:  # the first frame is missing, or there is nothing at all: said where frames are read
+            return self.template
 
 
 def frame_reader(config: DatasetConfig, modality: str) -> FrameReader:
@@ -127,7 +141,7 @@ class FolderSource(FrameSource):
             pixels = pixels[:, :, :2]  # x and y, where one image holds both in red and green
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
-    def _image(self, index: int, axis: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    def _image(self, index: int, axis: str) -> Pixels:
         """uint8 `[h, w, 3]`, or `[h, w]` for one axis of flow."""
         try:
             name = self._template.name(self.path, index, axis)
@@ -136,13 +150,10 @@ class FolderSource(FrameSource):
         path = os.path.join(self.path, name)
         try:
             pixels = read_plain_jpeg(path, gray=bool(axis))
-            if pixels is not None:
-                return pixels
-            with Image.open(path) as image:
-                return np.array(image.convert("L" if axis else "RGB"))
+            return read_image(path, gray=bool(axis)) if pixels is None else pixels
         except FileNotFoundError:
             raise
-        except _IMAGE_ERRORS as error:
+        except IMAGE_ERRORS as error:
             raise MediaError(self.path, f"{name} is not a readable image ({error})") from None
 
     def _readable(self, missing: int) -> int:

@@ -1,6 +1,7 @@
 """The checkpoints of a run: the last one, the best one, and as many older ones as are asked for."""
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -12,12 +13,14 @@ from pathlib import Path
 
 from ops.checkpoint import Checkpoint, read_checkpoint
 from ops.errors import InputError
-from ops.storage import atomic_path
+from ops.storage import atomic_file, atomic_path
 
 log = logging.getLogger(__name__)
 
 LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
+KEPT = "kept.json"
+"""The names of the older checkpoints that a run made: only these are ever replaced or removed."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,28 @@ class Keeper:
             _copy(best, last)
         else:
             write(last)
-        if self.keep:
-            _copy(last, self.folder / f"ckpt.{step:08d}.pth.tar")
-        for path in older_checkpoints(self.folder):
-            if _step_of(path) > step:  # of a run that was gone back on
+        self._keep_older(step)
+        for name in ("ckpt.*", KEPT, "log.csv", "curves.png", "args.json"):  # of a run that was killed while it wrote
+            for path in self.folder.glob(f".{name}.*.tmp"):
                 path.unlink(missing_ok=True)
-        for path in older_checkpoints(self.folder)[self.keep + 1 if self.keep else 0 :]:
-            path.unlink(missing_ok=True)
-        for path in self.folder.glob(".ckpt.*.tmp"):  # of a run that was killed while it saved
-            path.unlink(missing_ok=True)
         self._saved = time.monotonic()
+
+    def _keep_older(self, step: int) -> None:
+        """Keep the last checkpoint, too, under the name of its step, if that is wanted, and let older ones go."""
+        own, path = _own_checkpoints(self.folder), self.folder / f"ckpt.{step:08d}.pth.tar"
+        if self.keep and path.name not in own and os.path.lexists(path):
+            log.warning("%s: is there already and was not made by this run: step %d is not kept", path, step)
+        elif self.keep:
+            own.add(path.name)
+            _write_own(self.folder, own)  # first, so that none is there that nobody knows to be the run's
+            _copy(self.folder / LAST, path)
+        older = [path for path in older_checkpoints(self.folder) if path.name in own]
+        gone_back_on = [path for path in older if _step_of(path) > step]
+        too_old = [path for path in older if _step_of(path) <= step][self.keep + 1 if self.keep else 0 :]
+        for path in (*gone_back_on, *too_old):
+            path.unlink(missing_ok=True)
+        if gone_back_on or too_old:
+            _write_own(self.folder, own - {path.name for path in (*gone_back_on, *too_old)})
 
     def seconds(self) -> float:
         """How long ago it was saved."""
@@ -85,6 +100,20 @@ def older_checkpoints(folder: Path) -> list[Path]:
     """Those that are kept besides the last and the best, the newest first; that of the last one is among them."""
     found = [path for path in folder.glob("ckpt.*.pth.tar") if _OLDER.fullmatch(path.name)]
     return sorted(found, key=_step_of, reverse=True)
+
+
+def _own_checkpoints(folder: Path) -> set[str]:
+    """The names of the older checkpoints that a run made in `folder`."""
+    try:
+        names = json.loads((folder / KEPT).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def _write_own(folder: Path, names: set[str]) -> None:
+    with atomic_file(folder / KEPT, "w", encoding="utf-8") as file:
+        json.dump(sorted(names), file)
 
 
 def _step_of(path: Path) -> int:

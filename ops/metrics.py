@@ -9,9 +9,15 @@ from ops.distributed import sum_over_ranks
 
 
 def correct_in_top(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Whether the label is among the k best: `scores [N, K]`, `labels [N]` → bool `[N]` (k at most K)."""
-    best = scores.topk(min(k, scores.shape[1]), dim=1).indices  # [N, k]
-    return (best == labels[:, None]).any(dim=1)
+    """Whether the label is among the k best: `scores [N, K]`, `labels [N]` → bool `[N]`.
+
+    Of equal scores the first class comes first, as in a test. Where a score is NaN nothing is right.
+    """
+    own = scores.gather(1, labels[:, None])  # [N, 1]
+    earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    before = (scores > own) | ((scores == own) & earlier)
+    right: Tensor = (before.sum(dim=1) < k) & ~scores.isnan().any(dim=1)
+    return right
 
 
 def mean_class_accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

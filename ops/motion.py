@@ -13,6 +13,7 @@ averages single frames gives both the same scores, and is right on at most one o
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.console import progress
+from ops.errors import InputError
 from ops.folder_lock import close_lock, lock_file, open_lock
-from ops.storage import make_folder
+from ops.storage import begins_with, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +162,7 @@ def make(root: Path, kind: str, shown: bool) -> None:
     """Make the dataset under `root` unless it is there: videos, and their frames where `kind` is "frames".
 
     Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
-    the others wait.
+    the others wait. InputError where something is in its place that was not made here.
     """
     make_folder(root.parent)
     lock = open_lock(root.parent / f".{root.name}.lock")
@@ -184,7 +186,40 @@ def _fingerprint() -> str:
     return f"version {VERSION}, seed {SEED}, {PAIRS} films of {NUM_FRAMES} frames of {SIZE} x {SIZE}\n"
 
 
+def _check_place(root: Path, part: str) -> None:
+    """InputError where `part` or a list of it is there and was made by something else than any version of this."""
+    folder, marker = root / part, root / part / "made"
+    if os.path.lexists(folder) and (folder.is_symlink() or not begins_with(marker, b"version ")):
+        raise _not_ours(folder)
+    names = re.compile(rf"({part}/(train|val)/[a-z-]+/\d+(\.mp4)? \d+ \d\n)*".encode())
+    for path in (*_lists(root, part).values(), root / "annotations" / "class_names.txt"):
+        if os.path.lexists(path):
+            content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
+            if content != _class_names().encode() and not (content and names.fullmatch(content)):
+                raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is in the place of the built-in dataset and was not made as a part of it; move it away, or set "
+        "TAM_DATASETS to another folder"
+    )
+
+
+def _lists(root: Path, part: str) -> dict[str, Path]:
+    """The list of each split."""
+    return {
+        split: root / (f"motion_{split}_list.txt" if part == "videos" else f"annotations/{split}.txt")
+        for split in PAIRS
+    }
+
+
+def _class_names() -> str:
+    return "".join(f"{name}\n" for name in CLASSES)
+
+
 def _make_part(root: Path, part: str, shown: bool) -> None:
+    _check_place(root, part)
     growing = root.parent / f".{root.name}.{part}.tmp"
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir()
@@ -206,10 +241,9 @@ def _make_part(root: Path, part: str, shown: bool) -> None:
     shutil.rmtree(root / part, ignore_errors=True)
     annotations = root / "annotations"
     annotations.mkdir(parents=True, exist_ok=True)
-    (annotations / "class_names.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    for split, lines in lists.items():
-        path = root / f"motion_{split}_list.txt" if part == "videos" else annotations / f"{split}.txt"
-        path.write_text("".join(lines))
+    (annotations / "class_names.txt").write_text(_class_names())
+    for split, path in _lists(root, part).items():
+        path.write_text("".join(lists[split]))
     os.replace(growing, root / part)
 
 

@@ -5,7 +5,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ops.arguments import Parser, above_zero, add_template_option, count, fraction, not_negative, number, positive
+from ops.arguments import (
+    Parser,
+    above_zero,
+    add_template_option,
+    class_count,
+    count,
+    fraction,
+    not_negative,
+    number,
+    positive,
+    seed,
+)
 from ops.compute import add_compute_options
 from ops.consensus import CONSENSUS_TYPES
 from ops.dataset_configs import DATASETS
@@ -62,7 +73,7 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: boo
     for split in lists:
         group.add_argument(f"--{split}_list", metavar="FILE", help="default: under $TAM_DATASETS (see README)")
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the dataset's")
     group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="default: 224")
     if frames:
@@ -103,7 +114,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--accumulate", type=positive, default=1, metavar="N",
                        help="compute a step's batch in N parts, for less memory (default: 1)")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps of this run")
-    group.add_argument("--seed", type=count, default=0, help="of everything random (default: 0)")
+    group.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +203,7 @@ def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
     group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=positive, metavar="K", help="default: the checkpoint's")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the checkpoint's")
     group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
     if frames:

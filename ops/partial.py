@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +24,8 @@ class PartialScores:
     """The videos that a test of `settings` has scored, in `folder`; every process appends to a file of its own.
 
     A line holds one video; one that was cut off when the machine stopped is passed over. Only scores that the same
-    `settings` (plain data: checkpoints, lists, protocol, precision …) gave are read.
+    `settings` (plain data: checkpoints, lists, protocol, precision …) gave are read, and of a video only what it gave
+    in the state, see `storage.stamp_of`, that it is in.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], videos: int, classes: int) -> None:
@@ -32,13 +33,19 @@ class PartialScores:
         self.folder, self.prefix, self.videos, self.classes = folder, f"partial.{key}.", videos, classes
         self._file: IO[str] | None = None
 
-    def read(self) -> dict[int, Scored]:
-        """What was scored before, by place in the list. InputError where the files cannot be read."""
+    def read(self, stamp_of: Callable[[int], str]) -> dict[int, Scored]:
+        """What was scored before of videos that still have the same stamp, by place in the list.
+
+        InputError where the files cannot be read.
+        """
         done: dict[int, Scored] = {}
         for path in self._files():
             try:
                 with path.open(encoding="utf-8", errors="replace") as file:
-                    done.update(entry for entry in map(self._parse, file) if entry)
+                    for entry in filter(None, map(self._parse, file)):
+                        index, stamp, scored = entry
+                        if stamp_of(index) == stamp:
+                            done[index] = scored
             except OSError as error:
                 raise InputError(
                     f"{path}: cannot be read ({error.strerror or error}); delete it to start anew"
@@ -55,11 +62,14 @@ class PartialScores:
         finally:
             self._file = None
 
-    def add(self, index: int, scores: NDArray[np.float32], note: str) -> None:
-        """Keep the scores `[K]` of a video; they are safe from the end of this process once this returns."""
+    def add(self, index: int, scores: NDArray[np.float32], note: str, stamp: str) -> None:
+        """Keep the scores `[K]` of a video, which had that `stamp` when it was read.
+
+        They are safe from the end of this process once this returns.
+        """
         assert self._file
         encoded = base64.b64encode(scores.astype("<f4").tobytes()).decode()
-        self._file.write(json.dumps([index, note, encoded]) + "\n")
+        self._file.write(json.dumps([index, note, encoded, stamp]) + "\n")
         self._file.flush()
 
     def remove(self) -> None:
@@ -70,13 +80,13 @@ class PartialScores:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.prefix}*.jsonl"))
 
-    def _parse(self, line: str) -> tuple[int, Scored] | None:
+    def _parse(self, line: str) -> tuple[int, str, Scored] | None:
         try:
-            index, note, encoded = json.loads(line)
+            index, note, encoded, stamp = json.loads(line)
             scores = np.frombuffer(base64.b64decode(encoded, validate=True), "<f4").astype(np.float32)
         except (ValueError, TypeError, RecursionError, binascii.Error):
             return None
-        whole = line.endswith("\n") and isinstance(index, int) and isinstance(note, str)
+        whole = line.endswith("\n") and isinstance(index, int) and isinstance(note, str) and isinstance(stamp, str)
         if not whole or not 0 <= index < self.videos or scores.shape != (self.classes,):
             return None
-        return index, (scores, note)
+        return index, stamp, (scores, note)

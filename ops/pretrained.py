@@ -50,11 +50,18 @@ def tensors_of(loaded: object, path: str | Path) -> dict[str, Tensor]:
     if isinstance(loaded, Mapping):
         inner = loaded.get("state_dict", loaded.get("model", loaded))
         if isinstance(inner, Mapping) and inner and all(isinstance(v, Tensor) for v in inner.values()):
-            odd = [name for name, v in inner.items() if v.layout != torch.strided or v.is_quantized]
+            odd = [name for name, v in inner.items() if not _is_dense(v)]
             if odd:
                 raise InputError(f"{path}: {odd[0]} is not a dense tensor")
             return {str(name): value for name, value in inner.items()}
     raise InputError(f"{path}: holds no state_dict of tensors")
+
+
+def _is_dense(value: Tensor) -> bool:
+    """Whether every number of `value` is stored: one that is repeated could stand for any amount of memory."""
+    if value.layout != torch.strided or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops import report
 from ops.clip_recipes import ClipShape, view_pixels
 from ops.dataset_configs import DatasetConfig
 from ops.ensemble import Ensemble
@@ -83,7 +82,7 @@ def made_from(facts: Mapping[str, Any]) -> str:
 
 def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
     """What a result depends on, for `metrics.json` and to know it again."""
-    checkpoints = {member.checkpoint.path for member in ensemble.members}
+    checkpoints = {member.checkpoint.path: member.checkpoint.sha256 for member in ensemble.members}
     return {
         "dataset": config.name,
         "data": describe_data(ensemble),
@@ -91,7 +90,7 @@ def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble
         "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
         "decoder": ensemble.streams[0].reader.decoder,
         "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
-        "checkpoints_sha256": {path: report.file_sha256(path) for path in sorted(checkpoints)},
+        "checkpoints_sha256": dict(sorted(checkpoints.items())),
         "precision": args.amp,
         **software(),
     }

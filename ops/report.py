@@ -1,7 +1,5 @@
 """What a test says and leaves behind: accuracy, scores, predictions, files whole or not at all."""
 
-import csv
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,8 +13,17 @@ from numpy.typing import NDArray
 
 from ops.metrics import mean_class_accuracy
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 
 TOP = 5
+
+PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason")
+PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times")
+MISTAKES = ("path", "label", "prediction", "confidence", "confidence_in_label")
+"""The columns of the csv files."""
+
+WORST = "The worst classes, by top-1:\n"
+"""How `worst.txt` begins."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,8 @@ def write_predictions(path: Path, result: TestResult, class_names: Sequence[str]
         return class_names[index] if class_names else str(index)
 
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "prediction", "score", "top5", "ok", "reason"))
+        writer = TableWriter(file)
+        writer.writerow(PREDICTIONS)
         for i, ranked in enumerate(result.ranked):
             label = name(int(result.labels[i])) if result.labels[i] >= 0 else ""
             if result.reasons[i]:
@@ -148,8 +155,8 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
     worst: list[tuple[float, str]] = []
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("class", "name", "videos", "top1", "top5", "taken_for", "times"))
+        writer = TableWriter(file)
+        writer.writerow(PER_CLASS)
         for k, name in enumerate(class_names):
             videos = int(confusion[k].sum())
             if not videos:
@@ -180,17 +187,11 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
     wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
     lines = []
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "prediction", "confidence", "confidence_in_label"))
+        writer = TableWriter(file)
+        writer.writerow(MISTAKES)
         for i in wrong.tolist():
             label, best = int(result.labels[i]), int(result.ranked[i, 0])
             row = (result.paths[i], class_names[label], class_names[best], f"{shares[i, best]:.4f}")
             writer.writerow((*row, f"{shares[i, label]:.4f}"))
             lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, taken for {row[2]}")
     return lines
-
-
-def file_sha256(path: str) -> str:
-    """The hash of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

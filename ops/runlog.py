@@ -19,6 +19,7 @@ from ops.errors import InputError
 from ops.figures import draw_curves
 from ops.provenance import software
 from ops.storage import appended_file, atomic_file
+from ops.tables import TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class RunLog:
         path = self.folder / "bad_samples.csv"
         new = not path.exists()
         with appended_file(path, newline="") as file:
-            writer = csv.writer(file)
+            writer = TableWriter(file)
             if new:
                 writer.writerow(("epoch", "index", "path", "what", "reason"))
             for what, failure in failures:

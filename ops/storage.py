@@ -1,12 +1,15 @@
 """Files that are whole or absent, and tensors that bring no code: everything is written and loaded through here."""
 
+import hashlib
 import json
 import os
 import pickle
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ops.errors import InputError
+from ops.errors import InputError, write_error
 
 _FACTS = "checkpoint"
 """Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
@@ -45,13 +48,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         yield Path(temporary)
-        _sync(temporary)
+        sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise write_error(path, error) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
@@ -71,7 +74,7 @@ def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[A
         with open(path, "a", encoding="utf-8", errors="surrogateescape", **options) as file:
             yield file
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise write_error(path, error) from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -124,20 +127,71 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
     A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
     first bytes, gives `{"state_dict": …}` and the facts that `write_safetensors` was given.
     """
+    return _load(path, lambda file: "")[0]
+
+
+def load_hashed_tensors(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """`load_tensors`, and the SHA-256 of the bytes that it read."""
+    return _load(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str]) -> tuple[Any, str]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a directory, a checkpoint file is needed")
     try:
-        if is_safetensors(path):
-            return _load_safetensors(path)
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            before = _identity(os.fstat(file.fileno()))
+            digits = digest(file)
+            content = _load_content(path)
+            if _identity(os.stat(path)) != before or _identity(os.fstat(file.fileno())) != before:
+                raise InputError(f"{path}: was replaced or changed while it was read; try again")
+        return content, digits
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot read the checkpoint ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_refusal(str(error))}") from None
     except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
         raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _load_content(path: Path) -> Any:
+    if is_safetensors(path):
+        return _load_safetensors(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > path.stat().st_size:  # torch.save stores as it is; what is packed can be of any size
+            raise InputError(f"{path}: a compressed archive of {claimed} bytes; checkpoints are not compressed")
+    with torch.serialization.safe_globals(_numpy_scalars()):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def begins_with(path: str | os.PathLike[str], content: bytes) -> bool:
+    """Whether there is a file at `path`, itself and no link, that begins so."""
+    path = Path(path)
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(content)) == content
+    except OSError:
+        return False
+
+
+def stamp_of(path: str | os.PathLike[str]) -> str:
+    """Size and time of the last change of a file or folder; "absent" where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "absent"
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
@@ -170,7 +224,7 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: str | os.PathLike[str]) -> None:
+def sync(path: str | os.PathLike[str]) -> None:
     """Let what is in the file or folder at `path` reach the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -54,6 +54,7 @@ from ops.watch import noting_hangs, videos_that_hung
 
 log = logging.getLogger(__name__)
 
+
 PREEMPTED = "preempted"
 """A file in the folder of a run that a signal stopped, until it goes on."""
 

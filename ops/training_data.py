@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ops import distributed
 from ops.class_names import check_class_count
 from ops.clip_recipes import ClipShape, training_recipe, validation_recipe
 from ops.dataset_configs import DatasetConfig, mirror_partners
@@ -14,6 +15,9 @@ from ops.sampling import DENSE_WINDOW
 from ops.setup import MakeReader, count_classes, find_class_names, open_list
 
 log = logging.getLogger(__name__)
+
+SMALLEST_INPUT = 32
+"""Pixels of which the last stage of a ResNet sees one."""
 
 
 @dataclass(frozen=True)
@@ -66,5 +70,11 @@ def open_data(
         raise InputError(
             f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
             f"--batch-size {args.batch_size}"
+        )
+    fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
+    if fewest == 1 and (args.tam or args.input_size <= SMALLEST_INPUT):
+        raise InputError(
+            "one clip of one frame at a time (--batch-size, --accumulate, --num_segments) gives batch norms a single "
+            "value, of which there is no variance: take two or more"
         )
     return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)

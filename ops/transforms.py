@@ -20,6 +20,10 @@ MAX_DISTORT = 1
 
 TEST_CROPS = (1, 3, 5, 10)
 
+MAX_ASPECT = 16
+"""How many times the short side the long one may be where the short side is given. A video of 2 x 16000 pixels, which
+takes nothing on disk, would have 256 x 2048000."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -156,7 +160,12 @@ def test_plan(height: int, width: int, input_size: int, scale_size: int, crops: 
 
 
 def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width with the short side at `short_side`, the long one rounded down (torchvision's rule)."""
+    """Height and width with the short side at `short_side`, the long one rounded down (torchvision's rule).
+
+    ValueError where the sides differ by more than `MAX_ASPECT`: the result would fill the memory.
+    """
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise ValueError(f"frames of {width} x {height} pixels: one side is more than {MAX_ASPECT} times the other")
     if height <= width:
         return short_side, int(short_side * width / height)
     return int(short_side * height / width), short_side

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ops.errors import TruncatedMediaError
+from ops.errors import MediaError, TruncatedMediaError, memory_errors_as_media_errors
 from ops.sampling import Indices, stack_indices
 from ops.source import FrameSource, Reader
 from ops.transforms import FramePlan
@@ -66,7 +66,7 @@ def load_views(
 
     `listed` is the list's frame count (-1: none). MediaError where it cannot be read at all.
     """
-    with reader.open(path, listed) as source:
+    with memory_errors_as_media_errors(path), reader.open(path, listed) as source:
         truncated = f"{len(source)} frames, where the list says {listed}" if len(source) < listed else ""
         return views_of(source, choose, make_plan, new_length, truncated)
 
@@ -79,14 +79,23 @@ def views_of(
     If the video ends before it should, frames are chosen once more among those that are there. `truncated` is what is
     known to be wrong before.
     """
-    try:
-        frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
-    except TruncatedMediaError as error:
-        if not error.readable:
-            raise
-        truncated = error.reason
-        frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
+    with memory_errors_as_media_errors(source.path):
+        try:
+            frames, clips, plan = _read_clips(source, len(source), choose, make_plan, new_length)
+        except TruncatedMediaError as error:
+            if not error.readable:
+                raise
+            truncated = error.reason
+            frames, clips, plan = _read_clips(source, error.readable, choose, make_plan, new_length)
     return Views(frames, clips, plan, truncated or source.problem)
+
+
+def plan_for(frame: Tensor, make_plan: MakePlan, path: str) -> FramePlan:
+    """The plan of the video at `path`, whose first frame is `[C, h, w]`; MediaError where its shape allows none."""
+    try:
+        return make_plan(*frame.shape[-2:])
+    except ValueError as error:
+        raise MediaError(path, str(error)) from None
 
 
 def _read_clips(
@@ -98,7 +107,7 @@ def _read_clips(
     out = torch.empty(0, dtype=torch.uint8)
     for place, (_, frame) in enumerate(source.frames(distinct.tolist())):
         if plan is None:
-            plan = make_plan(*frame.shape[-2:])
+            plan = plan_for(frame, make_plan, source.path)
             region = plan.region
             shape = (len(distinct), region.height, region.width, frame.shape[0])
             out = torch.empty(shape, dtype=torch.uint8).movedim(-1, -3)  # as decoders and resizing have it

@@ -15,6 +15,7 @@ from ops.batches import ClipBatch
 from ops.compute import Compute
 from ops.decoders import DECODERS, video_reader
 from ops.engine import accumulate
+from ops.errors import InputError
 from ops.evaluate import evaluate
 from ops.models import Recognizer, build_model
 from ops.opts import test_parser as make_test_parser
@@ -35,6 +36,22 @@ def score_lists(folder: Path) -> None:
         flags += ["--input_size", "32", "--device", "cpu", "--num_class", "5", "--output", str(output)]
         flags += ["--save_scores", f"{output}.npz", "--test_crops", "3"]
         evaluate(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+    distributed.stop = leave
+    leave()
+
+
+def test_other_files(folder: Path) -> None:
+    """Test with another list, and with another checkpoint, in each process; what each says goes into a file."""
+    distributed.start(CPU.device)
+    leave, distributed.stop = distributed.stop, lambda: None
+    rank = distributed.rank()
+    for what, (weights, videos) in {"list": ("0", f"{rank}"), "checkpoint": (f"{rank}", "0")}.items():
+        flags = ["custom", "--weights", f"w{weights}.pth.tar", "--test_list", f"l{videos}.txt", "--root_path", "."]
+        flags += ["-j", "0", "--input_size", "32", "--device", "cpu", "--output", str(folder / what)]
+        try:
+            evaluate(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+        except InputError as error:
+            (folder / f"{what}.{rank}").write_text(str(error))
     distributed.stop = leave
     leave()
 
@@ -97,4 +114,4 @@ def _process(rank: int, what: str, folder: Path, processes: int, port: int) -> N
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.chdir(folder)
     torch.set_num_threads(1)
-    {"score_lists": score_lists, "save_gradients": save_gradients}[what](folder)
+    {"score_lists": score_lists, "test_other_files": test_other_files, "save_gradients": save_gradients}[what](folder)

@@ -356,7 +356,7 @@ def test_frame_folders_of_a_dataset_are_found_and_checked_anew_each_time(
     assert rows_of(tmp_path / "out" / "problems.csv") == [
         ("train.txt", "2", "too_few"),
         ("train.txt", "2", "damaged"),
-        ("train.txt", "3", "naming"),
+        ("train.txt", "3", "naming"),  # read by its own names, and worth a word
         ("train.txt", "4", "naming"),
         ("train.txt", "", "empty_class"),
     ]

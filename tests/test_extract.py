@@ -15,7 +15,7 @@ from conftest import Call
 
 from ops.errors import InputError, MediaError
 from ops.prepare.extract import FrameOptions, extract_video
-from ops.prepare.images import Size, parse_size
+from ops.prepare.images import Size, parse_size, write_image
 from ops.prepare.outputs import PARTIAL, check_names, image_folder, names_by, whole_folder
 from ops.texts import hash_of
 from ops.videos import open_video
@@ -115,11 +115,11 @@ def test_a_folder_is_whole_or_absent_and_takes_no_other_ones_place(tmp_path: Pat
     assert not any((tmp_path / PARTIAL).iterdir())
     for number in (1, 2):
         with whole_folder(str(tmp_path), "a/x", PNG.template) as folder:
-            (Path(folder) / f"img_0000{number}.png").touch()
+            write_image(f"{folder}/img_0000{number}.png", np.zeros((2, 2), np.uint8), 95)
     assert [path.name for path in (tmp_path / "a/x").iterdir()] == ["img_00002.png"]
     (tmp_path / "a/x/notes.txt").touch()
     with (
-        pytest.raises(MediaError, match="holds something else; move it away"),
+        pytest.raises(MediaError, match="is there already and was not made by this tool"),
         whole_folder(str(tmp_path), "a/x", PNG.template),
     ):
         pass

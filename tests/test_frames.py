@@ -206,7 +206,7 @@ def test_flow_named_after_its_video_is_found(tmp_path: Path) -> None:
     prepared = reader.prepare(records_of(tmp_path, "missing 3 0", "74225 3 0"), tmp_path)
     assert prepared.template == FrameTemplate("{video:06d}-{axis}_{index:05d}.png")
     assert torch.equal(read(prepared, folder, 3, [2, 1]), expected([2, 1])[:, :2])
-    other = write_flow(tmp_path / "seven", 3)
+    other = write_flow(tmp_path / "seven", 3, "000007-{axis}_{index:05d}.png")
     with pytest.raises(MediaError, match="needs a number as folder name"):
         read(prepared, other, 3, [0])
 

@@ -22,8 +22,9 @@ from ops.arguments import Parser
 from ops.errors import InputError, MediaError
 from ops.prepare.engines import Task, run_tasks
 from ops.prepare.jobs import JOURNAL, Job, JobOptions, Shard, add_job_options, job_options
-from ops.prepare.journal import Journal, Outcome, stamp_of
+from ops.prepare.journal import Journal, Outcome
 from ops.prepare.probe import probe_video
+from ops.storage import stamp_of
 
 ITEMS = [f"{number}.txt" for number in range(12)]
 

@@ -107,7 +107,7 @@ def test_a_mirror_image_turns_left_into_right_and_clockwise_round() -> None:
     ]  # fmt: skip
 
 
-def test_it_is_made_once_and_an_unfinished_one_again(
+def test_it_is_made_once_and_that_of_another_version_again(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(motion, "PAIRS", {"train": 1, "val": 1})
@@ -116,7 +116,7 @@ def test_it_is_made_once_and_an_unfinished_one_again(
     before = video.stat().st_mtime_ns
     motion.make(tmp_path / "M", "videos", shown=False)
     assert video.stat().st_mtime_ns == before
-    (tmp_path / "M" / "videos" / "made").unlink()
+    (tmp_path / "M" / "videos" / "made").write_text("version 1, as it was before\n")
     motion.make(tmp_path / "M", "videos", shown=False)
     assert video.stat().st_mtime_ns != before
     assert sorted(path.name for path in (tmp_path / "M").iterdir()) == [

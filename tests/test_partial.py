@@ -18,6 +18,11 @@ from ops.models import build_model
 from ops.partial import PartialScores
 
 
+def now(index: int) -> str:
+    """The state of every video."""
+    return "now"
+
+
 def test_scores_come_back_bit_for_bit_also_of_a_file_that_was_cut_off(tmp_path: Path) -> None:
     scores = np.random.default_rng(0).normal(size=(20_000, 400)).astype(np.float32)
     scores[1, :3] = np.nan, np.inf, -0.0
@@ -25,17 +30,17 @@ def test_scores_come_back_bit_for_bit_also_of_a_file_that_was_cut_off(tmp_path: 
     for rank in range(2):
         with partial.writing(rank):
             for index in range(rank, 20_000, 2):
-                partial.add(index, scores[index], "ü;\n" if index == 7 else "")
+                partial.add(index, scores[index], "ü;\n" if index == 7 else "", "now")
     files = sorted(tmp_path.iterdir())
     media.truncate(files[1], 0.99999)
-    done = partial.read()
+    done = partial.read(now)
     assert len(done) == 19_999 and 19_999 not in done and done[7][1] == "ü;\n"
     assert all(row.tobytes() == scores[index].tobytes() for index, (row, _) in done.items())
     partial.remove()
-    assert not list(tmp_path.iterdir()) and not partial.read()
+    assert not list(tmp_path.iterdir()) and not partial.read(now)
 
 
-LINE = '[0, "", "AAAAAAAAAAA="]\n'  # two zeros
+LINE = '[0, "", "AAAAAAAAAAA=", "now"]\n'  # two zeros
 
 
 @pytest.mark.parametrize(
@@ -43,10 +48,13 @@ LINE = '[0, "", "AAAAAAAAAAA="]\n'  # two zeros
     [
         (LINE, True),
         (LINE.strip(), False),  # cut off
-        ('[5, "", "AAAAAAAAAAA="]\n', False),  # no such video
-        ('[0, "", "AAAAAA=="]\n', False),  # one score
-        ('[0, "", "@AAAAAAAAAA="]\n', False),
-        ('[0, 1, "AAAAAAAAAAA="]\n', False),
+        ('[5, "", "AAAAAAAAAAA=", "now"]\n', False),  # no such video
+        ('[0, "", "AAAAAA==", "now"]\n', False),  # one score
+        ('[0, "", "@AAAAAAAAAA=", "now"]\n', False),
+        ('[0, 1, "AAAAAAAAAAA=", "now"]\n', False),
+        ('[0, "", "AAAAAAAAAAA=", "before"]\n', False),  # the video has been replaced
+        ('[0, "", "AAAAAAAAAAA=", 1]\n', False),
+        ('[0, "", "AAAAAAAAAAA="]\n', False),  # of a version that kept no state
         ("[0]\n", False),
         ("\0\0\0\0\n", False),
         ("[" * 100_000 + "\n", False),
@@ -55,16 +63,16 @@ LINE = '[0, "", "AAAAAAAAAAA="]\n'  # two zeros
 def test_only_whole_lines_count(line: str, counts: bool, tmp_path: Path) -> None:
     partial = PartialScores(tmp_path, {}, videos=5, classes=2)
     (tmp_path / f"{partial.prefix}1.0.jsonl").write_text(line)
-    assert (0 in partial.read()) == counts
+    assert (0 in partial.read(now)) == counts
 
 
 def test_scores_of_other_settings_are_left_alone(tmp_path: Path) -> None:
     one, other = (PartialScores(tmp_path, {"crops": crops}, 3, 2) for crops in (1, 3))
     with one.writing(0):
-        one.add(2, np.zeros(2, np.float32), "")
-    assert list(one.read()) == [2] and not other.read()
+        one.add(2, np.zeros(2, np.float32), "", "now")
+    assert list(one.read(now)) == [2] and not other.read(now)
     other.remove()
-    assert list(one.read()) == [2]
+    assert list(one.read(now)) == [2]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from ops.compute import Compute
 from ops.consensus import make_consensus
 from ops.engine import score_views
 from ops.errors import InputError
+from ops.evaluate import running_hits
 from ops.loaders import ShardSampler, TrainSampler, make_loader, workers_of
 from ops.metrics import Meter, correct_in_top, mean_class_accuracy
 from ops.models import build_model
 from ops.opts import train_parser
+from ops.report import TestResult, accuracies, confusion_matrix
 from ops.schedule import lr_factor
 from ops.storage import load_tensors
 from ops.train import start_model
@@ -200,3 +202,33 @@ def test_synchronised_norms_are_all_of_them(partial: bool) -> None:
     assert all(isinstance(module, torch.nn.SyncBatchNorm) for module in ours)
     assert [module.training for module in ours] == [module.training for module in plain]
     assert any(module.training for module in ours) and all(module.training for module in ours) == (not partial)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_accuracies_agree_with_a_plain_recomputation_also_of_ties(classes: int) -> None:
+    """Top-1, top-5, class means and confusion, of scores in which many are equal; the first of equals comes first."""
+    rng = np.random.default_rng(classes)
+    scores = rng.integers(0, 3, (60, classes)).astype(np.float32)
+    labels = rng.integers(0, classes, 60)
+    order = [sorted(range(classes), key=lambda k: (-row[k], k)) for row in scores.tolist()]
+    best = [ranked[0] for ranked in order]
+    top1 = 100 * sum(k == label for k, label in zip(best, labels, strict=True)) / 60
+    top5 = 100 * sum(label in ranked[:5] for ranked, label in zip(order, labels, strict=True)) / 60
+    means = [np.mean([k == c for k, label in zip(best, labels, strict=True) if label == c]) for c in set(labels)]
+    confusion = np.zeros((classes, classes), int)
+    for label, k in zip(labels, best, strict=True):
+        confusion[label, k] += 1
+    result = TestResult([f"{n}" for n in range(60)], labels.astype(np.int64), scores, [""] * 60, [""] * 60)
+    found = accuracies(result)
+    expected = {"top1": top1, "top5": top5, "mean_class_accuracy": 100 * np.mean(means)}
+    assert found == pytest.approx(expected) and (confusion_matrix(result) == confusion).all()
+    meter = Meter()
+    meter.add(torch.from_numpy(scores), torch.from_numpy(labels))
+    assert (meter.averages()["top1"], meter.averages()["top5"]) == pytest.approx((top1, top5))
+    hits = np.array([running_hits(row, int(label)) for row, label in zip(scores, labels, strict=True)]).sum(0)
+    assert tuple(hits) == pytest.approx((top1 * 0.6, top5 * 0.6, 60))
+
+
+def test_a_score_that_is_no_number_is_never_right() -> None:
+    scores = torch.tensor([[float("nan"), 1.0], [2.0, float("nan")], [2.0, 1.0]])
+    assert correct_in_top(scores, torch.tensor([0, 0, 0]), 1).tolist() == [False, False, True]

@@ -17,16 +17,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, add_template_option, positive
+from ops.arguments import Parser, add_template_option, class_count, positive
 from ops.console import start_logging
 from ops.dataset_configs import DATASETS, DatasetConfig
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.prepare.check import DECODE
 from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
-from ops.prepare.check_report import open_findings, summary, write_clean_lists, write_report
+from ops.prepare.check_report import clean_lists, open_findings, summary, write_clean_lists, write_report
 from ops.prepare.entries import Entries
 from ops.prepare.findings import ERROR
 from ops.prepare.jobs import Job, add_job_options, job_options
+from ops.prepare.ownership import WrittenFiles
 from ops.sampling import DENSE_WINDOW
 from ops.setup import dataset_of
 from ops.storage import make_folder
@@ -53,6 +54,9 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
     entries = Entries(list(dataset.lists.values()))
     work, settings = dataset.work(args.decode)
     unit = "folder" if dataset.kind == "frames" else "video"
+    written = WrittenFiles(folder)
+    written.check([folder / "problems.csv", folder / "report.json"])
+    written.check(clean_lists(folder, dataset.lists) if args.write_clean else [])
     with Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
             sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
@@ -65,6 +69,7 @@ def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, den
                  "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
         write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
         clean = write_clean_lists(folder, lists) if args.write_clean else []
+        written.add([folder / "problems.csv", folder / "report.json", *clean])
         sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
         sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
     return EXIT_WITH_FAILURES if findings.total(ERROR) else EXIT_DONE
@@ -81,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
         default = "default: none" if split == "test" else "default: under $TAM_DATASETS"
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
     group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=positive, metavar="K", help="default: the dataset's")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the dataset's")
     group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
     add_template_option(group)
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count, positive
+from ops.arguments import Parser, positive, seed
 from ops.class_names import read_class_names
 from ops.console import start_logging
 from ops.errors import EXIT_DONE, run
@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--to_segments", type=positive, metavar="T",
                         help="for clips of T frames; TAM's global branch starts anew")  # fmt: skip
-    parser.add_argument("--seed", type=count, default=0, help="of what starts anew (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of what starts anew (default: 0)")
     return parser
 
 

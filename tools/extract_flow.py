@@ -47,7 +47,7 @@ def main() -> int:
         settings["frames"] = args.frame_template
     else:
         del settings["frames"]  # as earlier versions have it
-    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, settings)
+    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, template, settings)
     status, lines = job.run(job_options(args), "flow")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return status

@@ -33,7 +33,9 @@ def main() -> int:
     options = FrameOptions(args.out_ext, args.interval, args.size, args.quality, args.keep_dirs)
     name_of = partial(image_folder, keep_dirs=args.keep_dirs)
     settings = {"tool": "extract_frames", **asdict(options)}
-    job = ImageJob(partial(extract_video, options=options), root, videos, args.out_path, name_of, settings)
+    job = ImageJob(
+        partial(extract_video, options=options), root, videos, args.out_path, name_of, options.template, settings
+    )
     status, lines = job.run(job_options(args), "frames")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return status

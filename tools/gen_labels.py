@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, add_endings_option, add_template_option, count, fraction, positive
+from ops.arguments import Parser, add_endings_option, add_template_option, fraction, positive, seed
 from ops.console import start_logging
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, run
@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_endings_option(parser)
     add_template_option(parser)
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
-    parser.add_argument("--seed", type=count, default=0, help="of that choice (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of that choice (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
                         help="count by header, packets (default) or decode")  # fmt: skip
     add_job_options(parser)

@@ -1,6 +1,5 @@
 """What a check of lists found, as a table, as files, and as lists without the bad lines."""
 
-import csv
 import hashlib
 import io
 import json
@@ -18,6 +17,8 @@ from ops.errors import InputError
 from ops.prepare.findings import ERROR, KINDS, WARNING, Problem
 from ops.records import Records
 from ops.storage import atomic_file
+from ops.tables import TableWriter
+from ops.texts import one_line
 
 EXAMPLES = 3
 """Problems of a kind that the summary shows; the csv file has them all."""
@@ -46,7 +47,7 @@ class Findings:
         """A problem of entry `index` of a list."""
         kind, detail = problem
         records = checked.records
-        self._note(checked, kind, f"{records.where(index)}: {records.path(index)}: {detail}")
+        self._note(checked, kind, one_line(f"{records.where(index)}: {records.path(index)}: {detail}"))
         self._writer.writerow((records.source, records.lines[index], records.path(index), kind, detail))
         checked.good[index] &= KINDS[kind].severity != ERROR
 
@@ -70,7 +71,7 @@ class Findings:
 def open_findings(path: Path) -> Iterator[Findings]:
     """Findings whose rows `list, line, path, problem, detail` go to the csv file `path`, whole or not at all."""
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(("list", "line", "path", "problem", "detail"))
         yield Findings(writer)
 
@@ -153,17 +154,24 @@ def write_report(
         file.write("\n")
 
 
+def clean_lists(folder: Path, lists: Mapping[str, Records]) -> list[Path]:
+    """Where `write_clean_lists` puts the good lines of `lists`, by split."""
+    stems = {split: Path(records.source).stem for split, records in lists.items()}
+    alone = [list(stems.values()).count(stem) == 1 for stem in stems.values()]
+    return [
+        folder / f"{stem if only else f'{split}_{stem}'}.clean.txt"
+        for (split, stem), only in zip(stems.items(), alone, strict=True)
+    ]
+
+
 def write_clean_lists(folder: Path, lists: Sequence[CheckedList]) -> list[Path]:
     """Beside the report a list `<name>.clean.txt` of the good lines of each, byte for byte as they were."""
-    stems = [Path(checked.records.source).stem for checked in lists]
-    written = []
-    for checked, stem in zip(lists, stems, strict=True):
+    paths = clean_lists(folder, {checked.split: checked.records for checked in lists})
+    for checked, path in zip(lists, paths, strict=True):
         data = Path(checked.records.source).read_bytes()
         if hashlib.sha256(data).hexdigest() != checked.records.sha256:
             raise InputError(f"{checked.records.source}: changed while it was checked; check again")
         lines = io.BytesIO(data).readlines()
-        name = stem if stems.count(stem) == 1 else f"{checked.split}_{stem}"
-        written.append(folder / f"{name}.clean.txt")
-        with atomic_file(written[-1]) as file:
+        with atomic_file(path) as file:
             file.writelines(lines[number - 1] for number in checked.records.lines[checked.good])
-    return written
+    return paths

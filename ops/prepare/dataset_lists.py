@@ -14,7 +14,7 @@ from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
 from ops.prepare.labels import FORMATS, reordered, split_folders
-from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
+from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
 from ops.tree import VIDEO_EXTENSIONS, endings_there, relative
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ def make_dataset_lists(
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
     parts = locate(plans, source, rules)
     class_file = place.out / "annotations" / "class_names.txt"
-    write_class_names(class_file, known.classes)
+    check_places(parts, place.out)
+    write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
     if place.root != str(config.root()):  # where training looks by default
         _say_how_to_train(name, place, plans, class_file)
@@ -132,7 +133,8 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobO
     plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
     class_file = place.out / "class_names.txt"
     parts = locate(plans, source, ())
-    write_class_names(class_file, known.classes)
+    check_places(parts, place.out)
+    write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
     _say_how_to_train("custom", place, plans, class_file)
     return status

@@ -25,7 +25,7 @@ import cv2
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from ops.errors import InputError, MediaError
+from ops.errors import InputError, MediaError, is_out_of_memory
 
 Work = Callable[[str, str], dict[str, Any]]
 """`work(path, item)` → what to keep, as plain JSON. MediaError where the item is at fault, InputError to stop all."""
@@ -33,7 +33,7 @@ Work = Callable[[str, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """The item to work on, the path of its source, and in which state that was found (see `journal.stamp_of`)."""
+    """The item to work on, the path of its source, and in which state that was found (see `storage.stamp_of`)."""
 
     path: str
     item: str
@@ -80,6 +80,8 @@ def attempt(work: Work, path: str, item: str) -> Result:
     except InputError as error:
         return "stop", str(error)
     except Exception as error:  # what a decoder may raise on a broken file has no end
+        if is_out_of_memory(error):
+            return "failed", "there is not enough memory for it"
         return "failed", f"{type(error).__name__}: {error}".replace("\n", " ")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ops.errors import MediaError
 from ops.prepare.images import Size, write_image
-from ops.prepare.journal import stamp_of
 from ops.prepare.outputs import image_folder, whole_folder
+from ops.storage import stamp_of
 from ops.videos import open_video
 
 

@@ -25,7 +25,6 @@ KINDS = {
     "unreadable": Kind(ERROR, "cannot be read"),
     "damaged": Kind(ERROR, "frames that the list counts do not decode"),
     "too_few": Kind(ERROR, "fewer frames than the list says"),
-    "naming": Kind(ERROR, "frames are named unlike those of the list's first folder"),
     "label": Kind(ERROR, "no label, or none of the classes"),
     "duplicate": Kind(ERROR, "twice in the same list"),
     "leak": Kind(ERROR, "also in another list"),
@@ -34,6 +33,9 @@ KINDS = {
     "cut_short": Kind(WARNING, "fewer frames than the file itself claims"),
     "short": Kind(WARNING, "too short to be sampled as wanted"),
     "same_name": Kind(WARNING, "same name as an entry of another list, with other content"),
+    "naming": Kind(
+        WARNING, "frames are named unlike those of the list's first folder; they are read by their own names"
+    ),
     "empty_class": Kind(WARNING, "no video of this class"),
 }
 """Every kind of problem, in the order of reports. Errors keep a line out of a cleaned list."""

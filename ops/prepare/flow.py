@@ -14,8 +14,8 @@ from ops.dataset_configs import DATASETS
 from ops.errors import InputError, MediaError
 from ops.frames import FolderSource, FrameTemplate, detect_template
 from ops.prepare.images import Image, Size, write_image
-from ops.prepare.journal import stamp_of
 from ops.prepare.outputs import image_folder, names_by, whole_folder
+from ops.storage import stamp_of
 from ops.videos import VideoSource, open_video
 
 Flow = NDArray[np.float32]

@@ -16,15 +16,20 @@ from ops.arguments import number
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.prepare.engines import Work
 from ops.prepare.jobs import Job, JobOptions
-from ops.prepare.journal import Outcome, stamp_of
-from ops.prepare.outputs import REPORT, NameOf, check_names, clean_up, write_bytes, write_table
+from ops.prepare.journal import Outcome
+from ops.prepare.outputs import REPORT, NameOf, check_names, clean_up, names_by, write_bytes, write_table
+from ops.prepare.ownership import check_own_table, is_own_folder, marked, not_ours
 from ops.prepare.summary import Tally, status_of
+from ops.storage import stamp_of
 from ops.texts import Texts
 from ops.transforms import scaled_size
 
 Image = NDArray[np.uint8]
 
 FORMATS = ("jpg", "png", "bmp")
+HEADER = ("video", "folder", "frames", "decoded", "claimed", "status", "reason")
+"""The columns of the report."""
+
 _quality = number(int, lambda value: 1 <= value <= 100, "an integer from 1 to 100")
 
 
@@ -37,9 +42,15 @@ class Size:
     short: int = 0
 
     def apply(self, image: Image) -> Image:
-        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows."""
+        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows.
+
+        MediaError where a short side is given and the other one would be far longer.
+        """
         height, width = image.shape[:2]
-        wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
+        try:
+            wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
+        except ValueError as error:
+            raise MediaError("", str(error)) from None
         if wanted == (height, width):
             return image
         method = cv2.INTER_AREA if wanted[0] <= height and wanted[1] <= width else cv2.INTER_LINEAR
@@ -79,14 +90,15 @@ def write_image(path: str, image: Image, quality: int, full_colour: bool = False
     done, data = cv2.imencode(os.path.splitext(path)[1], image, options)
     if not done:
         raise MediaError(path, f"an image of {image.shape[1]}×{image.shape[0]} cannot be written in this format")
-    write_bytes(path, data)
+    write_bytes(path, marked(data.tobytes(), os.path.splitext(path)[1]))
 
 
 @dataclass(frozen=True)
 class ImageJob:
     """Makes a folder of images in `out` for each of `items`, as `work(path, item, out=…)` does for one.
 
-    `work` returns `frames` (written), `decoded`, `claimed`, and `made`, the folder's `stamp_of`.
+    `template` names the images (see `ops.frames.FrameTemplate`). `work` returns `frames` (written), `decoded`,
+    `claimed`, and `made`, the folder's `stamp_of`.
     """
 
     work: Any
@@ -94,20 +106,31 @@ class ImageJob:
     items: Texts
     out: str
     name_of: NameOf
+    template: str
     settings: Mapping[str, Any]
 
     def run(self, options: JobOptions, title: str) -> tuple[int, list[str]]:
-        """Do it all: the exit status, and lines that say what became of it. InputError where names collide."""
+        """Do it all: the exit status, and lines that say what became of it.
+
+        InputError where names collide, or where something is in the place of a result that was not made here.
+        """
         check_names(self.items, self.name_of, "keep folders apart with --keep_dirs, or rename one of them")
         work: Work = functools.partial(self.work, out=str(Path(self.out).absolute()))
         root = Path(self.root).absolute()
         with Job(work, self.items, root, self.out, self.settings, options, self._is_there) as job:
+            self._check_place(job)
             if not job.run(title):
                 return EXIT_DONE, [f"share {options.shard} is done; the last one to end writes the report"]
             clean_up(self.out, (self.name_of(outcome.item) for outcome in job.outcomes() if not outcome.ok))
-            header = ("video", "folder", "frames", "decoded", "claimed", "status", "reason")
-            write_table(self._report, header, map(self._row, job.outcomes()))
+            write_table(self._report, HEADER, map(self._row, job.outcomes()))
             return self._summary(job.outcomes())
+
+    def _check_place(self, job: Job) -> None:
+        check_own_table(self._report, HEADER)
+        for item in job.left():
+            folder = os.path.join(self.out, self.name_of(item))
+            if os.path.lexists(folder) and not is_own_folder(folder, names_by(self.template), self.out, thorough=False):
+                raise not_ours(folder)
 
     @property
     def _report(self) -> str:

@@ -17,15 +17,13 @@ from typing import Any, Protocol
 
 from ops.arguments import above_zero, positive
 from ops.console import progress
-from ops.errors import InputError
+from ops.errors import RunStoppedError
 from ops.folder_lock import locked_folder
 from ops.prepare.engines import ENGINES, Task, Work, run_tasks
-from ops.prepare.journal import Journal, Outcome, stamp_of
-from ops.storage import make_folder
+from ops.prepare.journal import Journal, Outcome
+from ops.prepare.ownership import JOURNAL
+from ops.storage import make_folder, stamp_of
 from ops.texts import hash_of
-
-JOURNAL = ".journal"
-"""Folder of the journals, in a tool's output folder."""
 
 
 class Items(Sized, Protocol):
@@ -121,8 +119,8 @@ class Job:
     def run(self, title: str, shown: bool = True) -> bool:
         """Do what is not done yet of this shard; whether the job is done in all its shards.
 
-        An interruption, by a key or a signal, leaves the journal whole: the next run goes on from there. InputError
-        where the work asks to stop, as on a full disk.
+        An interruption, by a key or a signal, leaves the journal whole: the next run goes on from there.
+        RunStoppedError where the work asks to stop, as on a full disk.
         """
         options = self.options
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
@@ -130,13 +128,20 @@ class Job:
             with closing(run_tasks(self.work, todo, options.engine, options.jobs, options.timeout)) as results:
                 for task, (ending, value) in results:
                     if ending == "stop":
-                        raise InputError(value)
+                        raise RunStoppedError(value)
                     kept = {"value": value} if ending == "done" else {"reason": value}
                     self._journal.add(Outcome(task.item, task.stamp, **kept))
                     self._count(bar, ending == "failed")
                     bar.update()
         self._journal.reload()
         return options.shard.count == 1 or all(self._known(item) for item in self.items)
+
+    def left(self) -> Iterator[str]:
+        """The items of this shard that are not done yet."""
+        for item in self.options.shard.of(self.items):
+            known = self._known(item)
+            if not (known and self._done_before(known) and (known.ok or not self.options.retry)):
+                yield item
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of every item, in the order of the items. Only after a `run` that was the last."""

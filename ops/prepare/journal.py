@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
+from ops.errors import InputError, write_error
 from ops.folder_lock import lock_file
 from ops.storage import make_folder
 from ops.texts import hash_of
@@ -52,15 +52,6 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the work succeeded."""
         return not self.reason
-
-
-def stamp_of(path: str | os.PathLike[str]) -> str:
-    """Size and time of the last change of a file or folder; "absent" where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return "absent"
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 class Journal:
@@ -116,7 +107,7 @@ class Journal:
                 os.fsync(self._own.fileno())
                 self._unsynced = 0
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            raise write_error(self.path, error) from error
 
     def reload(self) -> None:
         """Look for what has been added to the files, by this process and by others."""

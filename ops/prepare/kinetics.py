@@ -25,7 +25,7 @@ from ops.prepare.annotations import (
 )
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics_csv import Clips, has_splits, read_clips
-from ops.prepare.listing import Plan, Source, locate, make_lists, write_class_names
+from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
 from ops.prepare.matching import Rules, last, whole
 from ops.tree import relative
 
@@ -63,7 +63,8 @@ def make_kinetics_lists(
     dataset, known = read_kinetics(annotation_files(annotations), dataset, class_names, num_class)
     plans = kinetics_plans(known, place.root, "", splits, lambda split: out / f"{dataset}_{split}_list.txt")
     parts = locate(plans, place, RULES)
-    write_class_names(out / f"{dataset}_class_names.txt", known.classes)
+    check_places(parts, out)
+    write_class_names(out / f"{dataset}_class_names.txt", known.classes, out)
     return make_lists(parts, place, out, options)
 
 

@@ -21,6 +21,7 @@ from ops.prepare.annotations import Split
 from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome
 from ops.prepare.matching import Matches, Rules, match, whole
+from ops.prepare.ownership import WrittenFiles
 from ops.prepare.probe import count_frames, probe_video
 from ops.records import Record, format_line
 from ops.storage import atomic_file, make_folder
@@ -172,6 +173,15 @@ def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]
     return parts
 
 
+def check_places(parts: Sequence[Located], out: Path) -> None:
+    """InputError where a list, or a file that goes beside it, is there and was not written for the folder `out`."""
+    WrittenFiles(out).check(_files_of(parts))
+
+
+def _files_of(parts: Sequence[Located]) -> list[Path]:
+    return [_beside(part.plan.path, place) for part in parts for place in sorted(set(ENDS.values()))]
+
+
 def make_lists(parts: Sequence[Located], source: Source, out: Path, options: JobOptions) -> int:
     """Count the frames of all files and write the lists; the exit status, 1 where a file that is there is of no use.
 
@@ -186,6 +196,7 @@ def make_lists(parts: Sequence[Located], source: Source, out: Path, options: Job
             return EXIT_DONE
         outcomes = job.outcomes()
         counts = [write_list(part, outcomes, source) for part in parts]
+        WrittenFiles(out).add(_files_of(parts))
     return EXIT_WITH_FAILURES if any(count["failed"] for count in counts) else EXIT_DONE
 
 
@@ -276,11 +287,19 @@ def _text_file(path: Path) -> AbstractContextManager[IO[str]]:
     return atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
-def write_class_names(path: Path, names: Sequence[str]) -> None:
-    """One class name per line, in order of the labels."""
+def write_class_names(path: Path, names: Sequence[str], out: Path) -> None:
+    """One class name per line, in order of the labels.
+
+    InputError where another file is there that was not written by a tool whose folder is `out`.
+    """
     make_folder(path.parent)
-    with _text_file(path) as file:
-        file.writelines(f"{one_line(name)}\n" for name in names)
+    text = "".join(f"{one_line(name)}\n" for name in names)
+    written = WrittenFiles(out)
+    if not (path.is_file() and path.read_bytes() == text.encode("utf-8", "surrogateescape")):
+        written.check([path])
+        with _text_file(path) as file:
+            file.write(text)
+    written.add([path])
 
 
 def _report(part: Located, counts: Counter[str], spare: Sequence[str]) -> None:

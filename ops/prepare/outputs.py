@@ -5,7 +5,6 @@ complete, and a killed run leaves nothing that could be taken for a result.
 """
 
 import argparse
-import csv
 import os
 import re
 import secrets
@@ -18,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from ops.arguments import add_endings_option
-from ops.errors import InputError, MediaError
+from ops.errors import InputError, MediaError, write_error
+from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 from ops.texts import Texts, hash_of
 from ops.tree import VIDEO_EXTENSIONS, endings_there, find_frame_folders, find_videos
 
@@ -127,17 +128,17 @@ def _folders_above(names: Iterable[str]) -> Iterator[str]:
 def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
     """An empty folder to fill, which becomes `out/name` once the block has ended without an error.
 
-    An older folder of that name gives way if it holds nothing but images named by `template` (of any format), else
-    MediaError. InputError where nothing can be written.
+    An older folder of that name gives way if it holds nothing but images that were made here and are named by
+    `template` (of any format), else MediaError. InputError where nothing can be written.
     """
     final, ours = os.path.join(out, name), names_by(template)
-    _check_replaceable(final, ours)
+    _check_replaceable(final, ours, out)
     with _partial(out, name) as temporary:
         with _written(final):
             Path(temporary).mkdir(parents=True)
         yield temporary
         with _written(final):
-            _check_replaceable(final, ours)
+            _check_replaceable(final, ours, out)
             Path(final).parent.mkdir(parents=True, exist_ok=True)
             if os.path.isdir(final):
                 old = _temporary(out, name)
@@ -154,7 +155,7 @@ def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[
     """
     final = os.path.join(out, name)
     if os.path.lexists(final) and not (Path(final).is_file() and is_ours(final)):
-        raise MediaError(final, f"{final} is there already and was made by something else; move it away")
+        raise MediaError(final, NOT_OURS)
     with _partial(out, name) as temporary:
         with _written(final):
             Path(temporary).parent.mkdir(parents=True, exist_ok=True)
@@ -179,9 +180,10 @@ def clean_up(out: str, unmade: Iterable[str]) -> None:
 
 
 def write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A csv file, whole or not at all."""
+    """A csv file, whole or not at all; InputError where another file is in its place."""
+    check_own_table(path, header)
     with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
@@ -230,11 +232,9 @@ def _written(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise write_error(path, error) from None
 
 
-def _check_replaceable(folder: str, ours: "re.Pattern[str]") -> None:
-    if not os.path.lexists(folder):
-        return
-    if Path(folder).is_symlink() or not os.path.isdir(folder) or not all(map(ours.fullmatch, os.listdir(folder))):
-        raise MediaError(folder, f"{folder} is there already and holds something else; move it away")
+def _check_replaceable(folder: str, ours: "re.Pattern[str]", out: str) -> None:
+    if os.path.lexists(folder) and not is_own_folder(folder, ours, out):
+        raise MediaError(folder, NOT_OURS)

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -11,8 +12,8 @@ import av
 from ops.encoding import Encoding, write_video
 from ops.errors import MediaError
 from ops.prepare.images import Image, Size
-from ops.prepare.journal import stamp_of
 from ops.prepare.outputs import whole_file
+from ops.storage import stamp_of
 from ops.videos import open_video
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -47,7 +48,7 @@ def resize_video(path: str, item: str, out: str, options: ResizeOptions) -> dict
     `before` and `after` (width, height, bytes), and `made`, the file's `stamp_of`. MediaError where no frame decodes.
     """
     name = video_file(item)
-    with open_video(path) as source, whole_file(out, name, _is_ours) as temporary:
+    with open_video(path) as source, whole_file(out, name, is_resized) as temporary:
         claimed = source.claimed
         frames, shape, size = _encode(path, source.timed_images(), temporary, options)
         with open_video(temporary) as made:
@@ -82,7 +83,10 @@ def _encode(
     return write_video(target, sized, encoding, path, OURS), shape, (height, width)
 
 
-def _is_ours(path: str) -> bool:
+def is_resized(path: str) -> bool:
+    """Whether the file at `path` is a video that was made here."""
+    if not Path(path).is_file():
+        return False
     try:
         with av.open("file:" + path) as container:
             return container.metadata.get("comment") == OURS

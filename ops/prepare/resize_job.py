@@ -13,15 +13,22 @@ import numpy as np
 
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.prepare.jobs import Job, JobOptions
-from ops.prepare.journal import Outcome, stamp_of
+from ops.prepare.journal import Outcome
 from ops.prepare.outputs import REPORT, check_apart, check_names, clean_up, write_table
-from ops.prepare.resize import ResizeOptions, resize_video, video_file
+from ops.prepare.ownership import check_own_table, not_ours, recorded_stamps
+from ops.prepare.resize import ResizeOptions, is_resized, resize_video, video_file
 from ops.prepare.summary import Tally, status_of
 from ops.sampling import train_indices
+from ops.storage import stamp_of
 from ops.texts import Texts
 from ops.videos import open_video
 
+HEADER = ("video", "file", "frames", "claimed", "size_before", "size_after", "bytes_before", "bytes_after", "status",
+          "reason")  # fmt: skip
 DECODE_TIMES = "decode_times.csv"
+TIMES = ("video", "ms_before", "ms_after")
+"""The columns of the two tables."""
+
 SAMPLE = 20
 """How many videos are decoded before and after."""
 
@@ -44,21 +51,30 @@ class ResizeJob:
     def run(self, options: JobOptions, title: str) -> tuple[int, list[str]]:
         """Do it all: the exit status, and lines that say what became of it.
 
-        InputError where two videos would become one file, or files could take a source's place.
+        InputError where two videos would become one file, files could take a source's place, or something is in the
+        place of a result that was not made here.
         """
         check_apart(self.root, self.out)
         check_names(self.items, video_file, "rename one of them")
         work = functools.partial(resize_video, out=str(Path(self.out).absolute()), options=self.resize)
         settings = {"tool": "resize_videos", **asdict(self.resize)}
         with Job(work, self.items, Path(self.root).absolute(), self.out, settings, options, self._is_there) as job:
+            self._check_place(job)
             if not job.run(title):
                 return EXIT_DONE, [f"share {options.shard} is done; the last one to end writes the report"]
             clean_up(self.out, (video_file(outcome.item) for outcome in job.outcomes() if not outcome.ok))
-            header = ("video", "file", "frames", "claimed", "size_before", "size_after", "bytes_before", "bytes_after",
-                      "status", "reason")  # fmt: skip
-            write_table(os.path.join(self.out, REPORT), header, map(_row, job.outcomes()))
+            write_table(os.path.join(self.out, REPORT), HEADER, map(_row, job.outcomes()))
             status, lines = self._summary(job.outcomes())
             return status, lines + self._decode_times(job.outcomes())
+
+    def _check_place(self, job: Job) -> None:
+        check_own_table(os.path.join(self.out, REPORT), HEADER)
+        check_own_table(os.path.join(self.out, DECODE_TIMES), TIMES)
+        recorded = recorded_stamps(self.out)
+        for item in job.left():
+            path = self._made(item)
+            if os.path.lexists(path) and stamp_of(path) not in recorded and not is_resized(path):
+                raise not_ours(path)
 
     def _is_there(self, outcome: Outcome) -> bool:
         return not outcome.ok or outcome.value["made"] == stamp_of(self._made(outcome.item))
@@ -88,7 +104,7 @@ class ResizeJob:
                     paths = (os.path.join(self.root, outcome.item), self._made(outcome.item))
                     times = [1000 * clip_seconds(path, outcome.value["decoded"]) for path in paths]
                     rows.append((outcome.item, *(round(value, 2) for value in times)))
-        write_table(os.path.join(self.out, DECODE_TIMES), ("video", "ms_before", "ms_after"), rows)
+        write_table(os.path.join(self.out, DECODE_TIMES), TIMES, rows)
         if not rows:
             return []
         before, after = (float(np.median([row[column] for row in rows])) for column in (1, 2))

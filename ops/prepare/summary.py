@@ -1,6 +1,7 @@
 """What is said of a job over videos at its end: done, cut short or failed."""
 
 from ops.prepare.journal import Outcome
+from ops.texts import one_line
 
 NAMED = 10
 """How many videos of a kind are named on the console; all are in the report."""
@@ -51,4 +52,4 @@ class Tally:
 
 def _printable(text: str) -> str:
     """`text` in one line that any UTF-8 terminal takes."""
-    return text.replace("\n", "\\n").encode("utf-8", "backslashreplace").decode()
+    return one_line(text).encode("utf-8", "backslashreplace").decode()

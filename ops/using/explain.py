@@ -19,7 +19,7 @@ from ops.loaders import make_loader, workers_of
 from ops.optional import need
 from ops.sampling import Indices, Sample
 from ops.setup import pick_device
-from ops.using.predictor import Prediction, Predictor, open_predictor
+from ops.using.predictor import Prediction, Predictor, check_finite, open_predictor
 from ops.using.tam_watch import TamWatch, watch_tams
 from ops.views import load_views
 
@@ -170,6 +170,7 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
     with watch_tams(model) as watch:
         places = LayerGradCam(score, stage).attribute(clip.pixels[None])  # [T, 1, h, w]
     logits = seen[0].numpy()
+    check_finite(logits, predictor.checkpoint.path)
     prediction = Prediction(video.path, logits, predictor.class_names, clip.truncated)
     cam = places.detach()[:, 0].float().cpu().numpy()
     return Explanation(video, clip, prediction, int(logits.argmax()) if target is None else target, cam, watch)

@@ -1,6 +1,5 @@
 """How the kernels of a block's TAM are spread: over channels, and from video to video."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 
 OFFSETS = (-1, 0, 1)
 OFFSET_NAMES = ("frame before", "frame itself", "frame after")
@@ -89,7 +89,7 @@ def write_spreads(path: Path, spreads: Sequence[KernelSpread]) -> None:
     head = ("block", "channels", "videos", "offset", "mean", "std", *quantiles)
     parts = ("share_fixed", "share_common", "share_own", "change_between_videos")
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow((*head, *parts))
         for spread in spreads:
             for k, offset in enumerate(OFFSETS):

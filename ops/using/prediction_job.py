@@ -100,7 +100,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -
         for outcome in _outcomes(predictor, videos, wishes):
             outcomes.append(outcome)
             if outcome.prediction:
-                log.info("%s", "\n".join(terminal.lines(outcome, wishes.by_windows)))
+                log.info("%s", "\n".join(terminal.lines(outcome, wishes.by_windows)), extra={"lines": True})
                 if outcome.prediction.truncated:
                     log.warning("cut short, but scored: %s: %s", one_line(outcome.path), outcome.prediction.truncated)
                 if outcome.reason:

@@ -1,6 +1,5 @@
 """What a model says of videos, for a person at a terminal and as files for programs."""
 
-import csv
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 
 from ops.console import has_colours
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 from ops.texts import one_line
 from ops.using.predictor import Prediction
 from ops.using.windows import Timeline
@@ -101,7 +101,7 @@ def write_csv(path: str | os.PathLike[str], outcomes: Sequence[Outcome]) -> None
     count = min(TOP, *known) if known else TOP
     heads = [head for number in range(1, count + 1) for head in (f"class_{number}", f"probability_{number}")]
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(("path", "ok", *heads, "reason"))
         for outcome in outcomes:
             if outcome.prediction:

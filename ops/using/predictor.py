@@ -19,7 +19,7 @@ from ops.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_
 from ops.decoders import video_reader
 from ops.engine import score_views
 from ops.ensemble import default_sample
-from ops.errors import InputError
+from ops.errors import InputError, memory_errors_as_media_errors
 from ops.models import Recognizer
 from ops.protocol import describe_views
 from ops.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
@@ -90,7 +90,8 @@ class Predictor:
 
     def views(self, path: str | os.PathLike[str]) -> Views:
         """What the model is shown of the video at `path`; MediaError where it cannot be read."""
-        with self.reader.open(os.fspath(path), -1) as source:
+        path = os.fspath(path)
+        with memory_errors_as_media_errors(path), self.reader.open(path, -1) as source:
             shortfall = source.shortfall if isinstance(source, VideoSource) else ""
             return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
 
@@ -98,8 +99,7 @@ class Predictor:
         """The mean logits `[K]` over all views, float32 on the CPU; InputError where they are not finite."""
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
-        if not scores.isfinite().all():
-            raise InputError(f"{self.checkpoint.path}: its scores are not finite: weights of a run that blew up?")
+        check_finite(scores.numpy(), self.checkpoint.path)
         return scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
@@ -123,6 +123,12 @@ class Predictor:
     def protocol(self) -> str:
         """The model and its views in words."""
         return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res)
+
+
+def check_finite(logits: NDArray[np.float32], path: str) -> None:
+    """InputError unless the logits that the checkpoint at `path` gave are finite."""
+    if not np.isfinite(logits).all():
+        raise InputError(f"{path}: its scores are not finite: weights of a run that blew up?")
 
 
 def open_predictor(

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,17 @@ from numpy.typing import NDArray
 
 from ops.errors import InputError
 from ops.runlog import COLUMNS
+from ops.tables import read_rows
+from ops.texts import one_line
 
 T = TypeVar("T")
 Row = dict[str, str]
 
 TRAINING_FILES = ("log.csv", "args.json", "curves.png", "bad_samples.csv", "preempted")
 TEST_FILES = ("metrics.json", "predictions.csv", "per_class.csv", "confusion.npy", "confusion.png", "mistakes.csv")
+LARGEST_JSON = 2**26
+"""Bytes. What is larger was not written by a run or a test."""
+
 TEST_FOLDER = "test"
 """Where in a run folder its test is, by default."""
 
@@ -103,8 +109,8 @@ class Results:
             return how(path)
         except FileNotFoundError:
             self.missing.append(f"{path}: not there")
-        except (OSError, ValueError, LookupError, csv.Error) as error:
-            self.missing.append(f"{path}: cannot be read ({error})")
+        except (OSError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError, csv.Error) as error:
+            self.missing.append(one_line(f"{path}: cannot be read ({error or type(error).__name__})"))
         return otherwise
 
 
@@ -132,7 +138,7 @@ def table(value: Any) -> dict[str, Any]:
 def finite(value: Any) -> float | None:
     """`value` if it is a number, and one that is finite; else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < float("inf") else None
+    return float(value) if is_number and abs(value) <= sys.float_info.max else None
 
 
 def _name_of(argument: str) -> tuple[str, Path]:
@@ -196,6 +202,8 @@ def _read_test(results: Results, folder: Path) -> Test:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_JSON:
+        raise ValueError(f"more than {LARGEST_JSON} bytes")
     value = json.loads(path.read_text("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -209,11 +217,11 @@ def _read_text(path: Path) -> str:
 def _read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """The rows of a csv file, which must have `columns`; empty where a line is too short."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        reader = csv.DictReader(file, restval="")
-        lacking = [name for name in columns if name not in (reader.fieldnames or ())]
+        names, rows = read_rows(file)
+        lacking = [name for name in columns if name not in names]
         if lacking:
             raise ValueError(f"it has no column {lacking[0]}")
-        return [{str(key): str(value) for key, value in row.items()} for row in reader]
+        return list(rows)
 
 
 def _read_log(path: Path) -> list[Row]:
@@ -244,7 +252,8 @@ def _percent(cell: str) -> float | None:
 
 
 def _read_confusion(path: Path) -> NDArray[np.int64]:
-    matrix = np.load(path, allow_pickle=False)
+    with np.errstate(over="ignore"):  # mapped, a file whose header claims more than it holds is refused
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or len(set(matrix.shape)) != 1 or not matrix.size:
         raise ValueError("not a square matrix")
     if matrix.dtype.kind not in "iu" or (matrix < 0).any():

@@ -1,6 +1,5 @@
 """What a model says of a video from window to window, as a table and as a picture."""
 
-import csv
 import os
 import warnings
 
@@ -11,6 +10,7 @@ from matplotlib.patches import Patch
 
 from ops.figures import save_figure
 from ops.storage import atomic_file
+from ops.tables import TableWriter
 from ops.using.fonts import font_file
 from ops.using.windows import Timeline
 
@@ -31,7 +31,7 @@ def write_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
     """A row per window: its frames [start, end), its seconds, the best class, and the probability of each class."""
     count = len(timeline.windows[0].logits)
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         head = ("start_frame", "end_frame", "start_s", "end_s", "prediction", "probability")
         writer.writerow((*head, *map(timeline.name, range(count))))
         for window, shares in zip(timeline.windows, timeline.probabilities, strict=True):

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.console import progress
-from ops.errors import InputError, TruncatedMediaError
+from ops.errors import InputError, TruncatedMediaError, memory_errors_as_media_errors
 from ops.sampling import Indices, Sample, stack_indices
 from ops.source import FrameSource
 from ops.transforms import FramePlan
 from ops.using.predictor import Prediction, Predictor
 from ops.videos import VideoSource, open_video
-from ops.views import MakePlan, Views
+from ops.views import MakePlan, Views, plan_for
 
 LENGTH = 64
 STRIDE = 16
@@ -114,14 +114,20 @@ class FrameBuffer:
         choose: number of frames of a window → the first frames `[V, T]` of its clips.
         make_plan: height and width → how frames are resized and cut.
         new_length: consecutive frames in a segment.
+        path: of the video, for messages.
     """
 
     def __init__(
-        self, spans: Sequence[Span], choose: Callable[[int], Indices], make_plan: MakePlan, new_length: int = 1
+        self,
+        spans: Sequence[Span],
+        choose: Callable[[int], Indices],
+        make_plan: MakePlan,
+        new_length: int = 1,
+        path: str = "",
     ) -> None:
         lengths = {stop - start for start, stop in spans}
         self._clips = {length: stack_indices(choose(length), length, new_length) for length in lengths}
-        self._spans, self._make_plan = spans, make_plan
+        self._spans, self._make_plan, self._path = spans, make_plan, path
         self._next = 0
         self._plan: FramePlan | None = None
         self._held: dict[int, Tensor] = {}
@@ -139,7 +145,7 @@ class FrameBuffer:
     def add(self, index: int, frame: Tensor) -> Iterator[tuple[Span, Views]]:
         """Take frame `index`, uint8 `[3, h, w]`; yields the windows that it completes, and what the model sees."""
         if self._plan is None:
-            self._plan = self._make_plan(*frame.shape[-2:])
+            self._plan = plan_for(frame, self._make_plan, self._path)
         self._held[index] = self._plan(frame).movedim(-3, -1).contiguous()  # [H, W, 3], and nothing behind it
         while self._next < len(self._spans) and index >= self._first_and_last(self._next)[1]:
             yield self._spans[self._next], self._views(*self._spans[self._next])
@@ -173,7 +179,7 @@ def predict_windows(
     if windows.length < predictor.model.num_segments:
         raise InputError(f"windows of {windows.length} frames are shorter than {predictor.model.num_segments} segments")
     done: list[Window] = []
-    with predictor.reader.open(path, -1) as source:
+    with memory_errors_as_media_errors(path), predictor.reader.open(path, -1) as source:
         truncated = source.shortfall if isinstance(source, VideoSource) else ""
         spans, seconds = windows.spans(len(source)), _seconds(source)
         with progress(None, len(spans), "windows", "window", shown, leave=False) as bar:
@@ -200,7 +206,7 @@ def _scored(
 ) -> Iterator[Window]:
     """The windows at `spans`; `seconds [F + 1]` are the times of frames."""
     choose = partial(_choose, predictor, windows.sample)
-    buffer = FrameBuffer(spans, choose, predictor.plan(), predictor.shape.new_length)
+    buffer = FrameBuffer(spans, choose, predictor.plan(), predictor.shape.new_length, source.path)
     for index, frame in source.frames(buffer.wanted.tolist()):
         for span, views in buffer.add(index, frame):
             first, last = (float(seconds[min(place, len(seconds) - 1)]) for place in span)

@@ -1,0 +1,134 @@
+"""Whether something in an output folder was made by these tools: nothing else is ever removed or written over.
+
+Images carry a mark, tables are known by their columns, and of other files the hash is kept when they are written. What
+earlier versions made without a mark is known by the journals, which hold its state.
+"""
+
+import hashlib
+import json
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from ops.errors import InputError
+from ops.result_files import header_line
+from ops.storage import atomic_file, begins_with, make_folder, stamp_of
+
+MARK = b"made by TAM"
+"""What is in every image: a comment in jpg, text in png, and its last word in the unused field of bmp's header."""
+
+JOURNAL = ".journal"
+"""Folder of the journals, in a tool's output folder."""
+
+NOT_OURS = (
+    "is there already and was not made by this tool, or was changed since; move it away, or give another output folder"
+)
+"""Why something does not give way."""
+
+_WRITTEN = "written.json"
+_PNG_START = 33
+"""Bytes of signature and header."""
+
+
+def marked(image: bytes, extension: str) -> bytes:
+    """The bytes of an image file with `MARK` in them; other formats than jpg, png and bmp stay as they are."""
+    if extension == ".jpg":
+        place = 4 + int.from_bytes(image[4:6], "big") if image[2:4] == b"\xff\xe0" else 2  # behind JFIF's header
+        return image[:place] + b"\xff\xfe" + struct.pack(">H", 2 + len(MARK)) + MARK + image[place:]
+    if extension == ".png":
+        text = b"tEXtSoftware\0" + MARK
+        chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+        return image[:_PNG_START] + chunk + image[_PNG_START:]
+    return image[:6] + MARK[-3:] + image[9:] if extension == ".bmp" else image
+
+
+def is_marked(path: str | os.PathLike[str]) -> bool:
+    """Whether the image file at `path` carries `MARK`."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(96)
+    except OSError:
+        return False
+    return MARK in head or (head[:2] == b"BM" and head[6:9] == MARK[-3:])
+
+
+def is_own_folder(folder: str, names: "re.Pattern[str]", out: str, thorough: bool = True) -> bool:
+    """Whether `folder`, below `out`, holds nothing but images that are named by `names` and were made by these tools.
+
+    Without `thorough` only the first and the last image are looked into.
+    """
+    if Path(folder).is_symlink() or not os.path.isdir(folder):
+        return False
+    there = sorted(os.listdir(folder))
+    if not all(map(names.fullmatch, there)):
+        return False
+    if stamp_of(folder) in recorded_stamps(out):
+        return True
+    return all(is_marked(os.path.join(folder, name)) for name in (there if thorough else there[:1] + there[-1:]))
+
+
+@cache
+def recorded_stamps(out: str) -> frozenset[str]:
+    """The states of all that the journals in `out` say was made there."""
+    stamps = set()
+    for path in sorted(Path(out, JOURNAL).glob("*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            try:
+                stamps.add(str(json.loads(line)["value"]["made"]))
+            except (ValueError, TypeError, LookupError, RecursionError):
+                continue
+    return frozenset(stamps)
+
+
+def check_own_table(path: str, header: Iterable[str]) -> None:
+    """InputError where something is at `path` that is no csv file with these columns."""
+    if os.path.lexists(path) and not begins_with(path, header_line(tuple(header), end="\n")):
+        raise not_ours(path)
+
+
+def not_ours(path: str | os.PathLike[str]) -> InputError:
+    """The error for what would have to give way, and does not."""
+    return InputError(f"{path}: {NOT_OURS}")
+
+
+class WrittenFiles:
+    """The files that tools wrote in or for the folder `out`, with the hash of each, on disk."""
+
+    def __init__(self, out: str | os.PathLike[str]) -> None:
+        self._path = Path(out) / JOURNAL / _WRITTEN
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """InputError where one of `paths` is there and is not, byte for byte, what was written there."""
+        known = self._read()
+        for path in paths:
+            if os.path.lexists(path) and known.get(_key(path)) != _hash(path):
+                raise not_ours(path)
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """Keep the hashes of those of `paths` that are there: they have just been written."""
+        known = self._read() | {_key(path): _hash(path) for path in paths if path.is_file()}
+        make_folder(self._path.parent)
+        with atomic_file(self._path, "w", encoding="utf-8") as file:
+            json.dump(known, file, indent=1)
+
+    def _read(self) -> dict[str, str]:
+        try:
+            content = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def _key(path: Path) -> str:
+    return os.path.abspath(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _hash(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
