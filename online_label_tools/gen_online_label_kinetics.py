@@ -29,8 +29,8 @@ from ops.dataset_configs import DATASETS
 from ops.errors import InputError, run
 from ops.prepare.jobs import add_job_options, job_options
 from ops.prepare.kinetics import KINETICS, make_kinetics_lists
-from ops.prepare.listing import Source
 from ops.prepare.probe import VERIFY
+from ops.prepare.sources import Source
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
 label_path = ""  # the folder of the csv files, where the lists go too

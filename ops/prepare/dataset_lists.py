@@ -14,7 +14,8 @@ from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
 from ops.prepare.labels import FORMATS, reordered, split_folders
-from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
+from ops.prepare.listing import check_places, make_lists, write_class_names
+from ops.prepare.sources import Plan, Source, locate
 from ops.tree import VIDEO_EXTENSIONS, endings_there, relative
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,9 @@ from ops.prepare.annotations import (
 )
 from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics_csv import Clips, has_splits, read_clips
-from ops.prepare.listing import Plan, Source, check_places, locate, make_lists, write_class_names
+from ops.prepare.listing import check_places, make_lists, write_class_names
 from ops.prepare.matching import Rules, last, whole
+from ops.prepare.sources import Plan, Source, locate
 from ops.tree import relative
 
 log = logging.getLogger(__name__)
