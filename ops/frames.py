@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,10 +103,11 @@ class FrameReader:
                 break
             if all(os.path.exists(os.path.join(path, name)) for name in names):
                 return template
-        try:
-            return detect_template(path, self.pattern, self.flow)
-        except InputError:  # the first frame is missing, or there is nothing at all: said where frames are read
-            return self.template
+        with suppress(InputError):  # the first frame is missing, or there is nothing at all: said where frames are read
+            found = detect_template(path, self.pattern, self.flow)
+            if found.axes == self.template.axes:  # RGB frames are no flow where flow has an image for each axis
+                return found
+        return self.template
 
 
 def frame_reader(config: DatasetConfig, modality: str) -> FrameReader:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from media import draw, write_frames
+from media import draw, write_flow, write_frames
 from PIL import Image
 
 from ops import images
-from ops.errors import MediaError
+from ops.errors import MediaError, TruncatedMediaError
 from ops.frames import FrameReader, FrameTemplate
 from ops.images import FORMATS, Pixels, read_image
 from ops.prepare.flow import FlowOptions, extract_flow
@@ -149,3 +149,15 @@ def test_every_folder_is_read_from_its_own_first_frame(tmp_path: Path, order: tu
             clips.append(source.read(range(4)))
     assert torch.equal(clips[0], clips[1])
     assert torch.equal(clips[2], torch.stack([torch.from_numpy(draw(k, seed=3)).permute(2, 0, 1) for k in range(4)]))
+
+
+def test_rgb_frames_are_not_taken_for_flow(tmp_path: Path) -> None:
+    """In a folder without flow, after one that has an image for each axis."""
+    write_flow(tmp_path / "one", 4)
+    write_frames(tmp_path / "other", 4, "flow_{index:05d}.png")
+    write_frames(tmp_path / "other", 4, OWN)
+    (tmp_path / "list.txt").write_text("one 4 0\nother 4 0\n")
+    reader = FrameReader("flow_{axis}_{index:05d}.jpg", flow=True)
+    reader = reader.prepare(read_records(tmp_path / "list.txt", True), tmp_path)
+    with reader.open(str(tmp_path / "other"), 4) as source, pytest.raises(TruncatedMediaError, match="only 0 of 4"):
+        source.read([0])
