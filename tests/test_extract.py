@@ -1,6 +1,5 @@
 """Frames from videos: the decoder's pixels, whole folders or none, every bad file by its name, runs that go on."""
 
-import csv
 import os
 import re
 from argparse import ArgumentTypeError
@@ -17,6 +16,7 @@ from ops.errors import InputError, MediaError
 from ops.prepare.extract import FrameOptions, extract_video
 from ops.prepare.images import Size, parse_size, write_image
 from ops.prepare.outputs import PARTIAL, check_names, image_folder, names_by, whole_folder
+from ops.tables import read_rows
 from ops.texts import hash_of
 from ops.videos import open_video
 
@@ -32,7 +32,7 @@ def images_in(folder: Path) -> list[np.ndarray]:
 
 def report_of(out: Path) -> dict[str, dict[str, str]]:
     with (out / "report.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return {row["video"]: row for row in csv.DictReader(file)}
+        return {row["video"]: row for row in read_rows(file)[1]}
 
 
 def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:

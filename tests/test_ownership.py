@@ -203,7 +203,7 @@ def test_other_versions_of_the_built_in_dataset_are_replaced(tmp_path: Path, mon
 def test_a_lock_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "dear.txt").write_text("mine")
     (tmp_path / ".M.lock").symlink_to(tmp_path / "dear.txt")
-    with pytest.raises(InputError, match=r"\.M\.lock: cannot be locked"):
+    with pytest.raises(InputError, match=r"\.M\.lock: cannot be used as a lock file"):
         motion.make(tmp_path / "M", "videos", shown=False)
     assert (tmp_path / "dear.txt").read_text() == "mine"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import pytest
 
+from ops.containers import _FORMATS
 from ops.tree import VIDEO_EXTENSIONS, endings_there, find_videos
-from ops.videos import _FORMATS
 
 NO_VIDEOS = {"m4a", "m4b", "psp", "ism", "ismv", "isma", "f4a", "avif", "heic", "heif", "mk3d", "mka", "mks", "mpo",
              "wma", "oga", "opus", "spx", "hvf", "ra", "dif", "avc", "h26l", "str", "mjp"}  # fmt: skip
