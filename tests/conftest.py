@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from media import schedule_as_usual
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
@@ -31,6 +32,14 @@ def _random_state() -> Iterator[None]:
     np.random.set_state(states[1])
     random.setstate(states[2])
     torch.set_num_threads(threads)  # a training that goes on takes as many as it had
+
+
+@pytest.fixture(autouse=True)
+def _usual_scheduling() -> Iterator[None]:
+    """No test keeps another process from the processor."""
+    schedule_as_usual()
+    yield
+    schedule_as_usual()
 
 
 @pytest.fixture(autouse=True)

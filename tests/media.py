@@ -20,6 +20,15 @@ Pixels = NDArray[np.uint8]
 SHAPES = 3
 
 
+def schedule_as_usual() -> None:
+    """Take back the real-time priority that the AV1 encoder (libsvtav1) leaves its caller with where it may.
+
+    A process with it, and all that it starts, keeps every other one from the processor.
+    """
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def draw(index: int, size: tuple[int, int] = (48, 64), seed: int = 0) -> Pixels:
     """Frame `index` of the film `seed`: RGB `[h, w, 3]`."""
     height, width = size
@@ -73,6 +82,7 @@ def write_video(
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    schedule_as_usual()
     if rotation:
         rotate(path, rotation)
     return path
