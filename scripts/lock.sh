@@ -18,4 +18,4 @@ trap 'rm -f "$wanted" "$locked"' EXIT
 printf '%s\n' "$@" > "$wanted"
 "$PYTHON" -m uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
     --constraints "$wanted" requirements-dev.txt --output-file "$locked"
-{ echo "# Tested together. Made by: bash scripts/lock.sh${*:+ $*}"; cat "$locked"; } > constraints.txt
+{ echo "# Made by: bash scripts/lock.sh${*:+ $*}"; cat "$locked"; } > constraints.txt
