@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import media
@@ -129,8 +128,10 @@ def clips(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4)) * 4)
     yield tmp_path
     while STARTED:
-        with suppress(ProcessLookupError):
-            os.killpg(STARTED.pop().pid, signal.SIGKILL)
+        process = STARTED.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def start(folder: Path, *flags: str, files: int = 0) -> "subprocess.Popen[str]":
