@@ -27,11 +27,10 @@ DYING = 2.0
 
 _FILES = "too few open files are allowed: raise the limit (ulimit -n), or take fewer -j"
 _ROOM = "there is no room in /dev/shm for what the loader processes hand over: make it larger, or take fewer -j"
+_STATUSES = {NO_FILES: _FILES, NO_ROOM: _ROOM}
 _SIGNS = {
     "Too many open files": _FILES,
     "ancdata": _FILES,
-    f"exit code {NO_FILES}": _FILES,
-    f"exit code {NO_ROOM}": _ROOM,
     "No space left on device": _ROOM,
     "unable to mmap": _ROOM,
     "Bus error": _ROOM,
@@ -88,6 +87,9 @@ def why_workers_failed(error: Exception, iterator: Any) -> RunStoppedError | Non
     text = str(error)
     if isinstance(error, InputError):
         return None
+    for worker in getattr(iterator, "_workers", ()):
+        if worker.exitcode in _STATUSES:
+            return RunStoppedError(_STATUSES[worker.exitcode])
     for sign, reason in _SIGNS.items():
         if sign in text and isinstance(error, RuntimeError | OSError):
             return RunStoppedError(reason)

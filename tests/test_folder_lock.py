@@ -158,12 +158,15 @@ def test_a_second_training_is_refused_while_the_first_goes_on(clips: Path, call:
     first = subprocess.Popen(
         command, cwd=clips, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    end = time.monotonic() + 600
-    while not (clips / "checkpoints/run/log.csv").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    for resume in ([], ["--resume", "auto"]):
-        assert f"in use by process {first.pid} on " in call(*TRAIN, *resume, status=2).err
-    first.send_signal(signal.SIGTERM)
-    printed = first.communicate(timeout=600)[0]
+    try:
+        end = time.monotonic() + 600
+        while not (clips / "checkpoints/run/log.csv").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        for resume in ([], ["--resume", "auto"]):
+            assert f"in use by process {first.pid} on " in call(*TRAIN, *resume, status=2).err
+        first.send_signal(signal.SIGTERM)
+        printed = first.communicate(timeout=600)[0]
+    finally:
+        first.kill()
     assert first.returncode == 0 and b"stopped by a signal" in printed, printed
     assert "resumed" in call(*TRAIN, "--resume", "auto").out
