@@ -91,7 +91,7 @@ tam_install() {
         echo "installing torch from $index, and $(basename "$3"): minutes, once"
         pip --index-url "$index" --no-deps torch torchvision || return
     else
-        echo "installing $(basename "$3"): minutes and about 6 GB, once (TAM_TORCH=cpu: without CUDA, about 2 GB)"
+        echo "installing $(basename "$3"): minutes and about 6 GB, once (TAM_TORCH=cpu: without CUDA, about 1.5 GB)"
     fi
     if ! pip -r "$3"; then
         tam_fail "the versions of constraints.txt could not be installed; TAM_VERSIONS=newest bash $0 leaves the choice to pip"
