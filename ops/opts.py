@@ -5,20 +5,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ops.arguments import (
-    Parser,
-    above_zero,
-    add_template_option,
-    class_count,
-    count,
-    fraction,
-    not_negative,
-    number,
-    positive,
-    seed,
-)
+from ops.arguments import Parser, above_zero, class_count, count, fraction, not_negative, number, positive, seed
 from ops.compute import add_compute_options
 from ops.consensus import CONSENSUS_TYPES
+from ops.data_options import add_template_option
 from ops.dataset_configs import DATASETS
 from ops.errors import InputError
 from ops.keeper import interval

@@ -1,18 +1,17 @@
 """The files of a test's results: they appear together, in place of those of an earlier test, or not at all."""
 
-import csv
-import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ops.errors import InputError, RunStoppedError
 from ops.report import MISTAKES, PER_CLASS, PREDICTIONS, WORST
 from ops.storage import begins_with, sync
+from ops.tables import header_line
 
 METRICS = "metrics.json"
 """Written last, and removed first: where it is not there, the results are not complete."""
@@ -79,10 +78,3 @@ def _is_result(folder: Path, name: str) -> bool:
         return False
     # Arrays and pictures say nothing of who made them, but come with this table.
     return path.is_file() and begins_with(folder / "per_class.csv", header_line(PER_CLASS))
-
-
-def header_line(columns: Sequence[str], end: str = "\r\n") -> bytes:
-    """The first line of a csv file with these columns."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator=end).writerow(columns)
-    return text.getvalue().encode()

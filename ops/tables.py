@@ -6,6 +6,7 @@ it is a number. `read_rows` takes the apostrophe off again; other programs find 
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -47,3 +48,10 @@ def read_rows(file: Iterable[str]) -> tuple[Sequence[str], Iterator[dict[str, st
     reader = csv.DictReader(file, restval="")
     names = [restored(name) for name in reader.fieldnames or ()]
     return names, ({restored(str(key)): restored(str(value)) for key, value in row.items()} for row in reader)
+
+
+def header_line(columns: Sequence[str], end: str = "\r\n") -> bytes:
+    """The first line of a csv file with these columns."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator=end).writerow(columns)
+    return text.getvalue().encode()

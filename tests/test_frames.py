@@ -14,7 +14,7 @@ from media import draw, truncate, write_flow, write_frames
 from PIL import Image
 from torch import Tensor
 
-from ops.arguments import frame_template
+from ops.data_options import frame_template
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, MediaError, TruncatedMediaError
 from ops.frames import FrameReader, FrameTemplate, detect_template, frame_reader

@@ -11,7 +11,7 @@ FLOORS = [
     {"errors", "arguments", "console", "records", "texts", "tree", "sampling", "tam", "consensus", "schedule",
      "distributed", "metrics", "storage", "dialects", "source", "compute", "encoding", "watch",
      "jpegs", "optional", "list_lines", "class_names", "h264", "bitstreams", "orientation", "containers",
-     "folder_lock", "worker_failures", "images", "tables", "checkpoint_meta"},
+     "folder_lock", "worker_failures", "images", "tables", "checkpoint_meta", "data_options"},
     {"tanet", "frames", "packets", "decoding", "timestamps", "videos", "transforms", "dataset_configs", "motion",
      "pretrained", "views"},
     {"datasets", "models", "opencv_videos", "decoders"},

@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, add_template_option, class_count, positive
+from ops.arguments import Parser, class_count, positive
 from ops.console import start_logging
+from ops.data_options import add_template_option
 from ops.dataset_configs import DATASETS, DatasetConfig
 from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.prepare.check import DECODE

@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, above_zero, add_template_option
+from ops.arguments import Parser, above_zero
+from ops.data_options import add_template_option
 from ops.dataset_configs import DATASETS
 from ops.errors import run
 from ops.prepare.flow import METHODS, PRESETS, FlowOptions, extract_flow

@@ -23,8 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, add_endings_option, add_template_option, fraction, positive, seed
+from ops.arguments import Parser, fraction, positive, seed
 from ops.console import start_logging
+from ops.data_options import add_endings_option, add_template_option
 from ops.dataset_configs import dataset_config
 from ops.errors import InputError, run
 from ops.prepare.dataset_lists import DATASETS, FOLDER, Data, make_dataset_lists, make_folder_lists

@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, add_endings_option, positive
+from ops.arguments import Parser, positive
 from ops.console import start_logging
+from ops.data_options import add_endings_option
 from ops.errors import InputError, run
 from ops.sampling import parse_sample
 from ops.using.inputs import Video, check_distinct, find_inputs

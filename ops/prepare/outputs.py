@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.arguments import add_endings_option
+from ops.data_options import add_endings_option
 from ops.errors import InputError, MediaError, write_error
 from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
 from ops.storage import atomic_file
