@@ -5,10 +5,10 @@
 What it writes and how to go on from it: README.md.
 """
 
-from ops.errors import run
-from ops.frames import frame_reader
-from ops.opts import train_parser
-from ops.train import train
+from ops.common.errors import run
+from ops.data.frames import frame_reader
+from ops.training.options import train_parser
+from ops.training.train import train
 
 if __name__ == "__main__":
     parser = train_parser(__doc__)

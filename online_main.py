@@ -7,10 +7,10 @@ What it writes and how to go on from it: README.md.
 
 from functools import partial
 
-from ops.decoders import DECODERS, video_reader
-from ops.errors import run
-from ops.opts import train_parser
-from ops.train import train
+from ops.common.errors import run
+from ops.data.decoders import DECODERS, video_reader
+from ops.training.options import train_parser
+from ops.training.train import train
 
 
 def main() -> int:

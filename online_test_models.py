@@ -7,10 +7,10 @@ What it writes and how to go on from it: README.md.
 
 from functools import partial
 
-from ops.decoders import DECODERS, video_reader
-from ops.errors import run
-from ops.evaluate import evaluate
-from ops.opts import test_parser
+from ops.common.errors import run
+from ops.data.decoders import DECODERS, video_reader
+from ops.testing.evaluate import evaluate
+from ops.training.options import test_parser
 
 
 def main() -> int:

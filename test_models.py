@@ -5,10 +5,10 @@
 What it writes and how to go on from it: README.md.
 """
 
-from ops.errors import run
-from ops.evaluate import evaluate
-from ops.frames import frame_reader
-from ops.opts import test_parser
+from ops.common.errors import run
+from ops.data.frames import frame_reader
+from ops.testing.evaluate import evaluate
+from ops.training.options import test_parser
 
 if __name__ == "__main__":
     parser = test_parser(__doc__)

@@ -21,10 +21,10 @@ from benchmarks import network, reading
 from benchmarks.decoders import describe_video
 from benchmarks.prepare import draw_video
 from benchmarks.timing import Row, machine, save, table
-from ops.arguments import Parser, positive
-from ops.compute import Compute, add_compute_options, compute_of
-from ops.errors import EXIT_DONE, run
-from ops.setup import pick_device
+from ops.common.arguments import Parser, positive
+from ops.common.device import Compute, add_compute_options, compute_of
+from ops.common.errors import EXIT_DONE, run
+from ops.data.open_lists import pick_device
 
 HALVES = {"reading": tuple(reading.PARTS), "network": ("tam", "step", "scores", "memory")}
 PARTS = tuple(part for half in HALVES.values() for part in half)

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.timing import Timing, compare, machine, milliseconds, save, table
-from ops.arguments import Parser, positive
-from ops.decoders import DECODERS
-from ops.errors import EXIT_DONE, MediaError, run
-from ops.sampling import view_indices
-from ops.videos import VideoReader, open_video
+from ops.common.arguments import Parser, positive
+from ops.common.errors import EXIT_DONE, MediaError, run
+from ops.data.decoders import DECODERS
+from ops.data.sampling import view_indices
+from ops.data.videos import VideoReader, open_video
 
 SEGMENTS = 8
 WINDOWS = 8

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from benchmarks.published import PublishedTAM, use_published_tam
 from benchmarks.timing import Row, compare
-from ops.batches import ClipBatch
-from ops.compute import Compute
-from ops.engine import accumulate, forward
-from ops.models import Recognizer, build_model
-from ops.tam import TAM
+from ops.common.device import Compute
+from ops.data.collate import ClipBatch
+from ops.models.recognizer import Recognizer, build_model
+from ops.models.tam import TAM
+from ops.training.engine import accumulate, forward
 
 VARIANTS = ("ours", "published", "plain")
 STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))

@@ -30,13 +30,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.timing import machine, save
-from ops.arguments import Parser, count, positive
-from ops.errors import EXIT_DONE, InputError, run
-from ops.prepare.check import check_video
-from ops.prepare.engines import Task, run_tasks
-from ops.prepare.extract import FrameOptions, extract_video
-from ops.prepare.probe import probe_video
-from ops.tree import find_videos
+from ops.common.arguments import Parser, count, positive
+from ops.common.errors import EXIT_DONE, InputError, run
+from ops.data.file_search import find_videos
+from ops.prepare.check_video import check_video
+from ops.prepare.count_frames import probe_video
+from ops.prepare.executors import Task, run_tasks
+from ops.prepare.extract_frames import FrameOptions, extract_video
 
 KINETICS = 300_000
 CORES = 16

@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ops.models import Recognizer
-from ops.tam import TAM
+from ops.models.recognizer import Recognizer
+from ops.models.tam import TAM
 
 
 class PublishedTAM(TAM):

@@ -13,21 +13,21 @@ from torchvision.transforms.v2 import functional as F
 
 from benchmarks.published import decode_by_seeking, three_crops
 from benchmarks.timing import Row, compare
-from ops.batches import collate_clips
-from ops.clip_recipes import ClipShape, choose_views, test_plan_for, training_recipe
-from ops.datasets import ClipDataset, ClipRecipe
-from ops.errors import InputError
-from ops.frames import FrameReader, FrameTemplate
-from ops.images import open_image
-from ops.loaders import workers_of
-from ops.models import MEAN, STD
-from ops.prepare.extract import FrameOptions, extract_video
-from ops.prepare.resize import ResizeOptions, resize_video
-from ops.records import Records
-from ops.sampling import parse_sample, view_indices
-from ops.texts import Texts
-from ops.videos import VideoReader, open_video
-from ops.views import load_views
+from ops.common.errors import InputError
+from ops.common.strings import Texts
+from ops.data.collate import collate_clips
+from ops.data.dataloaders import workers_of
+from ops.data.datasets import ClipDataset, ClipRecipe
+from ops.data.frames import FrameReader, FrameTemplate
+from ops.data.images import open_image
+from ops.data.lists import Records
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_recipe
+from ops.data.sampling import parse_sample, view_indices
+from ops.data.videos import VideoReader, open_video
+from ops.data.views import load_views
+from ops.models.recognizer import MEAN, STD
+from ops.prepare.extract_frames import FrameOptions, extract_video
+from ops.prepare.resize_video import ResizeOptions, resize_video
 
 SIZE = 256
 SEGMENTS = 8

@@ -16,15 +16,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
-from ops.dataset_configs import dataset_config
-from ops.errors import EXIT_DONE, run
+from ops.common.arguments import Parser, positive
+from ops.common.errors import EXIT_DONE, run
+from ops.common.storage import atomic_file
+from ops.data.dataset_configs import dataset_config
+from ops.data.lists import read_records
 from ops.prepare.check_lists import Dataset, find_problems, rules_of
 from ops.prepare.check_report import open_findings
-from ops.prepare.entries import Entries
 from ops.prepare.jobs import Items, Job, JobOptions
-from ops.records import read_records
-from ops.storage import atomic_file
+from ops.prepare.list_entries import Entries
 
 HERE = JobOptions(1, "here")
 

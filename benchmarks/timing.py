@@ -13,7 +13,7 @@ from typing import Any
 import av
 import torch
 
-from ops.storage import atomic_file
+from ops.common.storage import atomic_file
 
 
 @dataclass(frozen=True)

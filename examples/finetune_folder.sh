@@ -56,8 +56,8 @@ echo "== What the checkpoint is"
 MODEL="$("$PYTHON" -c '
 import sys
 sys.path.insert(0, sys.argv[1])
-from ops.errors import run
-from ops.using.tuning import tuning_flags
+from ops.common.errors import run
+from ops.training.finetune import tuning_flags
 run(lambda: print(*tuning_flags(sys.argv[2])) or 0)' "$ROOT" "$CKPT")"
 echo "$MODEL"
 read -r -a MODEL <<< "$MODEL"

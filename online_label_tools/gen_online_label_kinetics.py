@@ -23,15 +23,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
-from ops.console import start_logging
-from ops.data_options import add_endings_option
-from ops.dataset_configs import DATASETS
-from ops.errors import InputError, run
+from ops.common.arguments import Parser, positive
+from ops.common.console import start_logging
+from ops.common.errors import InputError, run
+from ops.data.dataset_configs import DATASETS
+from ops.data.options import add_endings_option
+from ops.prepare.count_frames import VERIFY
 from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.kinetics import KINETICS, make_kinetics_lists
-from ops.prepare.probe import VERIFY
-from ops.prepare.sources import Source
+from ops.prepare.kinetics_lists import KINETICS, make_kinetics_lists
+from ops.prepare.source_files import Source
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
 label_path = ""  # the folder of the csv files, where the lists go too

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from ops import distributed
-from ops.batches import ClipBatch
-from ops.compute import Compute
-from ops.decoders import DECODERS, video_reader
-from ops.engine import accumulate
-from ops.errors import InputError
-from ops.evaluate import evaluate
-from ops.models import Recognizer, build_model
-from ops.opts import test_parser as make_test_parser
-from ops.prepare.engines import SHARED_IMPORTS
+from ops.common import distributed
+from ops.common.device import Compute
+from ops.common.errors import InputError
+from ops.data.collate import ClipBatch
+from ops.data.decoders import DECODERS, video_reader
+from ops.models.recognizer import Recognizer, build_model
+from ops.prepare.executors import SHARED_IMPORTS
+from ops.testing.evaluate import evaluate
+from ops.training.engine import accumulate
+from ops.training.options import test_parser as make_test_parser
 
 CPU = Compute(torch.device("cpu"))
 COUNTS = (1, 2, 3, 5, 7)

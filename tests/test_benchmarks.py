@@ -11,8 +11,8 @@ from conftest import Call
 from media import write_video
 
 from benchmarks.decoders import difference
-from ops.decoders import DECODERS
-from ops.errors import MediaError
+from ops.common.errors import MediaError
+from ops.data.decoders import DECODERS
 
 FRAMES = 100
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.decoders import DECODERS
-from ops.errors import InputError
-from ops.opts import test_parser as make_test_parser
-from ops.opts import train_parser as make_train_parser
+from ops.common.errors import InputError
+from ops.data.decoders import DECODERS
+from ops.training.options import test_parser as make_test_parser
+from ops.training.options import train_parser as make_train_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PARSERS: dict[str, ArgumentParser] = {
@@ -93,7 +93,7 @@ def test_the_published_test_command_means_what_it_meant(script: str) -> None:
 @pytest.mark.parametrize("gpus", ["", "0", "0 1 2 3"])
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipes_parse_and_fit_their_dataset(path: Path, gpus: str, tmp_path: Path) -> None:
-    from ops.dataset_configs import DATASETS
+    from ops.data.dataset_configs import DATASETS
 
     stub = tmp_path / "python"
     stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")

@@ -19,13 +19,13 @@ import torch
 from conftest import ROOT, Call
 from torch import nn
 
-from ops.checkpoint import read_checkpoint
-from ops.errors import InputError, RunStoppedError, run
-from ops.models import build_model
-from ops.storage import atomic_file, load_tensors
-from ops.using.facts import checkpoint_facts, describe_facts
-from ops.using.predictor import open_predictor
-from ops.using.results import read_results
+from ops.common.errors import InputError, RunStoppedError, run
+from ops.common.storage import atomic_file, load_tensors
+from ops.export.checkpoint_info import checkpoint_facts, describe_facts
+from ops.models.checkpoint import read_checkpoint
+from ops.models.recognizer import build_model
+from ops.predict.predictor import open_predictor
+from ops.report.read_results import read_results
 
 
 def packed(path: Path) -> Path:
@@ -140,7 +140,7 @@ def test_numbers_that_no_float_holds_are_none(tmp_path: Path) -> None:
 
 
 def test_json_of_any_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.using.results.LARGEST_JSON", 20)
+    monkeypatch.setattr("ops.report.read_results.LARGEST_JSON", 20)
     (tmp_path / "metrics.json").write_text('{"scored": 1, "expected": 2}')
     assert read_results([str(tmp_path)])[0].missing[0].endswith("cannot be read (more than 20 bytes)")
 

@@ -15,7 +15,7 @@ import ranks
 import torch
 from conftest import ROOT
 
-from ops.models import build_model
+from ops.models.recognizer import build_model
 
 
 def torchrun(folder: Path, processes: int, *command: object, options: tuple[str, ...] = ()) -> "subprocess.Popen[str]":

@@ -13,8 +13,8 @@ import torch
 from conftest import Call, Ended, Run
 from PIL import Image
 
-from ops.checkpoint import load_model, read_checkpoint
-from ops.videos import open_video
+from ops.data.videos import open_video
+from ops.models.checkpoint import load_model, read_checkpoint
 
 TINY = ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb"]
 TINY += ["--gd", "20", "--device", "cpu"]
@@ -59,7 +59,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints as published code leaves them: no word of classes or sampling."""
-    from ops.models import build_model
+    from ops.models.recognizer import build_model
 
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
@@ -267,7 +267,7 @@ def test_csv_files_as_published_also_for_lists_without_labels(
 
 LAUNCH = f"""import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
-from ops.distributed import launch
+from ops.common.distributed import launch
 if __name__ == "__main__":
     sys.exit(launch(2, sys.argv[1], sys.argv[2:]))
 """

@@ -11,21 +11,21 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ops.compute import Compute
-from ops.consensus import make_consensus
-from ops.engine import score_views
-from ops.errors import InputError
-from ops.evaluate import running_hits
-from ops.loaders import ShardSampler, TrainSampler, make_loader, workers_of
-from ops.metrics import Meter, correct_in_top, mean_class_accuracy
-from ops.models import build_model
-from ops.opts import train_parser
-from ops.report import TestResult, accuracies, confusion_matrix
-from ops.schedule import lr_factor
-from ops.storage import load_tensors
-from ops.train import start_model
-from ops.transforms import Box, FramePlan
-from ops.views import Views
+from ops.common.device import Compute
+from ops.common.errors import InputError
+from ops.common.storage import load_tensors
+from ops.data.dataloaders import ShardSampler, TrainSampler, make_loader, workers_of
+from ops.data.transforms import Box, FramePlan
+from ops.data.views import Views
+from ops.models.consensus import make_consensus
+from ops.models.recognizer import build_model
+from ops.testing.evaluate import running_hits
+from ops.testing.results import TestResult, accuracies, confusion_matrix
+from ops.training.engine import score_views
+from ops.training.lr_schedule import lr_factor
+from ops.training.metrics import Meter, correct_in_top, mean_class_accuracy
+from ops.training.options import train_parser
+from ops.training.train import start_model
 
 
 @pytest.mark.parametrize(

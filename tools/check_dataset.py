@@ -17,21 +17,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, class_count, positive
-from ops.console import start_logging
-from ops.data_options import add_template_option
-from ops.dataset_configs import DATASETS, DatasetConfig
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
-from ops.prepare.check import DECODE
+from ops.common.arguments import Parser, class_count, positive
+from ops.common.console import start_logging
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
+from ops.common.storage import make_folder
+from ops.data.dataset_configs import DATASETS, DatasetConfig
+from ops.data.open_lists import dataset_of
+from ops.data.options import add_template_option
+from ops.data.sampling import DENSE_WINDOW
 from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
 from ops.prepare.check_report import clean_lists, open_findings, summary, write_clean_lists, write_report
-from ops.prepare.entries import Entries
-from ops.prepare.findings import ERROR
+from ops.prepare.check_rules import ERROR
+from ops.prepare.check_video import DECODE
 from ops.prepare.jobs import Job, add_job_options, job_options
+from ops.prepare.list_entries import Entries
 from ops.prepare.ownership import WrittenFiles
-from ops.sampling import DENSE_WINDOW
-from ops.setup import dataset_of
-from ops.storage import make_folder
 
 
 def main() -> int:

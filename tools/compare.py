@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser
-from ops.errors import EXIT_DONE, InputError, run
+from ops.common.arguments import Parser
+from ops.common.errors import EXIT_DONE, InputError, run
 
 COLUMNS = (("top1", "top-1 %"), ("top5", "top-5 %"), ("mean_class_accuracy", "class mean %"))
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive, seed
-from ops.class_names import read_class_names
-from ops.console import start_logging
-from ops.errors import EXIT_DONE, run
-from ops.storage import check_writable
-from ops.using.convert import TARGETS, Classes, convert_checkpoint
+from ops.common.arguments import Parser, positive, seed
+from ops.common.console import start_logging
+from ops.common.errors import EXIT_DONE, run
+from ops.common.storage import check_writable
+from ops.data.class_names import read_class_names
+from ops.export.convert_checkpoint import TARGETS, Classes, convert_checkpoint
 
 
 def main() -> int:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count, positive
-from ops.console import start_logging
-from ops.errors import InputError, run
-from ops.records import read_records
-from ops.storage import make_folder
-from ops.using.explain import Video, find_class, open_explainer
-from ops.using.explain_run import ExplainOptions, explain_into
-from ops.using.inputs import find_inputs
+from ops.common.arguments import Parser, count, positive
+from ops.common.console import start_logging
+from ops.common.errors import InputError, run
+from ops.common.storage import make_folder
+from ops.data.lists import read_records
+from ops.explain.explain_videos import ExplainOptions, explain_into
+from ops.explain.explainer import Video, find_class, open_explainer
+from ops.predict.inputs import find_inputs
 
 
 def main() -> int:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
-from ops.console import start_logging
-from ops.errors import EXIT_DONE, run
-from ops.optional import need
-from ops.storage import check_writable
-from ops.using.inputs import check_distinct
+from ops.common.arguments import Parser, positive
+from ops.common.console import start_logging
+from ops.common.errors import EXIT_DONE, run
+from ops.common.optional_packages import need
+from ops.common.storage import check_writable
+from ops.predict.inputs import check_distinct
 
 
 def main() -> int:
@@ -31,8 +31,8 @@ def main() -> int:
     need("onnx", "onnxscript", "onnxruntime")
     import torch
 
-    from ops.using.export import export_onnx
-    from ops.using.predictor import open_predictor
+    from ops.export.onnx_export import export_onnx
+    from ops.predict.predictor import open_predictor
 
     predictor = open_predictor(
         args.weights, args.dataset, args.class_names, f"{args.sampling}-1" if args.sampling else None,

@@ -19,14 +19,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, above_zero
-from ops.data_options import add_template_option
-from ops.dataset_configs import DATASETS
-from ops.errors import run
-from ops.prepare.flow import METHODS, PRESETS, FlowOptions, extract_flow
-from ops.prepare.images import ImageJob, add_image_options
+from ops.common.arguments import Parser, above_zero
+from ops.common.errors import run
+from ops.data.dataset_configs import DATASETS
+from ops.data.options import add_template_option
+from ops.prepare.image_folders import ImageJob, add_image_options
 from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.outputs import add_place_options, image_folder, locate_frame_folders, locate_videos
+from ops.prepare.optical_flow import METHODS, PRESETS, FlowOptions, extract_flow
+from ops.prepare.output_paths import add_place_options, image_folder, locate_frame_folders, locate_videos
 
 TIMEOUT = 7200.0
 

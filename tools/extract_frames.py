@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
-from ops.errors import run
-from ops.prepare.extract import FrameOptions, extract_video
-from ops.prepare.images import FORMATS, ImageJob, add_image_options
+from ops.common.arguments import Parser, positive
+from ops.common.errors import run
+from ops.prepare.extract_frames import FrameOptions, extract_video
+from ops.prepare.image_folders import FORMATS, ImageJob, add_image_options
 from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.outputs import add_place_options, image_folder, locate_videos
+from ops.prepare.output_paths import add_place_options, image_folder, locate_videos
 
 TIMEOUT = 7200.0
 

@@ -23,14 +23,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, fraction, positive, seed
-from ops.console import start_logging
-from ops.data_options import add_endings_option, add_template_option
-from ops.dataset_configs import dataset_config
-from ops.errors import InputError, run
+from ops.common.arguments import Parser, fraction, positive, seed
+from ops.common.console import start_logging
+from ops.common.errors import InputError, run
+from ops.data.dataset_configs import dataset_config
+from ops.data.options import add_endings_option, add_template_option
+from ops.prepare.count_frames import VERIFY
 from ops.prepare.dataset_lists import DATASETS, FOLDER, Data, make_dataset_lists, make_folder_lists
 from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.probe import VERIFY
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,15 +15,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, positive
-from ops.console import start_logging
-from ops.data_options import add_endings_option
-from ops.errors import InputError, run
-from ops.sampling import parse_sample
-from ops.using.inputs import Video, check_distinct, find_inputs
-from ops.using.options import add_predictor_options, predictor_of
-from ops.using.prediction_job import Wishes, check_places, is_file_name, place_drawings, place_tables, predict_all
-from ops.using.windows import LENGTH, MIDDLES, Windows
+from ops.common.arguments import Parser, positive
+from ops.common.console import start_logging
+from ops.common.errors import InputError, run
+from ops.data.options import add_endings_option
+from ops.data.sampling import parse_sample
+from ops.predict.inputs import Video, check_distinct, find_inputs
+from ops.predict.options import add_predictor_options, predictor_of
+from ops.predict.predict_videos import Wishes, check_places, is_file_name, place_drawings, place_tables, predict_all
+from ops.predict.windows import LENGTH, MIDDLES, Windows
 
 
 def main() -> int:

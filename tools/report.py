@@ -16,14 +16,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, count
-from ops.console import start_logging
-from ops.errors import EXIT_DONE, InputError, run
-from ops.storage import check_writable
-from ops.using.report_page import write_report
-from ops.using.results import read_results
+from ops.common.arguments import Parser, count
+from ops.common.console import start_logging
+from ops.common.errors import EXIT_DONE, InputError, run
+from ops.common.storage import check_writable
+from ops.report.page import write_report
+from ops.report.read_results import read_results
 
-log = logging.getLogger("ops.report")
+log = logging.getLogger("ops.testing.results")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser, number, positive
-from ops.errors import run
+from ops.common.arguments import Parser, number, positive
+from ops.common.errors import run
 from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.outputs import add_place_options, locate_videos
-from ops.prepare.resize import PRESETS, ResizeOptions
+from ops.prepare.output_paths import add_place_options, locate_videos
 from ops.prepare.resize_job import ResizeJob
+from ops.prepare.resize_video import PRESETS, ResizeOptions
 
 TIMEOUT = 7200.0
 _size = number(int, lambda value: 2 <= value <= 8192 and value % 2 == 0, "an even number from 2 to 8192")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.arguments import Parser
-from ops.console import start_logging
-from ops.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
-from ops.using.facts import checkpoint_facts, describe_facts
+from ops.common.arguments import Parser
+from ops.common.console import start_logging
+from ops.common.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
+from ops.export.checkpoint_info import checkpoint_facts, describe_facts
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
-from ops.texts import Texts
+from ops.common.errors import InputError
+from ops.common.strings import Texts
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 """The splits, and what files and folders call them."""

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from ops.class_names import check_class_count
-from ops.clip_recipes import ClipShape
-from ops.dataset_configs import DatasetConfig
-from ops.decoders import video_reader
-from ops.errors import InputError
-from ops.frames import FrameReader, frame_reader
-from ops.prepare.check import check_folder, check_video
+from ops.common.errors import InputError
+from ops.data.class_names import check_class_count
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.decoders import video_reader
+from ops.data.frames import FrameReader, frame_reader
+from ops.data.lists import Records, read_records
+from ops.data.open_lists import count_classes, find_class_names
+from ops.data.pipelines import ClipShape
 from ops.prepare.check_report import CheckedList, Findings, class_balance
-from ops.prepare.engines import Work
-from ops.prepare.entries import Entries, relate
-from ops.prepare.findings import Rules, label_problems, media_problems
+from ops.prepare.check_rules import Rules, label_problems, media_problems
+from ops.prepare.check_video import check_folder, check_video
+from ops.prepare.executors import Work
 from ops.prepare.journal import Outcome
-from ops.records import Records, read_records
-from ops.setup import count_classes, find_class_names
+from ops.prepare.list_entries import Entries, relate
 
 log = logging.getLogger(__name__)
 

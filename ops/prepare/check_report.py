@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
-from ops.prepare.findings import ERROR, KINDS, WARNING, Problem
-from ops.records import Records
-from ops.storage import atomic_file
-from ops.tables import TableWriter
-from ops.texts import one_line
+from ops.common.csv_tables import TableWriter
+from ops.common.errors import InputError
+from ops.common.storage import atomic_file
+from ops.common.strings import one_line
+from ops.data.lists import Records
+from ops.prepare.check_rules import ERROR, KINDS, WARNING, Problem
 
 EXAMPLES = 3
 """Problems of a kind that the summary shows; the csv file has them all."""

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.class_names import check_class_count, read_class_names
-from ops.dataset_configs import DatasetConfig, dataset_config
-from ops.errors import InputError
+from ops.common.errors import InputError
+from ops.data.class_names import check_class_count, read_class_names
+from ops.data.dataset_configs import DatasetConfig, dataset_config
+from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, relative
+from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
 from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.jobs import JobOptions
-from ops.prepare.kinetics import KINETICS, RULES, kinetics_plans, read_kinetics
-from ops.prepare.labels import FORMATS, reordered, split_folders
-from ops.prepare.listing import check_places, make_lists, write_class_names
-from ops.prepare.sources import Plan, Source, locate
-from ops.tree import VIDEO_EXTENSIONS, endings_there, relative
+from ops.prepare.kinetics_lists import KINETICS, RULES, kinetics_plans, read_kinetics
+from ops.prepare.source_files import Plan, Source, locate
+from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ DATASETS = (*KINETICS.values(), *FORMATS, FOLDER)
 class Data:
     """Where a dataset is: its frame folders or videos below `data`; `out` is for its lists.
 
-    `verify` is how frames of videos are counted (see `ops.prepare.probe`), `endings` what is taken for a video, and
-    `template` how frames are named, where that is not the dataset's way (see `ops.frames.FrameTemplate`).
+    `verify` is how frames of videos are counted (see `ops.prepare.count_frames`), `endings` what is taken for a video,
+    and `template` how frames are named, where that is not the dataset's way (see `ops.data.frames.FrameTemplate`).
     Paths in lists are relative to `out` where `data` lies in it, as in the published layout, else to `data`.
     """
 
@@ -114,7 +114,7 @@ def make_dataset_lists(
 
 
 def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobOptions) -> int:
-    """Likewise for videos or frame folders in class folders: `data/class/…`; see `ops.prepare.labels.split_folders`."""
+    """Likewise for videos or frame folders in class folders: `data/class/…` (see `split_folders`)."""
     config = dataset_config("custom")
     source = place.source(config, place.data)
     _check_folder(place.data)

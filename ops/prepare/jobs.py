@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ops.arguments import above_zero, positive
-from ops.console import progress
-from ops.errors import RunStoppedError
-from ops.folder_lock import locked_folder
-from ops.prepare.engines import ENGINES, Task, Work, run_tasks
+from ops.common.arguments import above_zero, positive
+from ops.common.console import progress
+from ops.common.errors import RunStoppedError
+from ops.common.folder_lock import locked_folder
+from ops.common.storage import make_folder, stamp_of
+from ops.common.strings import hash_of
+from ops.prepare.executors import ENGINES, Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome
 from ops.prepare.ownership import JOURNAL
-from ops.storage import make_folder, stamp_of
-from ops.texts import hash_of
 
 
 class Items(Sized, Protocol):

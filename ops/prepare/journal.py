@@ -20,10 +20,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError, write_error
-from ops.folder_lock import lock_file
-from ops.storage import make_folder
-from ops.texts import hash_of
+from ops.common.errors import InputError, write_error
+from ops.common.folder_lock import lock_file
+from ops.common.storage import make_folder
+from ops.common.strings import hash_of
 
 SYNC_EVERY = 200
 """Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""

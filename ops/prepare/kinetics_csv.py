@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
+from ops.common.errors import InputError
+from ops.common.strings import Texts
 from ops.prepare.annotations import SPLITS
-from ops.texts import Texts
 
 
 @dataclass(frozen=True)

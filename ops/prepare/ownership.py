@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from ops.errors import InputError
-from ops.storage import atomic_file, begins_with, make_folder, stamp_of
-from ops.tables import header_line
+from ops.common.csv_tables import header_line
+from ops.common.errors import InputError
+from ops.common.storage import atomic_file, begins_with, make_folder, stamp_of
 
 MARK = b"made by TAM"
 """What is in every image: a comment in jpg, text in png, and its last word in the unused field of bmp's header."""

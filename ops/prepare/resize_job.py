@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from ops.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
+from ops.common.storage import stamp_of
+from ops.common.strings import Texts
+from ops.data.sampling import train_indices
+from ops.data.videos import open_video
+from ops.prepare.job_summary import Tally, status_of
 from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome
-from ops.prepare.outputs import REPORT, check_apart, check_names, clean_up, write_table
+from ops.prepare.output_paths import REPORT, check_apart, check_names, clean_up, write_table
 from ops.prepare.ownership import check_own_table, not_ours, recorded_stamps
-from ops.prepare.resize import ResizeOptions, is_resized, resize_video, video_file
-from ops.prepare.summary import Tally, status_of
-from ops.sampling import train_indices
-from ops.storage import stamp_of
-from ops.texts import Texts
-from ops.videos import open_video
+from ops.prepare.resize_video import ResizeOptions, is_resized, resize_video, video_file
 
 HEADER = ("video", "file", "frames", "claimed", "size_before", "size_after", "bytes_before", "bytes_after", "status",
           "reason")  # fmt: skip

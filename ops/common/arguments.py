@@ -1,0 +1,58 @@
+"""What all command lines share: a parser whose errors are bad input like any other, and kinds of numbers."""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ops.common.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors become InputError, so that they end in one line and status 2 like all bad input."""
+
+    def __init__(self, **options: Any) -> None:
+        layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
+        super().__init__(allow_abbrev=False, formatter_class=layout, **options)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As usual; InputError on a file whose name begins with `-`, which would be taken for a flag."""
+        given = list(sys.argv[1:] if args is None else args)
+        flags = given[: given.index("--")] if "--" in given else given
+        for name in flags:
+            if name.startswith("-") and name not in self._option_string_actions and os.path.lexists(name):
+                raise InputError(f"{name}: a file whose name begins with -; write ./{name}, or ./* in patterns")
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse on arguments that do not parse."""
+        after = " (what comes after -- is no flag: put flags before it)" if "--" in sys.argv else ""
+        raise InputError(f"{message}{after} (see {self.prog} --help)")
+
+
+def number(kind: type, check: Any, wanted: str) -> Any:
+    """An argparse type: a number of `kind` for which `check` holds, else an error that says what is `wanted`."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not check(value):
+            raise argparse.ArgumentTypeError(f"{text!r} must be {wanted}")
+        return value
+
+    return convert
+
+
+positive = number(int, lambda value: value >= 1, "an integer of at least 1")
+count = number(int, lambda value: value >= 0, "an integer of at least 0")
+not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
+
+MAX_CLASSES = 1_000_000
+class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")
+seed = number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")

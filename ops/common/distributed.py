@@ -1,0 +1,131 @@
+"""Several processes, one training: helpers that are right in a single process too.
+
+Processes come from `torchrun`, whose environment variables say who is who, or from `launch`, which is torchrun
+started from here.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.rendezvous import rendezvous
+from torch.distributed.run import get_args_parser as torchrun_parser
+from torch.distributed.run import run as torchrun
+
+from ops.common.errors import InputError
+
+SIGNALLED = 128
+"""A shell's exit status of a process that a signal ended is this and the signal's number."""
+
+
+def rank() -> int:
+    """The number of this process among all, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes files."""
+    return rank() == 0
+
+
+def start(device: torch.device) -> None:
+    """Join the other processes, if there are any: NCCL between GPUs, gloo otherwise.
+
+    What torchrun starts again meets under a name of its own: in the store there still are the addresses of those who
+    died, and who finds such a one first waits for it for half an hour.
+    """
+    if world_size() > 1 and not dist.is_initialized():
+        store, number, size = next(rendezvous("env://"))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=number, world_size=size)
+
+
+def stop() -> None:
+    """Leave the others."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of `values` over all processes, on each of them."""
+    if dist.is_initialized():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def any_rank(flag: Tensor) -> bool:
+    """Whether `flag`, a boolean of no dimensions, holds in any process; the same answer in all."""
+    if dist.is_initialized():
+        flag = flag.int()
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The `value` of each process, in order of rank, on each of them."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def check_same(facts: Mapping[str, Any]) -> None:
+    """InputError in all processes, naming what differs, unless all of them were given the same `facts`."""
+    shares = gather_objects(dict(facts))
+    for number, share in enumerate(shares):
+        differing = [name for name in facts if share[name] != shares[0][name]]
+        if differing:
+            raise InputError(f"process {number} was not given the same as process 0: {', '.join(differing)}")
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the first one's buffers, so that all evaluate with the same batch-norm statistics."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def launch(processes: int, script: str, arguments: Sequence[str]) -> int:
+    """Run `script` with `arguments` in that many processes of this machine by torchrun; its exit status.
+
+    torchrun hands signals on and waits for its processes; then it raises.
+    """
+    options = ["--standalone", f"--nproc-per-node={processes}", script, *arguments]
+    try:
+        settings = torchrun_parser().parse_args(options)
+        settings.signals_to_handle = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+        torchrun(settings)  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        failure = min(error.failures.values(), key=lambda failed: failed.timestamp)
+        sys.stderr.write(f"error: process {failure.local_rank} ended with exit status {failure.exitcode}\n")
+        return failure.exitcode if failure.exitcode > 0 else 1
+    except SignalException as error:
+        sys.stderr.write(f"stopped by signal {int(error.sigval)}\n")
+        return SIGNALLED + int(error.sigval)
+    return 0

@@ -1,0 +1,191 @@
+"""Bad input: the one error for it, its exit status, and how it is printed."""
+
+import contextlib
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TextIO, TypeVar, cast
+
+from ops.common.strings import one_line, printable
+
+T = TypeVar("T")
+
+EXIT_DONE = 0
+EXIT_WITH_FAILURES = 1
+EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
+
+_OPENCV_NO_MEMORY = -4
+
+SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""The numbers of system errors that no argument is to blame for."""
+
+GRACE = 5.0
+"""Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
+
+CHECK_ADVICE = "python tools/check_dataset.py finds all bad videos of a dataset beforehand"
+"""For messages about videos that turn out to be bad while a network is at work."""
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used; the message says what, where and what to do, in one line."""
+
+
+class RunStoppedError(InputError):
+    """A run cannot go on as it is, in the middle of it; what it had saved is as it was. `failures` are why."""
+
+    def __init__(self, message: str, failures: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+
+class MediaError(InputError):
+    """A video or a frame folder that cannot be read: its `path` and the `reason`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class TruncatedMediaError(MediaError):
+    """Fewer frames could be read than were claimed: the first `readable` ones are there."""
+
+    def __init__(self, path: str, claimed: int, readable: int) -> None:
+        super().__init__(path, f"only {readable} of {claimed} frames could be read")
+        self.args = (path, claimed, readable)
+        self.claimed, self.readable = claimed, readable
+
+
+@contextlib.contextmanager
+def memory_errors_as_media_errors(path: str) -> Iterator[None]:
+    """Where memory runs out within the block, which works on the video at `path`, a MediaError names it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MediaError(path, "there is not enough memory for it") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation on the CPU failed, in the words of Python, NumPy, PyTorch or OpenCV."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+        or getattr(error, "code", None) == _OPENCV_NO_MEMORY
+    )
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether the system has no more of something, by its own word or by that of a loader's processes."""
+    if isinstance(error, OSError):
+        return error.errno in SHORTAGES
+    # As PyTorch hands it on; the last line says what it was.
+    return isinstance(error, RuntimeError) and any(os.strerror(number) in str(error) for number in SHORTAGES)
+
+
+class _Output:
+    """Standard output or error as somebody reads it who may stop to: work goes on then, and nothing more is written.
+
+    `problem` says why, but for a pipe that was closed, as by `head`: that is no error. What a terminal would obey, in
+    the name of a file, say, is escaped, and so are letters that the encoding does not have.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._open, self.problem = stream, True, ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As usual, as long as that goes."""
+        text = printable(text)
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        return self._try(lambda: int(self._stream.write(text)), len(text))
+
+    def flush(self) -> None:
+        """Likewise."""
+        self._try(self._stream.flush, None)
+
+    def _try(self, action: Callable[[], T], otherwise: T) -> T:
+        if not self._open:
+            return otherwise
+        try:
+            return action()
+        except OSError as error:
+            self._open = False
+            self.problem = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
+            with contextlib.suppress(OSError, ValueError):  # so that Python finds nothing to flush into it at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return otherwise
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
+    _open_standard_streams()
+    streams = sys.stdout, sys.stderr
+    output = _Output(sys.stdout)
+    sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, _Output(sys.stderr))
+    try:
+        status = _status_of(main)
+        sys.stdout.flush()
+        if output.problem:
+            sys.stderr.write(f"error: standard output cannot be written ({output.problem})\n")
+            status = status or EXIT_WITH_FAILURES
+        sys.stderr.flush()
+    finally:
+        sys.stdout, sys.stderr = streams
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use, and abort the process
+        os._exit(status)
+    sys.exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Where one of the three is closed, open it for nothing: else the next file that is opened would take its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gives the first number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
+
+
+def _status_of(main: Callable[[], int]) -> int:
+    try:
+        return main()
+    except InputError as error:
+        return _say(str(error), EXIT_STOPPED if isinstance(error, RunStoppedError) else EXIT_BAD_INPUT)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (is_out_of_memory(error) or is_shortage(error)):
+            raise
+        text = str(error).strip() or "memory"
+        return _say(f"this machine has no more of what is needed: {text.splitlines()[-1]}", EXIT_STOPPED)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+
+
+def _say(message: str, status: int) -> int:
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":
+        time.sleep(GRACE)
+    sys.stderr.write(f"error{'' if rank == '0' else f' on rank {rank}'}: {one_line(message)}\n")
+    return status
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """The error for a file that cannot be written: a run is stopped by a full disk, and another place is bad input."""
+    kind = RunStoppedError if error.errno in (*SHORTAGES, 0) else InputError
+    return kind(f"{path}: cannot be written ({error.strerror or error})")

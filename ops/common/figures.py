@@ -1,0 +1,136 @@
+"""The pictures that a training and a test leave behind. Matplotlib draws them without a display."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from ops.common.storage import atomic_file
+
+NUMBERS_UP_TO = 20
+"""With more classes than this the cells of a confusion matrix hold no numbers."""
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 100) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+
+
+def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of the classes in which those that are taken for each other are neighbours: `[K, K]` → `[K]`.
+
+    Average linkage on the share of mistakes between two classes, in both directions.
+    """
+    count = len(confusion)
+    if count < 3:
+        return np.arange(count)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    distance = 1.0 - (share + share.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), method="average", optimal_ordering=count <= 500)
+    order: NDArray[np.int64] = leaves_list(tree).astype(np.int64)
+    return order
+
+
+def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], path: Path) -> None:
+    """`confusion.png`: see `confusion_figure`."""
+    save_figure(confusion_figure(confusion, class_names), path)
+
+
+def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """A row per true class, a column per prediction, in percent of the row; mistakes cluster.
+
+    The picture grows with the classes, so that every name can be read at 8 and at 400.
+    """
+    count = len(confusion)
+    order = cluster_order(confusion)
+    rows = confusion[order][:, order]
+    share = 100.0 * rows / np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.12 * count, 3.0 + 0.35 * min(count, NUMBERS_UP_TO), 48.0))
+    small = count > NUMBERS_UP_TO
+    font = 6 if small else 9
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
+    names = [_plain(class_names[k]) for k in order]
+    axes.set_xticks(range(count), names, rotation=90, fontsize=font)
+    axes.set_yticks(range(count), names, fontsize=font)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    axes.set_title("Confusion in percent of each true class", fontsize=10)
+    if small:
+        axes.tick_params(length=1, pad=1)
+    else:
+        for y, x in np.ndindex(count, count):
+            if rows[y, x]:
+                colour = "white" if share[y, x] > 40 else "black"
+                axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, shrink=0.6)
+    return figure
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
+    save_figure(curves_figure({"": rows}), path)
+
+
+def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Loss, top-1 and learning rate over the epochs: name of a run → rows of its `log.csv`.
+
+    One run is told by its two colours, training and validation; of several each has a colour, and training is dashed.
+    """
+    figure = Figure(figsize=(12, 3.4))
+    panels = figure.subplots(1, 3)
+    for axes, title, names in (
+        (panels[0], "loss", ("train_loss", "val_loss")),
+        (panels[1], "top-1 (%)", ("train_top1", "val_top1")),
+        (panels[2], "learning rate", ("lr",)),
+    ):
+        for number, (run, rows) in enumerate(runs.items()):
+            for name in names:
+                points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if _has(row, name)]
+                label = {"train": "training", "val": "validation"}.get(name.split("_")[0], name)
+                style: dict[str, Any] = {}
+                if len(runs) > 1:
+                    style = {"color": f"C{number}", "linestyle": "--" if label == "training" else "-"}
+                    label = f" {_plain(run)}, {label}"  # a space, for legends leave out what begins with _
+                if points:
+                    axes.plot(*zip(*points, strict=True), marker=".", label=label, **style)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _finish_curves(figure, [float(row["lr"]) for rows in runs.values() for row in rows if _has(row, "lr")], len(runs))
+    return figure
+
+
+def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:
+    loss, accuracy, rate = figure.axes
+    accuracy.set_ylim(0, 103)
+    if any(rates):  # a cosine ends near zero, where a logarithm shows nothing else
+        rate.set_yscale("log")
+        least = min(value for value in rates if value > 0)
+        rate.set_ylim(max(least / 2, max(rates) * 1e-4), max(rates) * 2)
+    if runs == 1:
+        loss.legend()
+    figure.tight_layout()
+    if runs > 1:
+        lines, labels = loss.get_legend_handles_labels()
+        figure.legend(lines, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=9)
+
+
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    return str(row.get(name, "")) != ""
+
+
+def _plain(text: str) -> str:
+    """`text` as Matplotlib is to draw it: a $ begins no formula, and every character can be encoded."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

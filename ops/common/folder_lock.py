@@ -1,0 +1,196 @@
+"""A lock on an output folder: two runs never write into one folder at the same time.
+
+The lock is the kernel's (`flock` on a hidden file in the folder), so it is gone with its process, also after `kill -9`.
+The file only says who holds it; it is removed at the end, and one that a killed process left is taken over.
+"""
+
+import errno
+import json
+import logging
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ops.common.errors import InputError
+from ops.common.strings import one_line
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+"""The file's name in the folder."""
+
+RETRIES = 20
+"""How often, with 50 ms in between, a lock file is looked at again that is just being written or removed."""
+
+COMMAND = 200
+"""Characters of the holder's command that are kept and shown."""
+
+_held: set[int] = set()
+_said: set[str] = set()
+
+
+@contextmanager
+def locked_folder(folder: str | os.PathLike[str], advice: str = "", share: str = "") -> Iterator[None]:
+    """Hold the lock on `folder`, which exists, within the block.
+
+    Processes that name the same `share` (such as the shards of one job) hold it together; "" shares with nobody.
+    InputError, naming the holder and ending with `advice`, where another process holds it. On a file system without
+    locks that is said once, and the block is entered all the same.
+    """
+    path = Path(folder) / LOCK
+    handle = _acquire(path, advice, share)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            _release(path, handle)
+
+
+def lock_file(handle: int, wait: bool = False) -> bool:
+    """Lock the open file `handle` for this process alone; False where another one holds it.
+
+    True where the file system has no locks. With `wait` it is waited for.
+    """
+    return _flock(handle, alone=True, wait=wait) is not False
+
+
+def open_lock(path: Path) -> int:
+    """Open the lock file `path`, which is made if need be and never emptied; InputError for a link or no plain file.
+
+    Forked processes do not inherit it: a lock must not outlive the process that took it.
+    """
+    flags = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        try:
+            handle = os.open(path, os.O_RDWR | flags, 0o666)
+        except PermissionError:  # left by another user
+            handle = os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise InputError(f"{path}: cannot be used as a lock file ({reason}); remove it") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(f"{path}: cannot be used as a lock file (it is no plain file); remove it")
+    _held.add(handle)
+    return handle
+
+
+def close_lock(handle: int) -> None:
+    """Close what `open_lock` opened, and with it the lock."""
+    _held.discard(handle)
+    os.close(handle)
+
+
+def _close_in_child() -> None:
+    while _held:
+        with suppress(OSError):
+            os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _acquire(path: Path, advice: str, share: str) -> int | None:
+    """The open lock file, locked; None where there are no locks."""
+    if fcntl is None:
+        _say_once(path)
+        return None
+    holder: dict[str, Any] = {}
+    for attempt in range(RETRIES):
+        handle = open_lock(path)
+        locked = _flock(handle, alone=True)
+        if locked is None:
+            _say_once(path)
+            path.unlink(missing_ok=True)
+            close_lock(handle)
+            return None
+        if locked and not _is_at(path, handle):  # its holder removed it at this very moment
+            close_lock(handle)
+            continue
+        if locked:
+            _write_holder(handle, share)
+            locked = not share or _flock(handle, alone=False)
+        elif share and _flock(handle, alone=False):
+            locked = _is_at(path, handle) and _holder(handle).get("share") == share
+        if locked:
+            return handle
+        holder = _holder(handle)
+        close_lock(handle)
+        if holder and attempt >= 2 and (not share or holder.get("share") != share):
+            break
+        time.sleep(0.05)  # what a killed process wrote may be there for a moment after another one took the lock
+    raise InputError(_refusal(path.parent, holder, advice))
+
+
+def _release(path: Path, handle: int) -> None:
+    """Unlock; the last one removes the file."""
+    if _flock(handle, alone=True) and _is_at(path, handle):
+        with suppress(OSError):
+            path.unlink()
+    close_lock(handle)
+
+
+def _flock(handle: int, alone: bool, wait: bool = False) -> bool | None:
+    """Whether the lock was had, `alone` or with others; None where the system or the file system has none."""
+    if fcntl is None:
+        return None
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    try:
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _write_holder(handle: int, share: str) -> None:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "share": share}
+    holder["command"] = " ".join(sys.argv)[:COMMAND]
+    with suppress(OSError):  # a full disk, or another user's file: the lock holds, only its holder is not named
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+
+
+def _holder(handle: int) -> dict[str, Any]:
+    """What the holder wrote about itself; {} where that is not (yet) there."""
+    try:
+        holder = json.loads(os.pread(handle, 1 << 16, 0))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _refusal(folder: Path, holder: dict[str, Any], advice: str) -> str:
+    who = "another process"
+    if holder:
+        who = "process {} on {} since {}".format(*(holder.get(key, "?") for key in ("pid", "host", "since")))
+        who += f" ({holder.get('command', '?')})"
+    return one_line(f"{folder}: in use by {who}; wait for it to end{advice and f', or {advice}'}")
+
+
+def _say_once(path: Path) -> None:
+    if str(path.parent) not in _said:
+        _said.add(str(path.parent))
+        log.warning("%s: no locks on this file system; see that nothing else writes in this folder", path.parent)

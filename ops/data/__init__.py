@@ -1,0 +1,1 @@
+"""From lists and videos to clips: lists, sampling, readers, transforms, loaders."""

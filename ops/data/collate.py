@@ -1,0 +1,44 @@
+"""Clips put together for the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ops.data.datasets import Clip, Failure
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Clips on their way to the model: uint8 `[N, T, L·C, H, W]` and labels `[N]`.
+
+    Clips without pixels are left out, so N can be below the number `asked` for; `indices` are the places in the
+    list of those that are there.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    indices: list[int]
+    asked: int
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[Failure] = field(default_factory=list)
+
+    def pin_memory(self) -> "ClipBatch":
+        """For the loader: the same in page-locked memory."""
+        pixels, labels = self.pixels.pin_memory(), self.labels.pin_memory()
+        return ClipBatch(pixels, labels, self.indices, self.asked, self.failures, self.warnings)
+
+
+def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
+    """Clips → one batch."""
+    there = [clip for clip in clips if clip.pixels is not None]
+    pixels = [clip.pixels.movedim(-3, -1) for clip in there if clip.pixels is not None]
+    return ClipBatch(
+        torch.stack(pixels).movedim(-1, -3) if pixels else torch.empty(0, dtype=torch.uint8),
+        torch.tensor([clip.label for clip in there], dtype=torch.int64),
+        [clip.index for clip in there],
+        len(clips),
+        [failure for clip in clips for failure in clip.failures],
+        [warning for clip in clips for warning in clip.warnings],
+    )

@@ -1,0 +1,68 @@
+"""Video files opened by PyAV: plain media files alone, with limits to what they may claim."""
+
+import os
+import stat
+from typing import Any
+
+import av
+
+from ops.common.errors import MediaError
+
+# Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
+_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
+            "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
+
+MAX_PIXELS = 2**26
+"""Pixels of a frame: twice those of 8K video. What claims more would only fill the memory."""
+
+_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+
+# PyAV 18 raises on tags that are not UTF-8 unless told otherwise; 19 keeps their bytes and has no such argument.
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def checked_path(path: str | os.PathLike[str]) -> str:
+    """`path` as text; MediaError unless it is a regular file."""
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise MediaError(path, error.strerror or "cannot be opened") from None
+    except ValueError as error:
+        raise MediaError(repr(path), str(error)) from None
+    if not stat.S_ISREG(mode):
+        raise MediaError(path, "not a regular file")
+    return path
+
+
+def open_container(path: str, strict: bool = False) -> "av.container.InputContainer":
+    """The container of the file at `path`, to be closed; MediaError where it is none, or has no video stream.
+
+    With `strict` pictures with errors raise one, and are not mended.
+    """
+    try:
+        container: av.container.InputContainer = av.open("file:" + path, options=dict(_OPTIONS), **_TAGS)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(path, reason_of(error)) from None
+    if not container.streams.video:
+        container.close()
+        raise MediaError(path, "no video stream in it")
+    codec = container.streams.video[0].codec_context
+    if codec is None:  # refused before anything is decoded: some PyAV releases end the process there
+        container.close()
+        raise MediaError(path, f"not a readable video (no decoder in PyAV {av.__version__}: re-encode it as H.264, or "
+                               "fetch it again if its header was cut off)")  # fmt: skip
+    if codec.width * codec.height > MAX_PIXELS:
+        container.close()
+        raise MediaError(path, f"frames of {codec.width} x {codec.height}, more than {MAX_PIXELS} pixels each")
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
+    if strict:
+        codec.options |= {"err_detect": "explode"}
+    return container
+
+
+def reason_of(error: Exception) -> str:
+    """What FFmpeg says of a file, for a `MediaError`."""
+    text = getattr(error, "strerror", None) or str(error)
+    return f"not a readable video ({text})"

@@ -1,0 +1,190 @@
+"""Seeded loaders for training, exact shards for validation and testing, and how workers are set up."""
+
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ops.common import distributed
+from ops.common.errors import RunStoppedError
+from ops.common.preemption import SIGNALS
+from ops.data.hang_detection import LOOKS, Board, HungError, Suspects
+from ops.data.worker_failures import (
+    end_on_undelivered_batches,
+    hold_back_deaths,
+    noticing_deaths,
+    why_workers_failed,
+)
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class TrainSampler(Sampler[list[tuple[int, int]]]):
+    """The batches of this process, as lists of `(epoch, index)`.
+
+    The order of an epoch is a permutation drawn from (seed, epoch). Step s takes places [s·B, (s+1)·B) of it, B
+    being the batch of all processes, each its own slice: which clips make up a step does not depend on how many
+    processes share it. An incomplete last batch is left out, as published. Before iterating set `epoch`, and
+    `first_step` and `last_step` (exclusive) where only a part of it is wanted; `len()` is that of a whole epoch.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.rank, self.per_rank = rank, batch_size // world_size
+        self.epoch = self.first_step = 0
+        self.last_step = len(self)
+
+    def __len__(self) -> int:
+        return self.length // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        for step in range(self.first_step, self.last_step):
+            start = step * self.batch_size + self.rank * self.per_rank
+            yield [(self.epoch, int(index)) for index in order[start : start + self.per_rank]]
+
+
+class ShardSampler(Sampler[Any]):
+    """Every `world_size`-th index from `rank` on: all videos once over all processes, none twice, no padding.
+
+    With `epoch` the indices come as `(epoch, index)`, as `ClipDataset` takes them; those in `skip` are left out.
+    """
+
+    def __init__(
+        self, length: int, rank: int, world_size: int, epoch: int | None = None, skip: Collection[int] = ()
+    ) -> None:
+        left = [index for index in range(length) if index not in skip] if skip else range(length)
+        self.indices = left[rank::world_size]
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in self.indices:
+            yield index if self.epoch is None else (self.epoch, index)
+
+
+class WatchedDataset(Protocol):
+    """What a `WatchedLoader` needs of its dataset."""
+
+    board: Board
+
+    def path_of(self, index: int) -> str:
+        """The name of a video, for messages."""
+        ...
+
+
+class WatchedLoader(DataLoader[T_co]):
+    """A loader that waits for no video longer than `patience` seconds (0: for ever): HungError then.
+
+    It watches its workers; without any it cannot.
+    """
+
+    def __init__(self, dataset: Dataset[T_co], patience: float, workers: int, **options: Any) -> None:
+        super().__init__(dataset, num_workers=workers, timeout=patience / LOOKS if workers else 0, **options)
+        self.patience = patience
+        if self.timeout and hasattr(dataset, "board"):
+            dataset.board = Board(workers)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        suspects, batches = Suspects(), None
+        while True:
+            try:
+                with noticing_deaths():
+                    if batches is None:
+                        batches = super().__iter__()
+                        hold_back_deaths()
+                    batch = next(batches)
+            except StopIteration:
+                return
+            except Exception as error:
+                if not self.num_workers:
+                    raise
+                if not (isinstance(error, RuntimeError) and "timed out" in str(error)):
+                    raise why_workers_failed(error, self._iterator) or error from None
+                self._look_for_hangs(suspects)
+            else:
+                suspects = Suspects()
+                yield batch
+
+    def _look_for_hangs(self, suspects: Suspects) -> None:
+        dataset = cast(WatchedDataset, self.dataset)
+        stuck = suspects.confirmed(dataset.board, self.patience)
+        if stuck:
+            raise HungError([dataset.path_of(index) for index in stuck], self.patience)
+        if suspects.idle > LOOKS:
+            raise RunStoppedError(
+                f"the processes that read videos have handed nothing over for {self.patience:g} s, and read nothing: "
+                "is there room in /dev/shm, and are enough files allowed (ulimit -n, ulimit -f)?"
+            )
+
+
+def make_loader(
+    dataset: Dataset[T_co],
+    workers: int,
+    collate: Callable[[list[T_co]], Any],
+    device: torch.device,
+    batch_sampler: Sampler[list[Any]] | None = None,
+    sampler: Sampler[Any] | None = None,
+    batch_size: int = 1,
+    patience: float = 0,
+) -> DataLoader[T_co]:
+    """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive.
+
+    On Linux they are forked: fresh processes need seconds to import what they work with. For `patience` see
+    `WatchedLoader`.
+    """
+    how: dict[str, Any] = {"batch_sampler": batch_sampler} if batch_sampler is not None else {
+        "sampler": sampler, "batch_size": batch_size
+    }  # fmt: skip
+    return WatchedLoader(
+        dataset,
+        patience,
+        workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        worker_init_fn=_start_worker,
+        **how,
+    )
+
+
+@contextmanager
+def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
+    """Ends the workers of `loaders` on the way out, whatever happens.
+
+    They ignore the signal by which Python ends what is left of them when it exits, so it would wait for ever. One that
+    hangs is killed.
+    """
+    try:
+        yield
+    finally:
+        for loader in loaders:
+            iterator: Any = loader._iterator
+            if hasattr(iterator, "_shutdown_workers"):  # not where the loader has none
+                iterator._shutdown_workers()
+                for worker in iterator._workers:
+                    worker.kill()
+            loader._iterator = None
+
+
+def shard_sampler(length: int, epoch: int | None = None, skip: Collection[int] = ()) -> ShardSampler:
+    """This process's share of `length` videos, or of what is left of them without those in `skip`."""
+    return ShardSampler(length, distributed.rank(), distributed.world_size(), epoch, skip)
+
+
+def _start_worker(worker: int) -> None:
+    """One thread per worker, and signals left to the main process, which decides when a run ends."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    end_on_undelivered_batches()

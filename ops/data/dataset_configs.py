@@ -1,0 +1,216 @@
+"""What a dataset is: classes, places on disk, frame names, mirror rule, recipe and published figures.
+
+To add one, add an entry to `DATASETS`; nothing else needs to know its name. Every field:
+
+    name          what the command line calls it
+    num_classes   None where only --num_class or the class-name file can tell
+    folder        its place under $TAM_DATASETS (default `datasets/`):
+                      folder/annotations/{train,val,test}.txt and the frame folders these name, and
+                      folder/{videos}_{train,val,test}_list.txt and the videos these name
+    rgb, flow     how frames are named on disk (fields of `ops.data.frames.FrameTemplate`); other usual names are found
+    mirror        whether training mirrors clips left to right
+    swap          whether a mirror image changes the class: "… to the left" becomes "… to the right"
+    swap_pairs    those classes by number, for when class names are not known
+    recipe        learning rate and what belongs to it
+    published     what the published checkpoints score, and how they were tested
+    scales        sides of training crops, as shares of the short side (default: the published ones)
+    dense         sampling: a window of 64 frames (else spread over the video), for --sample's default
+    make          what makes the dataset where it is missing (root, "frames" or "videos", whether to show progress)
+    flow_counts   2 where published flow lists count the images of x and y
+
+or do without an entry: `custom`, with --train_list, --val_list, --root_path and --class_names.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torchvision.models.video import R3D_18_Weights
+
+from ops.common.errors import InputError
+from ops.data import motion
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the published training sets its rate: `lr` fits a total batch of `batch_size`."""
+
+    lr: float
+    batch_size: int
+    epochs: int
+    lr_steps: tuple[int, ...]
+    dropout: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published result: `segments` × `crops` × `sample` at `size` pixels, top-1 and top-5 in percent."""
+
+    segments: int
+    crops: int
+    sample: str
+    size: int
+    top1: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """One dataset; the module's docstring says what each field means."""
+
+    name: str
+    num_classes: int | None
+    folder: str | None = None
+    videos: str | None = None
+    rgb: str = "img_{index:05d}.jpg"
+    flow: str = "flow_{axis}_{index:05d}.jpg"
+    mirror: bool = True
+    swap: bool = False
+    swap_pairs: tuple[tuple[int, int], ...] = ()
+    recipe: Recipe | None = None
+    published: tuple[Published, ...] = ()
+    scales: tuple[float, ...] | None = None
+    dense: bool = False
+    flow_counts: int = 1
+    make: Callable[[Path, str, bool], None] | None = None
+    class_names: Callable[[], list[str]] | None = None
+
+    def list_path(self, split: str, kind: str) -> Path:
+        """Where the list of `split` is by default; `kind` is "frames" or "videos". InputError if nowhere."""
+        if kind == "frames":
+            return self.root() / "annotations" / f"{split}.txt"
+        return self.root() / f"{self.videos or self.name}_{split}_list.txt"
+
+    def with_template(self, pattern: str) -> "DatasetConfig":
+        """The same with another way to name frames (`--frame_template`), of flow alone where x and y have files."""
+        return replace(self, flow=pattern) if "{axis" in pattern else replace(self, rgb=pattern, flow=pattern)
+
+    def root(self) -> Path:
+        """The folder that list entries are relative to by default."""
+        if self.folder is None:
+            raise InputError(f"dataset {self.name} has no place of its own: give the lists and --root_path")
+        return Path(os.environ.get("TAM_DATASETS", "datasets")) / self.folder
+
+
+def _kinetics400_names() -> list[str]:
+    """In the published order, which is alphabetical."""
+    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+
+
+_KINETICS = Recipe(0.01, 64, 100, (50, 75, 90), dropout=0.5, weight_decay=1e-4)
+
+_ALL = (
+    DatasetConfig(
+        "kinetics",
+        num_classes=400,
+        folder="Kinetics400",
+        videos="k400",
+        recipe=_KINETICS,
+        published=(
+            Published(8, 3, "dense-10", 256, 76.1, 92.3),
+            Published(16, 3, "dense-10", 256, 76.9, 92.9),
+        ),
+        dense=True,
+        class_names=_kinetics400_names,
+    ),
+    DatasetConfig("kinetics600", 600, "Kinetics600", "k600", recipe=_KINETICS, dense=True),
+    DatasetConfig("kinetics700", 700, "Kinetics700", "k700", recipe=_KINETICS, dense=True),
+    DatasetConfig(
+        "something",
+        num_classes=174,
+        folder="SomethingV1",
+        rgb="{index:05d}.jpg",
+        flow="{video:06d}-{axis}_{index:05d}.jpg",
+        mirror=False,
+        swap=True,
+        recipe=Recipe(0.01, 64, 50, (30, 40, 45), dropout=0.6, weight_decay=1e-3),
+        published=(
+            Published(8, 1, "uniform-1", 224, 46.5, 75.8),
+            Published(16, 1, "uniform-1", 224, 47.6, 77.7),
+        ),
+        flow_counts=2,
+    ),
+    DatasetConfig(
+        "somethingv2",
+        num_classes=174,
+        folder="SomethingV2",
+        rgb="{index:06d}.jpg",
+        flow="{index:06d}.jpg",
+        swap=True,
+        swap_pairs=((86, 87), (93, 94), (166, 167)),
+        recipe=Recipe(0.02, 128, 50, (30, 40, 45), dropout=0.5, weight_decay=5e-4),
+        published=(
+            Published(8, 3, "uniform-2", 256, 62.7, 88.0),
+            Published(16, 3, "uniform-2", 256, 64.6, 89.5),
+        ),
+    ),
+    DatasetConfig("ucf101", 101, "UCF101"),
+    DatasetConfig("hmdb51", 51, "HMDB51"),
+    DatasetConfig("jester", 27, "Jester", rgb="{index:05d}.jpg", flow="{index:06d}.jpg", mirror=False, swap=True),
+    DatasetConfig("diving48", 48, "Diving48"),
+    DatasetConfig(
+        "motion",
+        num_classes=8,
+        folder="Motion",
+        swap=True,
+        scales=(1.0, 0.875),  # smaller ones would often miss the one thing that moves
+        make=motion.make,
+        class_names=lambda: list(motion.CLASSES),
+    ),
+    DatasetConfig("custom", None, swap=True),
+)
+
+DATASETS = {config.name: config for config in _ALL}
+
+
+def dataset_config(name: str) -> DatasetConfig:
+    """The entry called `name`; InputError with the known names otherwise."""
+    if name not in DATASETS:
+        raise InputError(f"unknown dataset {name}; known are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def mirror_partners(config: DatasetConfig, num_classes: int, class_names: Sequence[str] | None) -> NDArray[np.int64]:
+    """The class `[K]` of each class's mirror image; -1 where it has none, so that such clips are not mirrored.
+
+    Where mirroring changes classes, names decide: left ↔ right and clockwise ↔ counter-clockwise; a name whose
+    counterpart is no class has no mirror image. Without names the entry's own pairs are used, if the class count
+    is the dataset's; else nothing can be said and everything is -1.
+    """
+    partners = np.arange(num_classes)
+    if not config.swap:
+        return partners
+    if class_names:
+        place = {_words(name): index for index, name in enumerate(class_names)}
+        for index, words in enumerate(map(_words, class_names)):
+            if _mirrored(words) != words:
+                partners[index] = place.get(_mirrored(words), -1)
+        return partners
+    if num_classes != config.num_classes or not config.swap_pairs:
+        return np.full(num_classes, -1)
+    for one, other in config.swap_pairs:
+        partners[[one, other]] = other, one
+    return partners
+
+
+_MIRRORED_WORDS = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "counterclockwise",
+    "counterclockwise": "clockwise",
+}
+
+
+def _words(name: str) -> str:
+    """A class name for comparison: lower case, words apart by one space, one spelling of counterclockwise."""
+    words = " ".join(re.findall(r"[^\W_]+", name.lower()))
+    return re.sub(r"\b(counter|anti) ?clockwise\b", "counterclockwise", words)
+
+
+def _mirrored(words: str) -> str:
+    return " ".join(_MIRRORED_WORDS.get(word, word) for word in words.split())

@@ -1,0 +1,220 @@
+"""From a list's record to the pixels of its clips.
+
+`ClipDataset` gives one clip per record, for training and validation; `ViewsDataset` all views of a video, for
+testing. Both go through `ops.data.views.load_views`.
+"""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ops.common.errors import MediaError
+from ops.common.storage import stamp_of
+from ops.data.frame_source import Reader
+from ops.data.hang_detection import NO_BOARD, check_not_passed_over
+from ops.data.lists import Records
+from ops.data.sampling import Indices
+from ops.data.transforms import FramePlan
+from ops.data.views import ChooseIndices, MakePlan, Views, load_views
+
+T = TypeVar("T")
+
+SUBSTITUTES = 10
+"""How many other videos are tried in a broken one's place before training gives up."""
+
+SECOND_TRY = "could be read only when tried again"
+
+
+def read_twice(read: Callable[[], T]) -> tuple[T, str]:
+    """What `read` returns, if need be when called again: discs in a network fail now and then.
+
+    Comes with why the first try failed ("" if it did not). MediaError where both do.
+    """
+    try:
+        return read(), ""
+    except MediaError as error:
+        return read(), error.reason
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that could not be read: its place in the list, its path as listed, and why."""
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of training or validation: uint8 `[T, L·C, H, W]`, its label, and what failed on the way to it.
+
+    `pixels` is None where the video could not be read and nothing may stand in for it.
+    """
+
+    index: int
+    pixels: Tensor | None
+    label: int
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """How clips are made from videos, for training and validation; random numbers are passed in.
+
+    `choose(num_frames, rng)` gives the first frames `[T]`, `plan(height, width, label, rng)` the frame plan;
+    `partners [K]` the class of each class's mirror image.
+    """
+
+    choose: Callable[[int, np.random.Generator], Indices]
+    plan: Callable[[int, int, int, np.random.Generator], FramePlan]
+    partners: Indices
+    new_length: int = 1
+
+
+class ClipDataset(Dataset[Clip]):
+    """One clip per record, asked for by `(epoch, index)`: everything random about it depends on (seed, epoch,
+    index) alone, so neither workers nor an interruption change what a run sees.
+
+    Where a video cannot be read twice, or is one of those `passed_over`, with `substitute` another one stands in, the
+    same in every run (training); without, the clip comes without pixels (validation). Either way the failure comes
+    along. `board` is told what is being read.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        root: str,
+        reader: Reader,
+        recipe: ClipRecipe,
+        seed: int,
+        substitute: bool,
+        passed_over: Collection[str] = (),
+    ) -> None:
+        self.records, self.root, self.reader, self.recipe = records, root, reader, recipe
+        self.seed, self.substitute, self.passed_over = seed, substitute, passed_over
+        self.board = NO_BOARD
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> Clip:
+        epoch, asked = key
+        failures: list[Failure] = []
+        for attempt in range(SUBSTITUTES if self.substitute else 1):
+            index = self._draw(epoch, asked, attempt)[0]
+            path = self.records[index].path
+            try:
+                with self.board.reading(index):
+                    check_not_passed_over(self.path_of(index), self.passed_over)
+                    clip, reason = read_twice(partial(self._clip, epoch, asked, attempt))
+            except MediaError as error:
+                failures.append(Failure(index, path, error.reason))
+            else:
+                again = (Failure(index, path, f"{SECOND_TRY}: {reason}"),) if reason else ()
+                return replace(clip, failures=tuple(failures), warnings=clip.warnings + again)
+        return Clip(asked, None, self.records[asked].label, tuple(failures))
+
+    def path_of(self, index: int) -> str:
+        """The full path of record `index`."""
+        return os.path.abspath(os.path.join(self.root, self.records.path(index)))
+
+    def _draw(self, epoch: int, asked: int, attempt: int) -> tuple[int, np.random.Generator]:
+        """The video of an attempt and its random numbers: the one that was asked for, then any."""
+        rng = np.random.default_rng([self.seed, epoch, asked, attempt])
+        return int(rng.integers(len(self.records))) if attempt else asked, rng
+
+    def _clip(self, epoch: int, asked: int, attempt: int) -> Clip:
+        index, rng = self._draw(epoch, asked, attempt)
+        record, recipe = self.records[index], self.recipe
+        views = load_views(
+            self.reader, os.path.join(self.root, record.path), record.num_frames,
+            lambda num_frames: [recipe.choose(num_frames, rng)[None]],
+            lambda height, width: recipe.plan(height, width, record.label, rng), recipe.new_length,
+        )  # fmt: skip
+        pixels = views.clip(0, views.clips[0])[0]
+        label = int(recipe.partners[record.label]) if views.plan.mirrored[0] else record.label
+        warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
+        return Clip(index, pixels, label, warnings=warnings)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One way of reading the videos of a test, shared by the models that read them alike.
+
+    `choose` gives an index array per such model. A test of RGB + Flow has two streams.
+    """
+
+    records: Records
+    root: str
+    reader: Reader
+    choose: ChooseIndices
+    plan: MakePlan
+    new_length: int = 1
+
+
+@dataclass(frozen=True)
+class VideoItem:
+    """One video of a test: the views of each stream, or why they could not be had.
+
+    `stamp` tells the state of its files before they were read from any other one.
+    """
+
+    index: int
+    streams: list[Views]
+    failure: Failure | None = None
+    stamp: str = ""
+
+    def pin_memory(self) -> "VideoItem":
+        """For the loader: the same in page-locked memory."""
+        return VideoItem(self.index, [views.pin_memory() for views in self.streams], self.failure, self.stamp)
+
+
+class ViewsDataset(Dataset[VideoItem]):
+    """All views of each video of a test; nothing ever stands in for a video that cannot be read twice.
+
+    Those `passed_over` count as such. `board` is told what is being read.
+    """
+
+    def __init__(self, streams: Sequence[Stream], passed_over: Collection[str] = ()) -> None:
+        self.streams, self.passed_over = list(streams), passed_over
+        self.board = NO_BOARD
+
+    def __len__(self) -> int:
+        return len(self.streams[0].records)
+
+    def __getitem__(self, index: int) -> VideoItem:
+        with self.board.reading(index):
+            return self._item(index)
+
+    def path_of(self, index: int) -> str:
+        """The full path of video `index` in the first list."""
+        stream = self.streams[0]
+        return os.path.abspath(os.path.join(stream.root, stream.records.path(index)))
+
+    def stamp_of(self, index: int) -> str:
+        """Size and time of the last change of video `index`, in each list."""
+        paths = (os.path.join(stream.root, stream.records.path(index)) for stream in self.streams)
+        return " ".join(map(stamp_of, paths))
+
+    def _item(self, index: int) -> VideoItem:
+        views, stamp = [], self.stamp_of(index)
+        for stream in self.streams:
+            record = stream.records[index]
+            load = partial(
+                load_views, stream.reader, os.path.join(stream.root, record.path), record.num_frames, stream.choose,
+                stream.plan, stream.new_length,
+            )  # fmt: skip
+            try:
+                check_not_passed_over(self.path_of(index), self.passed_over)
+                views.append(read_twice(load)[0])
+            except MediaError as error:
+                return VideoItem(index, [], Failure(index, record.path, error.reason))
+        return VideoItem(index, views, stamp=stamp)

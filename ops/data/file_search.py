@@ -1,0 +1,81 @@
+"""Finding videos and frame folders below a folder, in a fixed order and held compactly."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from ops.common.errors import InputError
+from ops.common.strings import Texts, one_line
+
+VIDEO_EXTENSIONS = (
+    ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".ogv",
+    ".mts", ".m2ts", ".m2t", ".vob", ".asf", ".rm", ".rmvb", ".gif", ".3g2", ".m2v", ".m1v", ".mxf", ".dv", ".wtv",
+    ".ogg", ".ogm", ".qt", ".f4v", ".divx", ".nut", ".ivf", ".y4m", ".h264", ".264", ".hevc", ".h265", ".265", ".mj2",
+)  # fmt: skip
+"""What is taken for a video by its name, in capitals too."""
+
+Above = tuple[tuple[int, int], ...]
+"""Device and inode of the folders that a walk is in, so that a link back to one of them ends it."""
+
+
+def find_videos(root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = "") -> Texts:
+    """The paths, relative to `root`, of all that is named like a video below its folder `under`, at any depth.
+
+    Sorted by folder and name; links to folders are followed, but not in circles, and names that begin with a dot are
+    passed over. InputError where a folder cannot be listed.
+    """
+    endings = tuple(extension.lower() for extension in extensions)
+    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: not folder and name.endswith(endings)))
+
+
+def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> Texts:
+    """Likewise all folders that hold no further ones: those that frames were extracted to."""
+    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
+
+
+def endings_there(root: str | os.PathLike[str]) -> str:
+    """For messages that no video was found: how the other files below `root` end, as ` (there are .jpg, .txt)`."""
+    endings = Counter(os.path.splitext(path)[1].lower() for path in find_videos(root, ("",)))
+    commonest = ", ".join(one_line(ending) or "files without an ending" for ending, _ in endings.most_common(5))
+    return f" (there are {commonest})" if commonest else ""
+
+
+def relative(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
+    """`path` as seen from `root`; empty where they are the same."""
+    inner = os.path.relpath(path, root)
+    return "" if inner == os.curdir else inner
+
+
+def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], above: Above = ()) -> Iterator[str]:
+    """Paths below `root/folder`, relative to `root`, of which `wanted(path, lower-case name, is a folder)` holds."""
+    path = os.path.join(root, folder) if folder else root
+    try:
+        status = os.stat(path)
+        with os.scandir(path) as entries:
+            listing = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None
+    here = status.st_dev, status.st_ino
+    if here in above:
+        return
+    for name, is_folder in listing:
+        inner = os.path.join(folder, name)
+        if wanted(os.path.join(root, inner), name.lower(), is_folder):
+            yield inner
+        elif is_folder:
+            yield from _walk(root, inner, wanted, (*above, here))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: whoever opens it says so
+        return False
+
+
+def _is_frame_folder(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return not any(_is_folder(entry) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be listed ({error.strerror or error})") from None

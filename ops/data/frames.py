@@ -1,0 +1,195 @@
+"""The reader of frames on disk. The `+1` of `img_00001.jpg` lives only here."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+import torch
+from torch import Tensor
+
+from ops.common.errors import InputError, MediaError, TruncatedMediaError
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.frame_source import FrameSource
+from ops.data.images import IMAGE_ERRORS, Pixels, read_image
+from ops.data.jpegs import read_plain_jpeg
+from ops.data.lists import Records
+
+EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".JPG", ".PNG", ".JPEG", ".WEBP", ".BMP")
+PROBES = 20
+"""How many folders are looked at for the way files are named: the first may be empty."""
+
+COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d}", "img_{index:06d}",
+              "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}", "{index:04d}", "{index:03d}", "{index:d}",
+              *(f"{word}{mark}{{index:{width}}}" for word in ("frame", "image", "img") for mark in ("_", "-", "")
+                for width in ("04d", "05d", "06d", "03d", "d")))  # fmt: skip
+COMMON_FLOW = ("flow_{axis}_{index:05d}", "flow_{axis}_{index:06d}", "{axis}_{index:05d}",
+               "{video:06d}-{axis}_{index:05d}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FrameTemplate:
+    """How the files of a frame folder are named.
+
+    `pattern` is a format string of `index`, of `axis` (x or y, in flow folders with two images per frame) and of
+    `video` (the folder's name as a number); `first` is the index of the first frame on disk.
+    """
+
+    pattern: str
+    first: int = 1
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The images of one frame: two for flow in files of its own, else one."""
+        return ("x", "y") if "{axis" in self.pattern else ("",)
+
+    def name(self, folder: str, index: int, axis: str = "") -> str:
+        """The file's name of frame `index` (0-based); ValueError where the folder's name must be a number."""
+        base = os.path.basename(os.path.normpath(folder))
+        video = int(base) if "{video" in self.pattern else 0
+        return self.pattern.format(index=index + self.first, axis=axis, video=video)
+
+
+class FrameReader:
+    """Opens the frame folders of a list.
+
+    `pattern` is the dataset's own template (see `FrameTemplate`); `prepare` looks whether the first folder that
+    exists holds such files, and if not which of the usual names it does. A folder whose files are named in another
+    way, or numbered from 0 instead of 1, is read by its own names.
+    """
+
+    kind = "frames"
+    decoder = f"OpenCV {cv2.__version__} (plain JPEG) and Pillow {PIL.__version__}"
+    counts_in_pairs = True
+
+    def __init__(self, pattern: str, flow: bool = False, template: FrameTemplate | None = None) -> None:
+        self.pattern, self.flow, self.template = pattern, flow, template
+
+    def prepare(self, records: Records, root: str | Path) -> "FrameReader":
+        """The reader with the template of most folders, detected once; InputError names what was looked for."""
+        refused: InputError | None = None
+        folders = (os.path.join(root, record.path) for record in records)
+        for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
+            try:
+                return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
+            except InputError as error:
+                refused = refused or error
+        raise refused or InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
+
+    @contextmanager
+    def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
+        """Open one folder of `num_frames` frames."""
+        template = self._template_of(path)
+        if not os.path.isdir(path):
+            raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
+        if num_frames < 1:
+            raise MediaError(path, f"the list gives it {num_frames} frames")
+        yield FolderSource(path, num_frames, template, self.flow)
+
+    def _template_of(self, path: str) -> FrameTemplate:
+        """How the files of one folder are named. Two looks at the disk where it is as in `prepare`."""
+        if self.template is None:
+            return detect_template(path, self.pattern, self.flow)
+        for first in (0, 1):
+            template = replace(self.template, first=first)
+            try:
+                names = [template.name(path, 0, axis) for axis in template.axes]
+            except ValueError:  # the template needs a folder named by a number
+                break
+            if all(os.path.exists(os.path.join(path, name)) for name in names):
+                return template
+        with suppress(InputError):  # the first frame is missing, or there is nothing at all: said where frames are read
+            found = detect_template(path, self.pattern, self.flow)
+            if found.axes == self.template.axes:  # RGB frames are no flow where flow has an image for each axis
+                return found
+        return self.template
+
+
+def frame_reader(config: DatasetConfig, modality: str) -> FrameReader:
+    """The reader of the extracted frames of a dataset; `modality` is "RGB" or "Flow"."""
+    flow = modality == "Flow"
+    return FrameReader(config.flow if flow else config.rgb, flow)
+
+
+class FolderSource(FrameSource):
+    """One folder of image files, a frame each (or two, flow in x and in y)."""
+
+    def __init__(self, path: str, num_frames: int, template: FrameTemplate, flow: bool) -> None:
+        self.path, self._length, self._template, self._flow = path, num_frames, template, flow
+
+    def __len__(self) -> int:
+        return self._length
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """See `FrameSource.frames`."""
+        for index in indices:
+            try:
+                yield index, self._frame(index)
+            except FileNotFoundError:
+                raise TruncatedMediaError(self.path, self._length, self._readable(index)) from None
+
+    def _frame(self, index: int) -> Tensor:
+        images = [self._image(index, axis) for axis in self._template.axes]
+        if any(image.shape != images[0].shape for image in images):
+            raise MediaError(self.path, f"x and y of flow frame {index} differ in size")
+        pixels = images[0] if len(images) == 1 else np.stack(images, axis=2)
+        if self._flow:
+            pixels = pixels[:, :, :2]  # x and y, where one image holds both in red and green
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def _image(self, index: int, axis: str) -> Pixels:
+        """uint8 `[h, w, 3]`, or `[h, w]` for one axis of flow."""
+        try:
+            name = self._template.name(self.path, index, axis)
+        except ValueError:
+            raise MediaError(self.path, f"{self._template.pattern} needs a number as folder name") from None
+        path = os.path.join(self.path, name)
+        try:
+            pixels = read_plain_jpeg(path, gray=bool(axis))
+            return read_image(path, gray=bool(axis)) if pixels is None else pixels
+        except FileNotFoundError:
+            raise
+        except IMAGE_ERRORS as error:
+            raise MediaError(self.path, f"{name} is not a readable image ({error})") from None
+
+    def _readable(self, missing: int) -> int:
+        """How many frames are there before the first gap, which is at `missing` or earlier."""
+        names = set(os.listdir(self.path))
+        for index in range(missing):
+            if any(self._template.name(self.path, index, axis) not in names for axis in self._template.axes):
+                return index
+        return missing
+
+
+def detect_template(folder: str, pattern: str, flow: bool) -> FrameTemplate:
+    """Which naming the files in `folder` follow: the dataset's own `pattern` first, then the usual ones.
+
+    InputError says what was looked for and what is there.
+    """
+    try:
+        names = set(os.listdir(folder))
+    except OSError as error:
+        raise MediaError(folder, error.strerror or "cannot be listed") from None
+    stems = [os.path.splitext(pattern)[0], *(COMMON_FLOW + COMMON_RGB if flow else COMMON_RGB)]
+    own = os.path.splitext(pattern)[1]
+    for stem in dict.fromkeys(stems):
+        for extension in dict.fromkeys((own, *EXTENSIONS)):
+            for first in (0, 1):
+                template = FrameTemplate(stem + extension, first)
+                try:
+                    wanted = [template.name(folder, 0, axis) for axis in template.axes]
+                except ValueError:  # the template needs a folder named by a number
+                    continue
+                if names.issuperset(wanted):
+                    return template
+    looked_for = ", ".join(list(dict.fromkeys(stems))[:9])
+    there = ", ".join(sorted(names)[:3]) or "nothing"
+    raise InputError(
+        f"{folder}: no frames named like {looked_for} … with {'/'.join(EXTENSIONS[:5])}, starting at 0 or 1; "
+        f"it holds {there}; --frame_template says other names"
+    )

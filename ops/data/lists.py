@@ -1,0 +1,203 @@
+"""List files and the records in them, held in columns.
+
+A list has one line per video, parsed from the right so that paths may hold spaces (see `ops.data.list_lines`):
+
+    path num_frames label      frames or videos
+    path label                 videos (frame lists: `path num_frames`, an unlabelled test list)
+    path                       videos, an unlabelled test list
+
+Kinetics-700 has 650,000 lines, and every worker of a loader holds the list: three NumPy columns and one blob of
+text cost it next to nothing, where a list of objects would be copied page by page through reference counts.
+"""
+
+import codecs
+import hashlib
+import io
+import itertools
+import os
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.errors import InputError
+from ops.common.strings import Texts
+from ops.data.list_lines import UNKNOWN, Form, header_form, is_comment, is_video, parse_line
+
+PROBES = 20
+"""How many of the paths that exist are looked at for what they are."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One video: its `path` as the list gives it, frame count and label (-1 where the list has none)."""
+
+    path: str
+    num_frames: int
+    label: int
+
+
+class Records(Sequence[Record]):
+    """The records of one list file, in its order.
+
+    `num_frames [N]`, `labels [N]` and `lines [N]` (1-based line numbers) are int32 columns; `source` is the
+    file's name and `sha256` the hash of its bytes. `in_pairs`: every line is a path and one number.
+    """
+
+    def __init__(
+        self, source: str, paths: Texts, columns: NDArray[np.int32], sha256: str, in_pairs: bool = False
+    ) -> None:
+        self.source, self.sha256, self.in_pairs, self._paths = source, sha256, in_pairs, paths
+        self.num_frames, self.labels, self.lines = np.ascontiguousarray(columns.T)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Record:  # type: ignore[override]  # one record at a time, no slices
+        return Record(self.path(index), int(self.num_frames[index]), int(self.labels[index]))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(len(self)))
+
+    def path(self, index: int) -> str:
+        """The path of record `index`, as written in the list."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._paths[index % len(self)]
+
+    def where(self, index: int) -> str:
+        """`file:line` of record `index`, for messages."""
+        return f"{self.source}:{self.lines[index]}"
+
+    def head(self, count: int) -> "Records":
+        """The first `count` records."""
+        columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]
+        paths = Texts(itertools.islice(self._paths, count))
+        return Records(self.source, paths, columns, self.sha256, self.in_pairs)
+
+    def check_labels(self, num_classes: int, required: bool) -> None:
+        """InputError naming the line of the first label that is not in [0, num_classes).
+
+        A missing label (-1) is an error where `required`, as in training.
+        """
+        lowest = 0 if required else UNKNOWN
+        bad = np.flatnonzero((self.labels < lowest) | (self.labels >= num_classes))
+        if not bad.size:
+            return
+        index = int(bad[0])
+        label, num_frames = int(self.labels[index]), int(self.num_frames[index])
+        if label == UNKNOWN:
+            form = Form(counts_in_pairs=num_frames != UNKNOWN)
+            line = self.path(index) + (f" {num_frames}" if num_frames != UNKNOWN else "")
+            raise InputError(
+                f"{self.where(index)}: {form.refusal('no label, but training and validation need one', line)}"
+            )
+        from_one = label == num_classes == self.labels.max() and 0 not in self.labels
+        advice = "they seem to be counted from 1, not from 0" if from_one else "check --num_class and the list"
+        raise InputError(
+            f"{self.where(index)}: label {label} is outside 0…{num_classes - 1} ({bad.size} such lines); {advice}"
+        )
+
+    def check_some_exist(self, root: str | os.PathLike[str], kind: str | None = None) -> None:
+        """InputError if not one of the files or folders exists under `root` (a wrong --root_path, mostly).
+
+        Also if what exists is not of `kind`, "frames" or "videos" (None: either will do).
+        """
+        full = (os.path.join(root, record.path) for record in self)
+        there = list(itertools.islice(filter(os.path.exists, full), PROBES))
+        if not there:
+            raise InputError(f"{self.source}: none of its {len(self)} paths exists; {self._where_looked(root)}")
+        if kind == "videos" and all(map(os.path.isdir, there)):
+            raise InputError(
+                f"{self.source}: names folders, such as {there[0]}, where videos are needed; folders of frames are for "
+                "main.py and test_models.py"
+            )
+        if kind == "frames" and all(is_video(path) and not os.path.isdir(path) for path in there):
+            raise InputError(
+                f"{self.source}: names videos, such as {there[0]}, where folders of frames are needed; videos are for "
+                "online_main.py and online_test_models.py"
+            )
+
+    def _where_looked(self, root: str | os.PathLike[str]) -> str:
+        """Where the first path was looked for, and what may be wrong with it."""
+        path = self.path(0)
+        shorter = re.sub(r"([\s,;]+[+-]?\d+)+$", "", path)
+        if shorter != path and os.path.exists(os.path.join(root, shorter)):
+            return f"but {shorter} does: {self.where(0)} has columns too many, expected 'path num_frames label'"
+        if Path(path).is_absolute():
+            return f"the first is {path}, and where a path is absolute --root_path has no part in it: correct the list"
+        return f"the first is looked for as {os.path.join(root, path)}; check --root_path"
+
+
+def read_records(
+    path: str | os.PathLike[str], counts_in_pairs: bool, class_names: Sequence[str] | None = None
+) -> Records:
+    """Read a list file.
+
+    `counts_in_pairs` says what the number of a two-column line is: the frame count (lists of frame folders) or
+    the label (lists of videos). Labels may be names where `class_names` are known. InputError, with `file:line`, on a
+    missing, empty or malformed list.
+    """
+    data = _read_bytes(Path(path))
+    columns, counts = array("i"), set[int]()  # num_frames, label, line number of each record; how many numbers it has
+    labels = {name: label for label, name in enumerate(class_names)} if class_names else None
+    texts = Texts(_read_lines(str(path), data, Form(counts_in_pairs, None, labels), columns, counts))
+    if not len(texts):
+        raise InputError(f"{path}: the list is empty")
+    return Records(
+        str(path),
+        texts,
+        np.frombuffer(columns, dtype=np.int32).reshape(-1, 3),
+        hashlib.sha256(data).hexdigest(),
+        counts == {1},
+    )
+
+
+def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int]) -> Iterator[str]:
+    """The path of each record; what else its line says goes into `columns`, how many numbers that are to `counts`."""
+    before: int | None = None  # how many numbers the lines so far end in; None at the first line
+    for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
+        text = line.decode("utf-8", "surrogateescape").strip()
+        if not text:
+            continue
+        try:
+            if text[0] == "#" and is_comment(text):
+                continue
+            if before is None and (header := header_form(text, form)):
+                form, before = header, header.columns
+                continue
+            name, num_frames, label, numbers = parse_line(text, form)
+            if not form.counts_in_pairs and before and numbers and numbers != before:
+                raise ValueError(f"{numbers + 1} columns, where lines before have {before + 1}: is one a second label?")
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {form.refusal(error, text)}") from None
+        before = before or numbers
+        counts.add(numbers)
+        columns.extend((num_frames, label, number))
+        yield name
+
+
+def format_line(record: Record) -> str:
+    """The line of a list for `record`, without its end; ValueError where it would not be read back as what it is."""
+    fields = record.path, record.num_frames, record.label
+    line = " ".join(map(str, fields))
+    if "\n" in line or "\0" in line or is_comment(line) or parse_line(line.strip(), Form(False))[:3] != fields:
+        raise ValueError(f"{record.path!r} cannot stand in a list")
+    return line
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a list file is needed")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the list ({error.strerror})") from None
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise InputError(f"{path}:{data.count(10, 0, nul) + 1}: a NUL byte; lists are plain UTF-8 text")
+    return data

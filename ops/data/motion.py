@@ -1,0 +1,270 @@
+"""The built-in dataset: short clips whose class is a motion, made from a seed on first use.
+
+Eight classes in four pairs, each class the other one's film run backwards: left/right, up/down, grow/shrink,
+clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. What kind of motion is
+possible can be seen (a rail, rings, an orbit), as in real scenes; which way it goes only time tells.
+
+Every clip is there in both directions in the same split, the reverse made from the same raw frames, and every frame is
+a key frame of constant quality, so that the two hold the same decoded pictures in opposite order. At 8 segments,
+`uniform-1` picks the same pictures from both (`59 - index` maps the picked indices onto themselves): a model that
+averages single frames gives both the same scores, and is right on at most one of them. It cannot pass 50 %.
+"""
+
+import logging
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.console import progress
+from ops.common.errors import InputError
+from ops.common.folder_lock import close_lock, lock_file, open_lock
+from ops.common.storage import begins_with, make_folder
+
+log = logging.getLogger(__name__)
+
+CLASSES = ("left", "right", "up", "down", "grow", "shrink", "clockwise", "counter-clockwise")
+REVERSE = {"right": "left", "down": "up", "grow": "shrink", "clockwise": "counter-clockwise"}
+"""Each motion that is drawn, and what its film is run backwards."""
+
+NUM_FRAMES = 60
+SIZE = 64
+"""Height and width of a clip in pixels: the short side from which inputs of 56 are cut."""
+
+PAIRS = {"train": 320, "val": 80}
+"""Films per split; each gives two clips."""
+
+FIXED_BITS = 4
+FIXED = 1 << FIXED_BITS
+"""Fractional bits of the coordinates given to OpenCV."""
+
+SEED = 200506803
+VERSION = 2
+"""Part of the marker file: data of another version is made again."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: a shape on a background, moving. Lengths are in pixels, angles in radians.
+
+    A point goes from `start` to `stop`, an angle from `angle[0]` to `angle[1]`, the shape's radius from `radius[0]` to
+    `radius[1]`, all at constant speed. The shape is turned by the angle and stands `orbit` away from the point in its
+    direction.
+    """
+
+    background: Image
+    outline: NDArray[np.float64]
+    colour: tuple[int, ...]
+    start: tuple[float, float]
+    stop: tuple[float, float]
+    radius: tuple[float, float]
+    angle: tuple[float, float]
+    orbit: float = 0.0
+
+    def frames(self) -> Iterator[Image]:
+        """The raw frames, RGB uint8 `[h, w, 3]`."""
+        for index in range(NUM_FRAMES):
+            passed = index / (NUM_FRAMES - 1)
+            x, y = (a + (b - a) * passed for a, b in zip(self.start, self.stop, strict=True))
+            radius, angle = (a + (b - a) * passed for a, b in (self.radius, self.angle))
+            turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+            points = self.outline @ turn * radius + (x, y) + self.orbit * turn[0]
+            image = self.background.copy()
+            corners = np.array([_fixed(*point) for point in points], dtype=np.int32)
+            cv2.fillPoly(image, [corners], self.colour, lineType=cv2.LINE_AA, shift=FIXED_BITS)
+            yield image
+
+
+def draw_film(motion: str, rng: np.random.Generator) -> Film:
+    """A film of `motion` (a key of `REVERSE`) with everything else at random."""
+    radius = rng.uniform(0.16, 0.24) * SIZE
+    free = SIZE - 2 * radius
+    x, y = (float(radius + rng.random() * free) for _ in range(2))
+    start, stop, radii, orbit = (x, y), (x, y), (radius, radius), 0.0
+    angle = rng.uniform(0, 2 * math.pi)
+    angles = (angle, angle)
+    background = _background(rng)
+    rail = tuple(int(value) for value in rng.integers(90, 150, 3))
+    if motion in ("right", "down"):
+        way = rng.uniform(0.8, 1.0) * free
+        first = float(radius + rng.random() * (free - way))
+        if motion == "right":
+            start, stop = (first, y), (first + way, y)
+            _line(background, (0, y), (SIZE, y), rail, 2)
+        else:
+            start, stop = (x, first), (x, first + way)
+            _line(background, (x, 0), (x, SIZE), rail, 2)
+    elif motion == "grow":
+        radii = (radius * rng.uniform(0.25, 0.4), radius * rng.uniform(1.5, 1.9))
+        for share in (0.8, 1.5, 2.2):
+            cv2.circle(background, _fixed(x, y), int(radius * share * FIXED), rail, 1, cv2.LINE_AA, FIXED_BITS)
+    else:
+        x, y = SIZE / 2 + rng.uniform(-4, 4, 2)
+        start, stop, orbit = (x, y), (x, y), rng.uniform(0.27, 0.33) * SIZE
+        radii = (radius * 0.8, radius * 0.8)
+        top, way = 1.5 * math.pi + rng.uniform(-0.4, 0.4), rng.uniform(0.6, 0.8) * math.pi  # y points down
+        angles = (top - way / 2, top + way / 2)
+        cv2.circle(background, _fixed(x, y), int(orbit * FIXED), rail, 2, cv2.LINE_AA, FIXED_BITS)
+    colour = rng.integers(60, 256, 3)
+    colour[rng.integers(3)] = 255
+    return Film(background, _outline(rng), tuple(map(int, colour)), start, stop, radii, angles, orbit)
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point coordinates: motion below a pixel shows."""
+    return round(x * FIXED), round(y * FIXED)
+
+
+def _line(
+    image: Image, start: tuple[float, float], stop: tuple[float, float], colour: tuple[int, ...], width: int
+) -> None:
+    cv2.line(image, _fixed(*start), _fixed(*stop), colour, width, cv2.LINE_AA, FIXED_BITS)
+
+
+def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
+    """The corners `[P, 2]` of a shape of radius 1, from stars to polygons."""
+    corners = int(rng.integers(3, 8))
+    angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False)
+    radii = np.tile([1.0, rng.uniform(0.45, 1.0)], corners)
+    return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
+
+
+def _background(rng: np.random.Generator) -> Image:
+    """A soft texture between two dark colours, uint8 `[h, w, 3]`."""
+    cells = int(rng.integers(2, 7))
+    coarse = rng.random((cells, cells)).astype(np.float32)
+    mix = np.clip(cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
+    one, other = rng.integers(0, 90, (2, 3))
+    pixels: Image = (one * mix + other * (1 - mix)).astype(np.uint8)
+    return pixels
+
+
+def films(split: str) -> Iterator[tuple[str, str, Film]]:
+    """All films of a split: a name, the motion drawn, the film. The same in every call."""
+    motions = list(REVERSE)
+    for number in range(PAIRS[split]):
+        rng = np.random.default_rng([SEED, list(PAIRS).index(split), number])
+        motion = motions[number % len(motions)]
+        yield f"{number:04d}", motion, draw_film(motion, rng)
+
+
+def make(root: Path, kind: str, shown: bool) -> None:
+    """Make the dataset under `root` unless it is there: videos, and their frames where `kind` is "frames".
+
+    Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
+    the others wait. InputError where something is in its place that was not made here.
+    """
+    make_folder(root.parent)
+    lock = open_lock(root.parent / f".{root.name}.lock")
+    try:
+        lock_file(lock, wait=True)
+        if not _is_made(root, "videos"):
+            log.info("making the built-in dataset in %s", root)
+            _make_part(root, "videos", shown)
+        if kind == "frames" and not _is_made(root, "frames"):
+            _make_part(root, "frames", shown)
+    finally:
+        close_lock(lock)
+
+
+def _is_made(root: Path, part: str) -> bool:
+    marker = root / part / "made"
+    return marker.is_file() and marker.read_text() == _fingerprint()
+
+
+def _fingerprint() -> str:
+    return f"version {VERSION}, seed {SEED}, {PAIRS} films of {NUM_FRAMES} frames of {SIZE} x {SIZE}\n"
+
+
+def _check_place(root: Path, part: str) -> None:
+    """InputError where `part` or a list of it is there and was made by something else than any version of this."""
+    folder, marker = root / part, root / part / "made"
+    if os.path.lexists(folder) and (folder.is_symlink() or not begins_with(marker, b"version ")):
+        raise _not_ours(folder)
+    names = re.compile(rf"({part}/(train|val)/[a-z-]+/\d+(\.mp4)? \d+ \d\n)*".encode())
+    for path in (*_lists(root, part).values(), root / "annotations" / "class_names.txt"):
+        if os.path.lexists(path):
+            content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
+            if content != _class_names().encode() and not (content and names.fullmatch(content)):
+                raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is in the place of the built-in dataset and was not made as a part of it; move it away, or set "
+        "TAM_DATASETS to another folder"
+    )
+
+
+def _lists(root: Path, part: str) -> dict[str, Path]:
+    """The list of each split."""
+    return {
+        split: root / (f"motion_{split}_list.txt" if part == "videos" else f"annotations/{split}.txt")
+        for split in PAIRS
+    }
+
+
+def _class_names() -> str:
+    return "".join(f"{name}\n" for name in CLASSES)
+
+
+def _make_part(root: Path, part: str, shown: bool) -> None:
+    _check_place(root, part)
+    growing = root.parent / f".{root.name}.{part}.tmp"
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir()
+    lists: dict[str, list[str]] = {split: [] for split in PAIRS}
+    with progress(None, 2 * sum(PAIRS.values()), f"making {part}", "clip", shown) as bar:
+        for split in PAIRS:
+            for name, motion, film in films(split):
+                raw = list(film.frames()) if part == "videos" else []
+                for label, pictures in ((motion, raw), (REVERSE[motion], raw[::-1])):
+                    clip = f"{split}/{label}/{name}"
+                    if part == "videos":
+                        clip += ".mp4"
+                        write_clip(growing / clip, pictures)
+                    else:
+                        extract_clip(root / "videos" / f"{clip}.mp4", growing / clip)
+                    lists[split].append(f"{part}/{clip} {NUM_FRAMES} {CLASSES.index(label)}\n")
+                    bar.update()
+    (growing / "made").write_text(_fingerprint())
+    shutil.rmtree(root / part, ignore_errors=True)
+    annotations = root / "annotations"
+    annotations.mkdir(parents=True, exist_ok=True)
+    (annotations / "class_names.txt").write_text(_class_names())
+    for split, path in _lists(root, part).items():
+        path.write_text("".join(lists[split]))
+    os.replace(growing, root / part)
+
+
+def write_clip(path: Path, frames: list[Image]) -> None:
+    """Encode RGB `frames` as H.264 in which each frame stands alone, at one quality for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(os.fspath(path), "w") as container:
+        options = {"preset": "veryfast", "qp": "18", "g": "1", "bf": "0"}
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def extract_clip(video: Path, folder: Path) -> None:
+    """The decoded frames of `video` as `img_00001.jpg` … in `folder`."""
+    folder.mkdir(parents=True)
+    with av.open(os.fspath(video)) as container:
+        for index, frame in enumerate(container.decode(video=0), 1):
+            bgr = frame.to_ndarray(format="bgr24")
+            cv2.imwrite(os.fspath(folder / f"img_{index:05d}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])

@@ -1,0 +1,157 @@
+"""What training and testing find out first: device, classes, lists. Everything wrong is said here, early."""
+
+import argparse
+import itertools
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from ops.common import distributed
+from ops.common.errors import InputError
+from ops.data.class_names import check_class_count, read_class_names
+from ops.data.dataset_configs import DatasetConfig, dataset_config
+from ops.data.frame_source import Reader
+from ops.data.lists import PROBES, Records, read_records
+
+log = logging.getLogger(__name__)
+
+NEARLY = 1
+"""Files that a folder of frames may hold beside them, or frames that it may lack."""
+
+MakeReader = Callable[[DatasetConfig, str], Reader]
+"""Dataset and modality → its reader: the one thing in which frames and videos differ."""
+
+
+def say_what_has_no_effect(args: argparse.Namespace) -> None:
+    """One line for the published code's flags that do nothing."""
+    if args.no_effect:
+        log.info("%s: accepted for old command lines, without effect", ", ".join(args.no_effect))
+
+
+def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
+    """Whether `--gpus` asks for several processes and they are yet to be started; InputError if it cannot be had."""
+    if not gpus or len(gpus) == 1 or distributed.world_size() > 1:
+        return False
+    if device not in (None, "cuda"):
+        raise InputError(f"--gpus {' '.join(map(str, gpus))} does not go with --device {device}")
+    _check_gpus(gpus)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    return True
+
+
+def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
+    """The device of this process: `device`, or the one GPU named, or a GPU if there is one, or the CPU."""
+    if device is None and gpus and distributed.world_size() == 1:
+        _check_gpus(gpus)
+        device = f"cuda:{gpus[0]}"
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N")
+    if chosen.type == "cuda":
+        index = distributed.local_rank() if distributed.world_size() > 1 else chosen.index or 0
+        _check_gpus([index])
+        chosen = torch.device("cuda", index)
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def _check_gpus(gpus: Sequence[int]) -> None:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for gpu in gpus:
+        if gpu >= there:
+            raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
+
+
+def dataset_of(args: argparse.Namespace) -> DatasetConfig:
+    """The entry of the dataset that the arguments name, with `--frame_template` where that is given."""
+    config = dataset_config(args.dataset)
+    template = args.frame_template if "frame_template" in args else None  # scripts that read videos do not have it
+    return config.with_template(template) if template else config
+
+
+def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:
+    """Class names in order of the labels: of `file`, else beside the dataset's lists, else those that are known.
+
+    Names found without being asked for count only where their number is `num_classes` (or that is None). InputError
+    where that is the dataset's own and names beside its lists are more or fewer: then the labels in these are not its.
+    """
+    if file:
+        return read_class_names(file)
+    names: list[str] | None = None
+    if config.folder:
+        for beside in ("annotations/class_names.txt", f"{config.videos or config.name}_class_names.txt"):
+            if names is None and (config.root() / beside).is_file():
+                names = read_class_names(config.root() / beside)
+                if num_classes == config.num_classes:
+                    check_class_count(config.root() / beside, names, config.name, num_classes, None)
+    if names is None and config.class_names:
+        names = config.class_names()
+    return names if names and num_classes in (None, len(names)) else None
+
+
+def count_classes(config: DatasetConfig, num_class: int | None, class_names: Sequence[str] | None) -> int | None:
+    """The number of classes that flags and dataset give, None where they do not; InputError if they disagree."""
+    if num_class and class_names and len(class_names) != num_class:
+        raise InputError(f"--num_class ({num_class}) and the {len(class_names)} class names do not go together")
+    return num_class or (len(class_names) if class_names else config.num_classes)
+
+
+def open_list(
+    config: DatasetConfig,
+    reader: Reader,
+    split: str,
+    file: str | None,
+    root: str | None,
+    modality: str,
+    num_classes: int,
+    class_names: Sequence[str] | None,
+) -> tuple[Records, str, Reader]:
+    """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
+
+    `split` is "train", "val" or "test"; only the last may go without labels, and it is by default the list of
+    "val", as published. `file` and `root` default to the dataset's places. Labels may be `class_names`. InputError,
+    in one line, on everything that is wrong.
+    """
+    path = Path(file) if file else config.list_path("val" if split == "test" else split, reader.kind)
+    if config.make and not file:
+        config.make(config.root(), reader.kind, distributed.is_main())
+    if not file and not path.exists():
+        raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
+    folder = root if root is not None else str(config.root()) if config.folder else ""
+    if root and not os.path.isdir(root):
+        raise InputError(f"--root_path {root}: no such folder")
+    records = read_records(path, reader.counts_in_pairs, class_names)
+    if modality == "Flow" and config.flow_counts > 1:
+        records.num_frames //= config.flow_counts
+    records.check_labels(num_classes, required=split != "test")
+    records.check_some_exist(folder, reader.kind)
+    if reader.kind == "frames":
+        _check_frame_counts(records, folder)
+    return records, folder, reader.prepare(records, folder)
+
+
+def _check_frame_counts(records: Records, folder: str) -> None:
+    """InputError where the frame counts of a list are none: labels, in lists of two columns, or places to start at.
+
+    A folder may hold the images of x and y of flow, and RGB frames beside them: two or three files per frame.
+    """
+    if not records.in_pairs and (records.num_frames > 1).any():
+        return
+    folders = ((os.path.join(folder, record.path), record.num_frames) for record in records)
+    there = itertools.islice(((path, count) for path, count in folders if os.path.isdir(path)), PROBES)
+    looked_at = [(len(os.listdir(path)), count) for path, count in there]
+    wrong = sum(all(abs(files - share * count) > NEARLY for share in (1, 2, 3)) for files, count in looked_at)
+    if wrong > len(looked_at) / 2:
+        what = "labels (write 'path num_frames -1' if not)" if records.in_pairs else "places to start at"
+        raise InputError(
+            f"{records.where(0)}: the number after the path is not how many frames there are, in {wrong} of "
+            f"{len(looked_at)} folders; expected 'path num_frames label', and these seem to be {what}"
+        )

@@ -1,0 +1,43 @@
+"""Flags that say what counts as a video, and how frames are named."""
+
+import argparse
+import os
+import re
+from typing import Any
+
+from ops.data.file_search import VIDEO_EXTENSIONS
+
+
+def add_endings_option(parser: argparse.ArgumentParser) -> None:
+    """The flag that says what is a video."""
+    parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
+                        metavar="EXT", help="endings of videos (default: all usual ones)")  # fmt: skip
+
+
+def _extension(text: str) -> str:
+    """`mp4` or `.mp4` → `.mp4`."""
+    if not text.strip(".") or os.sep in text:
+        raise argparse.ArgumentTypeError(f"{text!r} must be the ending of a file's name, such as mp4")
+    return "." + text.lstrip(".").lower()
+
+
+def add_template_option(parser: Any) -> None:
+    """The flag that says how frames are named; `parser` may be a group."""
+    parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
+                        help="names of frames, such as shot-%%04d.png")  # fmt: skip
+
+
+def frame_template(text: str) -> str:
+    """An argparse type: `img_%05d.jpg`, `img_{:05d}.jpg` or `img_{index:05d}.jpg` → the last, for `FrameTemplate`.
+
+    Of flow in two images, `{axis}` stands for x and y.
+    """
+    pattern = re.sub(r"%0?(\d*)d", lambda found: f"{{index:0{found[1]}d}}" if found[1] else "{index:d}", text)
+    pattern = re.sub(r"\{:", "{index:", pattern.replace("{}", "{index:d}").replace("{index}", "{index:d}"))
+    fields = re.findall(r"\{[^}]*\}", pattern)
+    allowed = all(re.fullmatch(r"\{(index:0?\d*d?|axis|video:0?\d*d?)\}", field) for field in fields)
+    indices = sum(field.startswith("{index") for field in fields)
+    rest = re.sub(r"\{[^}]*\}", "", pattern)  # `%s` and the like are none of it
+    if not allowed or indices != 1 or set(rest) & {"{", "}", "%", os.sep} or "." not in pattern.rpartition("}")[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a file's name with one number, such as img_%05d.jpg")
+    return pattern

@@ -1,0 +1,109 @@
+"""How the clips of a dataset are sampled and cut: in training, in validation and in a test.
+
+Everything here is picklable, for it travels to the loader's workers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ops.data.datasets import ClipRecipe
+from ops.data.sampling import Indices, Sample, train_indices, val_indices, view_indices
+from ops.data.transforms import FLOW_SCALES, RGB_SCALES, FramePlan, test_plan, train_plan
+from ops.data.views import MakePlan
+
+FLOW_LENGTH = 5
+"""Consecutive flow frames in one stack."""
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """What a model takes: T segments, each of RGB or a stack of flow, at `input_size` pixels square."""
+
+    num_segments: int
+    modality: str
+    input_size: int
+
+    @property
+    def new_length(self) -> int:
+        """Frames that one segment looks at: 1 for RGB, 5 for Flow."""
+        return FLOW_LENGTH if self.modality == "Flow" else 1
+
+    @property
+    def scale_size(self) -> int:
+        """The short side of a frame before squares are cut from it: 256 for an input of 224."""
+        return self.input_size * 256 // 224
+
+
+def training_recipe(
+    shape: ClipShape, dense: bool, mirror: bool, partners: Indices, scales: Sequence[float] | None = None
+) -> ClipRecipe:
+    """Random sampling and cutting; `mirror` as the dataset allows, `partners [K]` the classes of mirror images.
+
+    `scales` are the sides of crops as shares of the short side (None: the published ones).
+    """
+    scales = scales or (FLOW_SCALES if shape.modality == "Flow" else RGB_SCALES)
+    return ClipRecipe(
+        partial(_training_indices, shape, dense),
+        partial(_training_plan, shape, mirror, partners, scales),
+        partners,
+        shape.new_length,
+    )
+
+
+def validation_recipe(shape: ClipShape, dense: bool, num_classes: int) -> ClipRecipe:
+    """One clip from the middle, its centre cut out."""
+    return ClipRecipe(
+        partial(_validation_indices, shape, dense),
+        partial(_validation_plan, shape),
+        np.arange(num_classes),
+        shape.new_length,
+    )
+
+
+def view_pixels(shape: ClipShape, crops: int, full_res: bool) -> int:
+    """The side of the squares that a model sees in a test."""
+    return shape.scale_size if full_res and crops in (1, 3) else shape.input_size
+
+
+def test_plan_for(shape: ClipShape, crops: int, full_res: bool) -> MakePlan:
+    """The frame plan of a test. With `full_res` 1 or 3 crops are squares of the whole short side."""
+    size = view_pixels(shape, crops, full_res)
+    return partial(test_plan, input_size=size, scale_size=shape.scale_size, crops=crops, flow=shape.modality == "Flow")
+
+
+def choose_views(num_frames: int, segments: Sequence[int], sample: Sample, new_length: int) -> list[Indices]:
+    """For models of `segments` each, the first frames `[V, T]` of the clips that `sample` covers a video with."""
+    return [view_indices(num_frames, count, sample, new_length) for count in segments]
+
+
+def _training_indices(shape: ClipShape, dense: bool, num_frames: int, rng: np.random.Generator) -> Indices:
+    return train_indices(num_frames, shape.num_segments, dense, rng, shape.new_length)
+
+
+def _training_plan(
+    shape: ClipShape,
+    mirror: bool,
+    partners: Indices,
+    scales: Sequence[float],
+    height: int,
+    width: int,
+    label: int,
+    rng: np.random.Generator,
+) -> FramePlan:
+    flow = shape.modality == "Flow"
+    mirror = mirror and bool(partners[label] >= 0)
+    return train_plan(height, width, shape.input_size, rng, scales, mirror, flow)
+
+
+def _validation_indices(shape: ClipShape, dense: bool, num_frames: int, rng: np.random.Generator) -> Indices:
+    return val_indices(num_frames, shape.num_segments, dense, shape.new_length)
+
+
+def _validation_plan(shape: ClipShape, height: int, width: int, label: int, rng: np.random.Generator) -> FramePlan:
+    return test_plan(height, width, shape.input_size, shape.scale_size, 1, shape.modality == "Flow")
+
+
+test_plan_for.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

@@ -1,0 +1,213 @@
+"""The pictures of an explanation: kernels, importance, class activation maps, and the kernels of many videos."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from torch import Tensor
+from torch.nn import functional as F
+
+from ops.explain.kernel_spread import OFFSET_NAMES, OFFSETS, KernelSpread
+
+Pixels = NDArray[np.uint8]
+Weights = Mapping[str, NDArray[np.float32]]
+
+COLOURS = {-1: "#2b6cb0", 0: "#6b7280", 1: "#dd6b20"}
+"""The frame before, the frame itself, the frame after."""
+
+PER_ROW = 6
+"""Blocks side by side: the third stage of a ResNet-50 has six."""
+
+FRAMES_PER_ROW = 8
+
+
+def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) -> Figure:
+    """A row per block under the clip's frames: the importance `[C, T]` as quartiles over channels, and every channel.
+
+    `pixels` are uint8 `[T, H, W, 3]`, `frames [T]` their numbers in the video. All rows have the same scales.
+    """
+    count = len(frames)
+    rows = len(importance)
+    strip = 6.0 / count + 0.05  # frames are squares, and 6 inches is the width of a panel
+    heights = [strip, *([0.62] * rows)]
+    figure = Figure(
+        figsize=(13.6, sum(heights) * 1.08 + 0.6),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.015, hspace=0, wspace=0.01),
+    )
+    panels = figure.subplots(rows + 1, 2, gridspec_kw={"height_ratios": heights}, sharex=True, squeeze=False)
+    for axes, title in zip(panels[0], ("quartiles over channels", "every channel, alike ones together"), strict=True):
+        _strip(axes, pixels, title)
+    everything = np.concatenate([a.ravel() for a in importance.values()])
+    quartiles = {block: np.percentile(a, (25, 50, 75), axis=0) for block, a in importance.items()}
+    low = min(float(q.min()) for q in quartiles.values())
+    high = max(float(q.max()) for q in quartiles.values())
+    margin = max(0.08 * (high - low), 0.01)
+    span = np.percentile(everything, (1, 99))
+    image = None
+    for (curve, heat), (block, values) in zip(panels[1:], importance.items(), strict=True):
+        first, middle, third = quartiles[block]
+        curve.fill_between(range(count), first, third, color=COLOURS[-1], alpha=0.25, linewidth=0)
+        curve.plot(range(count), middle, color=COLOURS[-1], marker=".")
+        curve.plot(range(count), values.mean(axis=0), color="black", linewidth=0.8, linestyle=":")
+        curve.set_ylim(low - margin, high + margin)
+        curve.grid(alpha=0.3)
+        curve.tick_params(labelsize=8)
+        curve.set_ylabel(block, rotation=0, ha="right", va="center", fontsize=9)
+        extent = (-0.5, count - 0.5, 0, 1)
+        image = heat.imshow(values[alike(values)], aspect="auto", extent=extent, interpolation="nearest",
+                            cmap="viridis", vmin=span[0], vmax=span[1])  # fmt: skip
+        heat.set_yticks([])
+        heat.set_ylabel(f"{len(values)}", rotation=0, ha="right", va="center", fontsize=8)
+    for axes in panels[-1]:
+        axes.set_xticks(range(count), [str(frame) for frame in frames], fontsize=8)
+        axes.set_xlabel("frame of the video", fontsize=9)
+    if image is not None:
+        figure.colorbar(image, ax=panels[:, 1], fraction=0.02, pad=0.01, shrink=0.5).set_label("importance", fontsize=9)
+    return figure
+
+
+def _strip(axes: Any, pixels: Pixels, title: str) -> None:
+    """The frames side by side, one unit of x each."""
+    count = len(pixels)
+    axes.imshow(np.concatenate(list(pixels), axis=1), extent=(-0.5, count - 0.5, 0, 1), aspect="auto")
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(bottom=False)
+    for place in range(1, count):
+        axes.axvline(place - 0.5, color="white", linewidth=1)
+
+
+def alike(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """An order of the rows of `values [C, T]` in which rows that are alike are neighbours: `[C]` (Ward's linkage)."""
+    if len(values) < 3:
+        return np.arange(len(values))
+    order: NDArray[np.int64] = leaves_list(linkage(values, method="ward")).astype(np.int64)
+    return order
+
+
+def draw_kernels(kernels: Weights) -> Figure:
+    """A panel per block, a row per stage: the kernel of every channel `[C, 3]` as a line over the three offsets."""
+    figure, panels = _blocks_figure(list(kernels), 1.75)
+    leaning = matplotlib.colormaps["coolwarm"]
+    for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
+        lean = weights[:, 2] - weights[:, 0]  # [C], from -1 (all before) to 1 (all after)
+        lines = [np.column_stack([OFFSETS, row]) for row in weights]
+        alpha = float(np.clip(30 / len(weights), 0.08, 0.5))
+        axes.add_collection(LineCollection(lines, colors=leaning((lean + 1) / 2), alpha=alpha, linewidths=0.8))
+        low, middle, high = np.percentile(weights, (25, 50, 75), axis=0)
+        axes.errorbar(
+            OFFSETS, middle, [middle - low, high - middle], color="black", marker="o", markersize=4, capsize=3
+        )
+        axes.axhline(1 / 3, color="black", linewidth=0.7, linestyle=":")
+        axes.set_title(f"{block} · {len(weights)} channels", fontsize=9)
+        axes.set_ylim(0, 1)
+        axes.set_xlim(-1.3, 1.3)
+        axes.set_xticks(OFFSETS, ["before", "itself", "after"], fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.2)
+    return figure
+
+
+def draw_cam(pixels: Pixels, frames: Sequence[int], cam: NDArray[np.float32]) -> Figure:
+    """The clip's frames, and below each the same with the evidence for the class in colour.
+
+    `pixels` uint8 `[T, H, W, 3]`, `cam [T, h, w]`. One scale for all frames, from nothing to the strongest place.
+    """
+    count, (height, width) = len(frames), pixels.shape[1:3]
+    columns = min(count, FRAMES_PER_ROW)
+    bands = -(-count // columns)
+    figure = Figure(
+        figsize=(1.65 * columns, 3.75 * bands),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0.01, wspace=0.01),
+    )
+    panels = figure.subplots(2 * bands, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.axis("off")
+    heat = matplotlib.colormaps["inferno"]
+    strength = _enlarged(cam, (height, width))
+    top = max(float(strength.max()), 1e-12)
+    for t in range(count):
+        above, below = panels[2 * (t // columns), t % columns], panels[2 * (t // columns) + 1, t % columns]
+        above.imshow(pixels[t])
+        above.set_title(f"frame {frames[t]}", fontsize=9)
+        share = np.clip(strength[t] / top, 0, 1)[..., None]  # [H, W, 1]
+        grey = np.repeat(pixels[t].mean(axis=2, keepdims=True) / 255, 3, axis=2)
+        below.imshow((1 - 0.75 * share) * grey * 0.8 + 0.75 * share * heat(share[..., 0])[..., :3])
+        below.set_title(f"{cam[t].sum():+.3g}", fontsize=9)
+    return figure
+
+
+def _enlarged(cam: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """`cam [T, h, w]` at `size`."""
+    large: NDArray[np.float32] = F.interpolate(Tensor(cam)[:, None], size, mode="bilinear")[:, 0].numpy()
+    return large
+
+
+def draw_weights(kernels: Weights) -> Figure:
+    """A panel per block: how often each weight occurs among all channels of all videos, `[V, C, 3]`, per offset."""
+    figure, panels = _blocks_figure(list(kernels), 1.45)
+    edges = np.linspace(0, 1, 51)
+    for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
+        for k, offset in enumerate(OFFSETS):
+            shares = np.histogram(weights[..., k], edges)[0] / weights[..., k].size
+            axes.stairs(shares, edges, fill=True, color=COLOURS[offset], alpha=0.35)
+            axes.stairs(shares, edges, color=COLOURS[offset], label=OFFSET_NAMES[k])
+            axes.axvline(np.median(weights[..., k]), color=COLOURS[offset], linewidth=1, linestyle="--")
+        axes.set_title(f"{block} · {weights.shape[1]} channels", fontsize=9)
+        axes.set_xlim(0, 1)
+        axes.set_yticks([])
+        axes.tick_params(labelsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def draw_shares(spreads: Sequence[KernelSpread]) -> Figure:
+    """A bar per block: what share of the weights' variance is between channels, and between videos."""
+    figure = Figure(figsize=(10, 0.3 * len(spreads) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    shares = np.array([spread.shares() for spread in spreads])  # [blocks, 3]
+    parts = (("the channel (so would a fixed kernel)", "#9ca3af"), ("the video, all channels alike", "#7c3aed"),
+             ("the video, each channel its own way", "#c4b5fd"))  # fmt: skip
+    left = np.zeros(len(spreads))
+    for part, (label, colour) in enumerate(parts):
+        axes.barh(range(len(spreads)), 100 * shares[:, part], left=left, color=colour, label=label)
+        left += 100 * shares[:, part]
+    axes.set_yticks(range(len(spreads)), [spread.block for spread in spreads], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of the variance of kernel weights", fontsize=9)
+    axes.tick_params(labelsize=8)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def _blocks_figure(blocks: Sequence[str], height: float) -> tuple[Figure, list[Any]]:
+    """A figure with a row per stage (more where a stage has many blocks), and the axes of each block."""
+    places = list(_places(blocks))
+    rows = places[-1][0] + 1
+    columns = max(column for _, column in places) + 1
+    figure = Figure(figsize=(max(2.2 * columns, 6.6), height * rows + 0.3), layout="constrained")
+    panels: Any = figure.subplots(rows, columns, sharex=True, sharey="row", squeeze=False)
+    used = set(places)
+    for row, column in np.ndindex(rows, columns):
+        if (row, column) not in used:
+            panels[row, column].axis("off")
+    for row, column in used:
+        panels[row, column].xaxis.set_tick_params(labelbottom=True)
+    return figure, [panels[place] for place in places]
+
+
+def _places(blocks: Sequence[str]) -> Iterator[tuple[int, int]]:
+    row = -1
+    for _, stage in groupby(blocks, lambda block: block.split(".")[0]):
+        for number, _ in enumerate(stage):
+            row += number % PER_ROW == 0
+            yield row, number % PER_ROW

@@ -1,0 +1,99 @@
+"""How the kernels of a block's TAM are spread: over channels, and from video to video."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.csv_tables import TableWriter
+from ops.common.storage import atomic_file
+
+OFFSETS = (-1, 0, 1)
+OFFSET_NAMES = ("frame before", "frame itself", "frame after")
+"""What the three weights of a kernel are for: the frame before, the frame itself, the frame after."""
+
+PERCENTILES = (5, 25, 50, 75, 95)
+
+
+@dataclass(frozen=True)
+class KernelSpread:
+    """The weights of one block over V videos and C channels; every array has one number per offset, `[3]`.
+
+    The variance of a weight over all videos and channels is the sum of three parts. `fixed` is that of the channels'
+    means over the videos: what a kernel learnt once per channel has too. `common` is that of the videos' means over the
+    channels: all channels of a video move alike. `own` is the rest: each channel answers to the video in its own way.
+    All are NaN for a single video.
+
+    Attributes:
+        mean, deviation: over videos and channels.
+        percentiles: `[5, 3]`, see `PERCENTILES`.
+        change: the deviation of a channel's weight from video to video (root mean square over the channels).
+    """
+
+    block: str
+    videos: int
+    channels: int
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    percentiles: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+    common: NDArray[np.float64]
+    own: NDArray[np.float64]
+
+    @property
+    def change(self) -> NDArray[np.float64]:
+        """See above; NaN for a single video."""
+        return np.sqrt(self.common + self.own)
+
+    def shares(self) -> tuple[float, float, float]:
+        """`fixed`, `common` and `own` of the three offsets together, as shares of their sum."""
+        return _shares(self.fixed.sum(), self.common.sum(), self.own.sum())
+
+    @property
+    def adaptive(self) -> float:
+        """The share of the variance that is between videos, for the same channel: 0 for a kernel learnt once."""
+        _, common, own = self.shares()
+        return common + own
+
+
+def kernel_spread(block: str, kernels: NDArray[np.float32]) -> KernelSpread:
+    """The spread of `kernels [V, C, 3]`."""
+    weights = kernels.astype(np.float64)
+    videos, channels = weights.shape[:2]
+    mean = weights.mean(axis=(0, 1))
+    by_channel, by_video = weights.mean(axis=0), weights.mean(axis=1)  # [C, 3], [V, 3]
+    rest = weights - by_channel[None] - by_video[:, None] + mean
+    parts = [by_channel.var(axis=0), by_video.var(axis=0), rest.var(axis=(0, 1))]
+    if videos < 2:
+        parts = [np.full(3, np.nan)] * 3
+    percentiles = np.percentile(weights, PERCENTILES, axis=(0, 1))
+    return KernelSpread(block, videos, channels, mean, weights.std(axis=(0, 1)), percentiles, *parts)
+
+
+def _shares(fixed: float, common: float, own: float) -> tuple[float, float, float]:
+    """Each as a share of the sum; where nothing varies, a fixed kernel says it all."""
+    total = fixed + common + own
+    return (1.0, 0.0, 0.0) if total == 0 else (float(fixed / total), float(common / total), float(own / total))
+
+
+def spreads_of(kernels: Mapping[str, NDArray[np.float32]]) -> list[KernelSpread]:
+    """`kernel_spread` of each block."""
+    return [kernel_spread(block, weights) for block, weights in kernels.items()]
+
+
+def write_spreads(path: Path, spreads: Sequence[KernelSpread]) -> None:
+    """`kernels.csv`: a row per block and offset; empty cells where one video is not enough."""
+    quantiles = [f"p{q:02d}" for q in PERCENTILES]
+    head = ("block", "channels", "videos", "offset", "mean", "std", *quantiles)
+    parts = ("share_fixed", "share_common", "share_own", "change_between_videos")
+    with atomic_file(path, "w", newline="", encoding="utf-8") as file:
+        writer = TableWriter(file)
+        writer.writerow((*head, *parts))
+        for spread in spreads:
+            for k, offset in enumerate(OFFSETS):
+                numbers = [spread.mean[k], spread.deviation[k], *spread.percentiles[:, k]]
+                numbers += _shares(spread.fixed[k], spread.common[k], spread.own[k])
+                cells = ["" if np.isnan(number) else f"{number:.6g}" for number in [*numbers, spread.change[k]]]
+                writer.writerow((spread.block, spread.channels, spread.videos, offset, *cells))

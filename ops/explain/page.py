@@ -1,0 +1,161 @@
+"""The pictures of explained videos as files, and the page that shows them with what they mean."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ops.common.figures import save_figure
+from ops.common.html import image_uri, write_page
+from ops.explain.explainer import Explanation, class_name
+from ops.explain.figures import draw_cam, draw_importance, draw_kernels, draw_shares, draw_weights
+from ops.explain.kernel_spread import OFFSET_NAMES, KernelSpread
+from ops.explain.numbers import FixedKernels, Numbers
+
+DPI = 110
+
+IMPORTANCE = (
+    "What the local branch of each block gives every frame, between 0 and 1, before frames are mixed. Left, over the "
+    "channels of the block: the median (line), the mean (dotted) and the middle half (band). Right: each channel a "
+    "line, channels of like course together, their number beside. A bright column is a frame that counts more in that "
+    "block; rows that are even from left to right make no difference between frames. All blocks have the same scale. "
+    "The first and the last frame can stand out because beyond them the branch sees zeros."
+)
+KERNELS = (
+    "What the global branch of each block makes of the whole clip: for every channel (a thin line) how much of the "
+    "frame before, of the frame itself and of the frame after goes into the result. The three add up to 1; dotted is "
+    "1/3, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones to the "
+    "future."
+)
+WEIGHTS = (
+    "How often each kernel weight occurs among all channels of all {videos} videos; dashed: medians. Where the three "
+    "colours lie apart, the block prefers one direction in time; where they are wide, channels or videos differ. "
+    "(The idea is the paper's, which shows such statistics for networks trained on Kinetics-400.)"
+)
+SHARES = (
+    "Why kernel weights differ from one another. Grey is due to the channel alone, and would be there as well with a "
+    "kernel learnt once for all videos; violet is due to the video. Kernels that do not adapt would be all grey. "
+    "So {least} to {most} % here, depending on the block, is adaptation: weights change with the video, which does not "
+    "by itself say that the change helps. With few videos grey comes out too large."
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page: the file it was saved as, what it shows in a word, and how to read it."""
+
+    file: str
+    title: str
+    caption: str
+    address: str
+
+
+class Album:
+    """Saves pictures in `folder` and keeps those of each video for the page."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Pictures of the first `limit` videos are drawn, the others count in the numbers only."""
+        self.folder, self.limit = folder, limit
+        self.videos: list[list[Picture]] = []
+
+    def add(self, explanation: Explanation) -> None:
+        """Draw one video, as long as there are fewer than the limit."""
+        number = len(self.videos) + 1
+        if number > self.limit:
+            return
+        clip, watch = explanation.clip, explanation.watch
+        pixels, frames = clip.pixels.permute(0, 2, 3, 1).numpy(), clip.frames.tolist()
+        name = re.sub(r"[^\w.-]+", "_", Path(explanation.video.path).stem)[:60]
+        stem = f"{number:03d}_{name}"
+        pictures = []
+        if watch.kernels:
+            figure = draw_importance(pixels, frames, watch.importance)
+            pictures.append(self._save(figure, f"{stem}_importance.png", "Importance of frames", IMPORTANCE))
+            pictures.append(self._save(draw_kernels(watch.kernels), f"{stem}_kernels.png", "Kernels", KERNELS))
+        figure = draw_cam(pixels, frames, explanation.cam)
+        pictures.append(self._save(figure, f"{stem}_cam.png", "Where the evidence is", _cam_caption(explanation)))
+        self.videos.append(pictures)
+
+    def overview(self, numbers: Numbers, spreads: Sequence[KernelSpread]) -> list[Picture]:
+        """Draw the kernels of all videos together."""
+        kernels = numbers.kernels()
+        adaptive = [100 * spread.adaptive for spread in spreads]
+        texts = {"videos": len(numbers.rows), "least": f"{min(adaptive):.0f}", "most": f"{max(adaptive):.0f}"}
+        return [
+            self._save(draw_weights(kernels), "kernel_weights.png", "Kernel weights", WEIGHTS.format(**texts)),
+            self._save(draw_shares(spreads), "kernel_variance.png", "Do they adapt?", SHARES.format(**texts)),
+        ]
+
+    def _save(self, figure: Figure, name: str, title: str, caption: str) -> Picture:
+        save_figure(figure, self.folder / name, DPI)
+        return Picture(name, title, caption, image_uri((self.folder / name).read_bytes()))
+
+
+def _cam_caption(explanation: Explanation) -> str:
+    target = class_name(explanation.target, explanation.prediction.class_names)
+    logit = float(explanation.prediction.logits[explanation.target])
+    height, width = explanation.cam.shape[1:]
+    bias = round(logit - float(explanation.cam.sum()), 2) + 0.0  # which makes -0 a 0
+    through = ", and, through TAM, of the frames around" if explanation.watch.kernels else ""
+    nothing = "" if (explanation.cam > 0).any() else " Here no place speaks for the class."
+    return (
+        f"How much each place of each frame adds to the score of “{target}” (class activation map of the last stage): "
+        f"the brighter, the more; dark places add nothing or speak against it.{nothing} The number is the sum over a "
+        f"frame. All frames together give the logit, {logit:.2f}, less a constant of {bias:.2f}. The map has only "
+        f"{height} × {width} places, enlarged here, and each has seen far more of the picture than it covers{through}: "
+        "it says roughly where, not what."
+    )
+
+
+def write_explain_page(
+    path: Path, numbers: Numbers, album: Album, spreads: Sequence[KernelSpread], fixed: FixedKernels | None
+) -> None:
+    """`explain.html`: each video's prediction and pictures, and, of several, all together."""
+    rows, predictor = numbers.rows, numbers.predictor
+    model = predictor.model
+    several = len(rows) > 1
+    title = f"{len(rows)} videos explained" if several else f"{Path(rows[0]['name']).name}, explained"
+    write_page(
+        path,
+        "explain.html",
+        title=title,
+        network=f"{'TANet' if model.tam else 'TSN'} on {model.arch}",
+        facts=_facts(numbers),
+        tam=model.tam,
+        several=several,
+        labelled=any(row["label"] is not None for row in rows),
+        rows=rows,
+        albums=album.videos,
+        failures=numbers.failures,
+        overview=album.overview(numbers, spreads) if several and spreads else [],
+        blocks=[_table_row(spread) for spread in spreads],
+        offsets=OFFSET_NAMES,
+        fixed=fixed,
+    )
+
+
+def _facts(numbers: Numbers) -> str:
+    predictor = numbers.predictor
+    shape = predictor.shape
+    return (
+        f"{predictor.checkpoint.path}, {predictor.model.num_classes} classes. Of each video one clip of "
+        f"{shape.num_segments} frames ({predictor.sample.kind} sampling) is looked at, its centre at "
+        f"{shape.input_size} × {shape.input_size} pixels; a test may average several."
+    )
+
+
+def _table_row(spread: KernelSpread) -> dict[str, Any]:
+    _, common, own = spread.shares()
+    return {
+        "block": spread.block,
+        "channels": spread.channels,
+        "mean": [f"{value:.3f}" for value in spread.mean],
+        "std": [f"{value:.3f}" for value in spread.deviation],
+        "change": f"{np.sqrt((spread.change**2).mean()):.3f}",
+        "adaptive": f"{100 * (common + own):.0f}",
+        "common": f"{100 * common:.0f}",
+    }

@@ -1,0 +1,90 @@
+"""What the TAMs of a network do while it runs: the kernels and the importance that they make and use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ops.models.tam import TAM
+
+
+@dataclass(frozen=True)
+class TamWatch:
+    """What each TAM made of one clip, by the name of its block (`layer1.0`), in the order of the network.
+
+    Attributes:
+        kernels: float32 `[C, 3]`, the global branch's weights of the frame before, the frame itself and the one
+            after; the three of a channel sum to one (paper, eq. 5).
+        importance: float32 `[C, T]` in (0, 1), the local branch's weight of each frame (eq. 3).
+    """
+
+    kernels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    importance: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def tams_of(model: nn.Module) -> dict[str, TAM]:
+    """The TAMs of a recognizer by the name of their block, in the order of the network; none in a plain TSN."""
+    return {
+        name.removeprefix("base_model.").removesuffix(".tam"): module
+        for name, module in model.named_modules()
+        if isinstance(module, TAM)
+    }
+
+
+@contextmanager
+def watch_tams(model: nn.Module) -> Iterator[TamWatch]:
+    """Inside the context a forward pass of one clip leaves in the `TamWatch` what its TAMs used.
+
+    The numbers are taken where they arise, at the end of each branch, so they are those of the pass itself. Of several
+    clips in a pass the first counts, of several passes the last.
+    """
+    watch = TamWatch()
+    handles = []
+    for name, tam in tams_of(model).items():
+        keep_kernel = partial(_keep_kernel, watch.kernels, name, tam.in_channels)
+        keep_importance = partial(_keep_importance, watch.importance, name, tam.num_segments)
+        handles.append(tam.G.register_forward_hook(keep_kernel))
+        handles.append(tam.L[-1].register_forward_hook(keep_importance))  # its layers are called one by one
+    try:
+        yield watch
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> Iterator[None]:
+    """Inside the context the global branch of each block gives `kernels[block]` (`[C, 3]`), whatever it sees."""
+    handles = []
+    for name, tam in tams_of(model).items():
+        handles.append(tam.G.register_forward_hook(partial(_replace_kernel, kernels[name])))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keep_kernel(
+    store: dict[str, NDArray[np.float32]], name: str, channels: int, module: nn.Module, inputs: Any, output: Tensor
+) -> None:
+    """`output [N·C, 3]`."""
+    store[name] = output.detach()[:channels].float().cpu().numpy()
+
+
+def _keep_importance(
+    store: dict[str, NDArray[np.float32]], name: str, segments: int, module: nn.Module, inputs: Any, output: Tensor
+) -> None:
+    """`output [N·T, C]`."""
+    store[name] = output.detach()[:segments].T.float().cpu().numpy()
+
+
+def _replace_kernel(kernel: NDArray[np.float32], module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """`output [N·C, 3]` → the same shape."""
+    fixed = output.new_tensor(kernel)  # [C, 3]
+    return fixed.repeat(len(output) // len(fixed), 1)

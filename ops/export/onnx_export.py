@@ -1,0 +1,177 @@
+"""A trained model as an ONNX file that says how to use it, verified against PyTorch before it is put in place."""
+
+import copy
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from ops.common.errors import InputError
+from ops.common.storage import atomic_path
+from ops.export.checkpoint_info import model_name
+from ops.models.recognizer import Recognizer
+from ops.models.tam import TAM
+from ops.predict.predictor import Predictor
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+
+BOUNDS = {"fp32": 1e-4, "fp16": 1e-2}
+"""How far logits may be from PyTorch's in float32, as ‖a - b‖ / ‖b‖.
+
+fp32: what this project allows between itself and the published code; sums in another order make 2e-7 (TANet-50).
+fp16: a rounding is up to 2^-11 = 5e-4 of a value, and those of TANet-50's layers make 1e-3; ten times that is a fault.
+"""
+
+BATCHES = (1, 3)
+"""The file is verified with batches of these sizes: one, and one that it was not made with."""
+
+RUNS = 9
+"""Timings of which the median is said."""
+
+
+class PixelsToLogits(nn.Module):
+    """What is exported: uint8 clips `[N, T, C, H, W]` → float32 logits `[N, K]`, computed in `dtype`.
+
+    Pixels are normalised in float32, and TAM's coefficients are computed in it, as with mixed precision.
+    """
+
+    def __init__(self, model: Recognizer, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.model = copy.deepcopy(model).eval().to(dtype)
+        self.model.mean, self.model.std = model.mean.float(), model.std.float()
+        for module in self.model.modules():
+            if isinstance(module, TAM):
+                module.float()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """`clips [N, T, C, H, W]`, uint8 → logits `[N, K]`, float32."""
+        logits: Tensor = self.model(self.model.normalize(clips).to(self.dtype))
+        return logits.float()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What became of an export: per batch size the largest difference of the logits and the relative one, as norms;
+    and the median seconds that PyTorch (in float32) and onnxruntime need for one clip.
+    """
+
+    differences: Mapping[int, tuple[float, float]]
+    torch_seconds: float
+    onnx_seconds: float
+
+
+def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision: str = "fp32") -> Exported:
+    """Write the model of `predictor` as ONNX to `target`, whole or not at all; `precision` is one of `PRECISIONS`.
+
+    It takes uint8 pixels `clips [N, T, C, H, W]`, N free, and gives float32 `logits [N, K]`; `facts_for_users` are in
+    its metadata. InputError where onnxruntime does not compute with it what PyTorch does, within `BOUNDS`.
+    """
+    size = predictor.shape.scale_size if predictor.full_res else predictor.shape.input_size
+    shape = (predictor.model.num_segments, predictor.model.channels, size, size)
+    log.info("exporting %s for clips of %s", predictor.checkpoint.path, " x ".join(map(str, shape)))
+    proto = to_onnx(predictor.model, shape, precision)
+    facts = facts_for_users(predictor, size, precision)
+    onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in facts.items()})
+    with atomic_path(target) as temporary:
+        onnx.save(proto, temporary)
+        try:
+            session = open_session(temporary)
+        except Exception as error:  # its errors have no common ancestor but this
+            reason = f"{error}".splitlines()[0]
+            raise InputError(f"{target}: not written, onnxruntime cannot use it ({reason})") from None
+        differences = {batch: _difference(session, predictor.model, (batch, *shape)) for batch in BATCHES}
+        worst = max(relative for _, relative in differences.values())
+        if not worst <= BOUNDS[precision]:
+            raise InputError(
+                f"{target}: not written, the logits of onnxruntime differ from PyTorch's by {worst:.1e} of their norm, "
+                f"and {BOUNDS[precision]:g} is allowed for {precision}"
+            )
+        seconds = _latencies(session, predictor.model, (1, *shape))
+    return Exported(differences, *seconds)
+
+
+def to_onnx(model: Recognizer, shape: tuple[int, int, int, int], precision: str) -> onnx.ModelProto:
+    """The graph of `model` for clips of `shape [T, C, H, W]`, its batch size free."""
+    example = torch.zeros(2, *shape, dtype=torch.uint8)  # a batch of one would be taken for a constant
+    module = PixelsToLogits(model, PRECISIONS[precision]).eval()
+    with torch.no_grad():
+        program = torch.onnx.export(
+            module, (example,), dynamo=True, input_names=["clips"], output_names=["logits"],
+            dynamic_shapes={"clips": {0: torch.export.Dim("batch")}}, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str, Any]:
+    """What somebody needs to feed the file, and to read what it gives: plain data."""
+    model, shape, checkpoint = predictor.model, predictor.shape, predictor.checkpoint
+    return {
+        "model": model_name(model.arch, model.tam),
+        "source": Path(checkpoint.path).name,
+        "dataset": checkpoint.meta.get("dataset"),
+        "class_names": predictor.class_names,
+        "modality": model.modality,
+        "num_segments": model.num_segments,
+        "input": "uint8 [N, T, C, H, W], RGB, 0 to 255; normalised inside",
+        "scale_size": shape.scale_size,
+        "input_size": size,
+        "cut": "short side of a frame to scale_size, the long one rounded down, then the centre of input_size squared",
+        "sampling": predictor.sample.kind,
+        "mean": model.mean.flatten().tolist(),
+        "std": model.std.flatten().tolist(),
+        "precision": precision,
+    }
+
+
+def open_session(path: str | os.PathLike[str]) -> onnxruntime.InferenceSession:
+    """The ONNX file at `path` in onnxruntime, on the CPU with as many threads as PyTorch has."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _random_clips(shape: tuple[int, ...]) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@torch.inference_mode()
+def _difference(
+    session: onnxruntime.InferenceSession, model: Recognizer, shape: tuple[int, ...]
+) -> tuple[float, float]:
+    """Of the logits on random clips of `shape [N, T, C, H, W]`: the largest difference, and that of the norms."""
+    clips = _random_clips(shape)
+    wanted, (got,) = model(clips).numpy(), session.run(None, {"clips": clips.numpy()})
+    difference = got - wanted
+    return float(np.abs(difference).max()), float(np.linalg.norm(difference) / np.linalg.norm(wanted))
+
+
+@torch.inference_mode()
+def _latencies(session: onnxruntime.InferenceSession, model: Recognizer, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Median seconds of PyTorch and onnxruntime, in turn and warm."""
+    clips = _random_clips(shape)
+    feed = {"clips": clips.numpy()}
+    seconds: tuple[list[float], list[float]] = ([], [])
+    runs: tuple[Callable[[], object], ...] = (lambda: model(clips), lambda: session.run(None, feed))
+    for _ in range(RUNS + 1):
+        for times, run_once in zip(seconds, runs, strict=True):
+            began = time.perf_counter()
+            run_once()
+            times.append(time.perf_counter() - began)
+    return statistics.median(seconds[0][1:]), statistics.median(seconds[1][1:])

@@ -1,0 +1,175 @@
+"""Checkpoints: saved whole or not at all, loaded in every dialect, without ever running code from them."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ops.common.errors import InputError
+from ops.common.storage import load_hashed_tensors, load_tensors, save_tensors
+from ops.models.checkpoint_meta import check_meta
+from ops.models.checkpoint_names import Dialect, ModelSpec, describe, dialect_of, to_our_names
+from ops.models.pretrained import tensors_of
+from ops.models.recognizer import Recognizer, build_model
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds: tensors with our names, the model they describe, and everything else.
+
+    `meta` is what our own checkpoints say of themselves ({} for others); `rest` the other entries of the file
+    (epoch, optimizer, best_prec1, …); `dialect` how the tensors were named in the file; `sha256` the hash of the bytes
+    that were read, where it was asked for.
+    """
+
+    path: str
+    state: dict[str, Tensor]
+    spec: ModelSpec
+    meta: dict[str, Any] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)
+    dialect: Dialect = "ours"
+    sha256: str = ""
+
+    @property
+    def num_segments(self) -> int | None:
+        """Segments it was trained with: from its tensors, else from `meta`; None where neither says."""
+        if self.spec.num_segments is not None:
+            return self.spec.num_segments
+        stored = self.meta.get("num_segments")
+        return int(stored) if isinstance(stored, int) else None
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Its classes in order, where it knows them."""
+        names = self.meta.get("class_names")
+        if not isinstance(names, list) or len(names) != self.spec.num_classes:
+            return None
+        return [str(name) for name in names]
+
+
+def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Checkpoint:
+    """Read a checkpoint of ours, of the published code or of MMAction2; InputError, naming `path`, on others."""
+    loaded, digits = load_hashed_tensors(path) if hashed else (load_tensors(path), "")
+    tensors = tensors_of(loaded, Path(path))
+    try:
+        state = to_our_names(tensors)
+        spec = describe(state)
+    except ValueError as error:
+        raise InputError(f"{path}: not a checkpoint of a TANet or TSN ({error})") from None
+    is_bare = not isinstance(loaded.get("state_dict", loaded.get("model")), Mapping)
+    rest = {} if is_bare else {k: v for k, v in loaded.items() if k not in ("state_dict", "model", "meta")}
+    meta = loaded.get("meta")
+    stored = dict(meta) if isinstance(meta, Mapping) else {}
+    check_meta(stored, path)
+    return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors), digits)
+
+
+def load_model(path: str | os.PathLike[str], num_segments: int | None = None) -> Recognizer:
+    """The recognizer in a checkpoint file, in evaluation mode on the CPU.
+
+    What it is (depth, segments, classes, modality, TAM or not) is read from its tensors. `num_segments` is for a
+    plain TSN, whose tensors do not say (default: what `meta` says, else 8); a TANet refuses another number than
+    it was trained for. Raises InputError, in one line that names the file.
+    """
+    return model_of(read_checkpoint(path), num_segments)
+
+
+def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recognizer:
+    """The recognizer of an already read checkpoint; see `load_model`."""
+    spec = checkpoint.spec
+    if spec.tam and num_segments not in (None, spec.num_segments):
+        raise InputError(
+            f"{checkpoint.path}: trained for {spec.num_segments} segments, and TAM's layers fix that number; "
+            f"{num_segments} were asked for"
+        )
+    stored = checkpoint.meta.get("dropout")
+    dropout = 0.0 if spec.own_head else float(stored) if isinstance(stored, float) and stored > 0 else 0.5
+    segments = num_segments or checkpoint.num_segments or 8
+    model = build_model(spec.arch, spec.num_classes, segments, spec.modality, spec.tam, dropout)
+    load_state(model, checkpoint)
+    return model.eval()
+
+
+def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = ()) -> None:
+    """Fill `model` with the tensors of `checkpoint`, all of them and nothing else; InputError where they do not fit.
+
+    Names that contain one of `skip` are left as the model has them.
+    """
+    expected = {k: v for k, v in model.state_dict().items() if not any(part in k for part in skip)}
+    state = {k: v for k, v in checkpoint.state.items() if not any(part in k for part in skip)}
+    # Old PyTorch did not count batches.
+    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
+    surplus = [k for k in state if k not in expected]
+    shapes = [k for k in expected if k in state and state[k].shape != expected[k].shape]
+    if missing or surplus or shapes:
+        what = "is missing" if missing else "is unknown" if surplus else "has another shape"
+        name = (missing or surplus or shapes)[0]
+        count = len(missing) + len(surplus) + len(shapes)
+        raise InputError(f"{checkpoint.path}: does not fit this model: {name} {what} ({count} tensors in all)")
+    model.load_state_dict(state, strict=False)
+
+
+def tune_from(
+    model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None, input_size: int = 224
+) -> bool:
+    """Start `model` from `checkpoint`, which may have other segments or classes; say what is new.
+
+    TAM's global branch belongs to a number of segments, the head to classes in an order: where these differ the
+    model keeps its fresh ones. Returns whether the head was kept (tuning on the same classes).
+    """
+    spec, skip = checkpoint.spec, []
+    if (spec.arch, spec.modality) != (model.arch, model.modality):
+        raise InputError(
+            f"{checkpoint.path}: holds a {spec.arch} on {spec.modality}; "
+            f"this run trains a {model.arch} on {model.modality}"
+        )
+    if spec.tam != model.tam:
+        raise InputError(
+            f"{checkpoint.path}: {'has' if spec.tam else 'has no'} TAM; {'add' if spec.tam else 'leave out'} --tam"
+        )
+    if model.tam and spec.num_segments != model.num_segments:
+        skip.append(".tam.G.")
+        log.info(
+            "%s has %s segments, this model %d: TAM's global branch starts anew",
+            checkpoint.path, spec.num_segments, model.num_segments,
+        )  # fmt: skip
+    theirs = checkpoint.meta.get("input_size")
+    if theirs not in (None, input_size):
+        log.warning("%s: trained at %s pixels, this run has %d (--input_size)", checkpoint.path, theirs, input_size)
+    reason = _why_new_head(model, checkpoint, dataset, class_names)
+    renamed = dict(checkpoint.state)
+    if reason:
+        skip += ["new_fc.", "base_model.fc."]
+        log.info("%s: the classifier starts anew (%s)", checkpoint.path, reason)
+    elif spec.own_head != (model.new_fc is None):  # with or without dropout: the same layer under another name
+        old, new = ("base_model.fc.", "new_fc.") if spec.own_head else ("new_fc.", "base_model.fc.")
+        renamed = {name.replace(old, new): value for name, value in renamed.items()}
+    load_state(model, Checkpoint(checkpoint.path, renamed, spec), skip)
+    return not reason
+
+
+def _why_new_head(model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None) -> str:
+    """Why the classifier cannot be kept, or ""."""
+    if checkpoint.spec.num_classes != model.num_classes:
+        return f"{checkpoint.spec.num_classes} classes there, {model.num_classes} here"
+    theirs = checkpoint.class_names
+    if theirs and class_names:
+        return "" if theirs == class_names else "other classes, or in another order"
+    if dataset != "custom" and checkpoint.meta.get("dataset") == dataset:
+        return ""
+    return "the order of its classes is not known"
+
+
+def save_checkpoint(path: str | os.PathLike[str], model: Recognizer, meta: Mapping[str, Any], **rest: Any) -> None:
+    """Write `{arch, state_dict, meta, **rest}` to `path`, whole or not at all."""
+    state = {name: value.detach() for name, value in model.state_dict().items()}
+    content = {"arch": model.arch, "state_dict": state, "meta": {**meta, "format": FORMAT_VERSION}, **rest}
+    save_tensors(path, content)

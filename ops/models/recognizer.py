@@ -1,0 +1,196 @@
+"""The recognizer: normalise, fold segments into the batch, backbone, head, consensus; and its parameter groups."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ops.common.errors import InputError
+from ops.models.consensus import make_consensus
+from ops.models.pretrained import load_backbone
+from ops.models.tanet import build_resnet, insert_tam
+
+Modality = Literal["RGB", "Flow"]
+
+FLOW_CHANNELS = 10
+"""x and y of the five consecutive flow frames in one stack."""
+
+MEAN = {"RGB": (0.485, 0.456, 0.406), "Flow": (0.5,)}
+STD = {"RGB": (0.229, 0.224, 0.225), "Flow": (0.226,)}
+
+HEAD_STD = 0.001
+"""The head starts as a normal distribution of this standard deviation (TSN), its bias at 0."""
+
+
+class Recognizer(nn.Module):
+    """Clips to class scores.
+
+    Args:
+        arch: a ResNet of torchvision, "resnet18" … "resnet152".
+        num_classes: K.
+        num_segments: T; fixed in the weights where `tam`, else any number of segments is averaged.
+        modality: "RGB" (3 channels per segment) or "Flow" (10: x1 y1 … x5 y5).
+        tam: TANet, or the plain 2-D network on segments that is TSN.
+        dropout: before the head; at 0 the head is `base_model.fc` as in the published code, else `new_fc`.
+        pretrain: "imagenet" (torchvision's IMAGENET1K_V1), a file of weights, or "none".
+        consensus_type: see `ops.models.consensus`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        arch: str,
+        num_classes: int,
+        num_segments: int,
+        modality: Modality = "RGB",
+        tam: bool = True,
+        dropout: float = 0.5,
+        pretrain: str = "none",
+        consensus_type: str = "avg",
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or num_segments < 1:
+            raise InputError(f"num_classes ({num_classes}) and num_segments ({num_segments}) must be at least 1")
+        if modality not in MEAN:
+            raise InputError(f"modality ({modality}) must be RGB or Flow")
+        self.arch, self.num_classes, self.num_segments = arch, num_classes, num_segments
+        self.modality, self.tam, self.dropout = modality, tam, dropout
+        self.partial_bn = False
+        self.base_model = build_resnet(arch)
+        load_backbone(self.base_model, arch, pretrain)
+        if modality == "Flow":
+            self.base_model.conv1 = _flow_convolution(self.base_model.conv1)
+        if tam:
+            insert_tam(self.base_model, num_segments)
+        head = _new_head(self.base_model.fc.in_features, num_classes)
+        self.base_model.fc = nn.Dropout(dropout) if dropout else head
+        self.new_fc = head if dropout else None
+        self.consensus = make_consensus(consensus_type)
+        self.register_buffer("mean", torch.tensor(MEAN[modality]).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD[modality]).view(-1, 1, 1), persistent=False)
+
+    @property
+    def channels(self) -> int:
+        """Input channels per segment."""
+        channels: int = self.base_model.conv1.in_channels
+        return channels
+
+    @property
+    def head(self) -> nn.Linear:
+        """The linear classifier."""
+        head = self.new_fc if self.new_fc is not None else self.base_model.fc
+        assert isinstance(head, nn.Linear)
+        return head
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """`clips [N, T, C, H, W]`, uint8 pixels or floating point already normalised → scores `[N, K]`."""
+        if clips.ndim != 5 or clips.shape[2] != self.channels:
+            raise ValueError(f"clips of shape {list(clips.shape)} must be [N, T, {self.channels}, H, W]")
+        n, t = clips.shape[:2]
+        if self.tam and t != self.num_segments:
+            raise ValueError(f"clips of {t} segments; this TANet was built for {self.num_segments}")
+        frames = self.normalize(clips.flatten(0, 1))  # [N·T, C, H, W]
+        features = self.base_model(frames)  # [N·T, D], or [N·T, K] where the head is the backbone's own
+        scores = self.new_fc(features) if self.new_fc is not None else features  # [N·T, K]
+        out: Tensor = self.consensus(scores.view(n, t, -1))  # [N, K]
+        return out
+
+    def normalize(self, frames: Tensor) -> Tensor:
+        """uint8 `[..., C, H, W]` → float with the training mean and deviation; floating point is left as it is."""
+        if frames.is_floating_point():
+            return frames
+        last = torch.channels_last
+        memory_format = (
+            last if self.base_model.conv1.weight.is_contiguous(memory_format=last) else torch.contiguous_format
+        )
+        # The published order of operations, so that pixels come out equal to the last bit.
+        return frames.to(self.mean.dtype, memory_format=memory_format).div_(255).sub_(self.mean).div_(self.std)
+
+    def train(self, mode: bool = True) -> "Recognizer":
+        """As usual; with `partial_bn` every BatchNorm2d but the first keeps its statistics and is not trained.
+
+        TAM's own (1-d) batch norms always learn: the published code forgot them, so they do there too.
+        """
+        super().train(mode)
+        if mode and self.partial_bn:
+            for norm in list(self._norms_2d())[1:]:
+                norm.eval()
+                norm.requires_grad_(False)
+        return self
+
+    def _norms_2d(self) -> Iterator[nn.Module]:
+        # SyncBatchNorm replaces 1-d and 2-d norms alike: those inside a TAM are not meant here.
+        for name, module in self.base_model.named_modules():
+            if isinstance(module, _BatchNorm) and ".tam." not in f".{name}":
+                yield module
+
+    def parameter_groups(self, fast_head: bool = True) -> list[dict[str, Any]]:
+        """The published parameter groups, for an optimizer: each with `params`, `name`, `lr_mult`, `decay_mult`.
+
+        `fast_head` lets every Linear (the head, and the global branch of each TAM) learn at 5 times the rate, the
+        head's bias at 10 times; the published code turned that off when tuning on the dataset of the checkpoint.
+        """
+        first = self.base_model.conv1
+        groups: dict[str, list[nn.Parameter]] = {name: [] for name in _GROUPS}
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv1d):
+                kind = "first_conv" if module is first else "normal"
+                weight, bias = f"{kind}_weight", f"{kind}_bias"
+            elif isinstance(module, nn.Linear):
+                weight, bias = ("lr5_weight", "lr10_bias") if fast_head else ("normal_weight", "normal_bias")
+            elif isinstance(module, _BatchNorm):
+                weight = bias = "BN scale/shift"
+            else:
+                continue
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.requires_grad:
+                    groups[weight if name == "weight" else bias].append(parameter)
+        return [
+            {"params": groups[name], "name": name, "lr_mult": lr_mult, "decay_mult": decay_mult}
+            for name, (lr_mult, decay_mult) in _GROUPS.items()
+        ]
+
+
+_GROUPS = {  # name: factor on the rate, factor on the weight decay
+    "first_conv_weight": (1, 1),
+    "first_conv_bias": (2, 0),
+    "normal_weight": (1, 1),
+    "normal_bias": (2, 0),
+    "BN scale/shift": (1, 0),
+    "custom_ops": (1, 1),
+    "lr5_weight": (5, 1),
+    "lr10_bias": (10, 0),
+}
+
+
+def build_model(
+    arch: str,
+    num_classes: int,
+    num_segments: int,
+    modality: Modality = "RGB",
+    tam: bool = True,
+    dropout: float = 0.5,
+    pretrain: str = "none",
+    consensus_type: str = "avg",
+) -> Recognizer:
+    """A new recognizer in training mode; see `Recognizer`. InputError on values that cannot be built."""
+    return Recognizer(arch, num_classes, num_segments, modality, tam, dropout, pretrain, consensus_type)
+
+
+def _new_head(features: int, num_classes: int) -> nn.Linear:
+    head = nn.Linear(features, num_classes)
+    nn.init.normal_(head.weight, std=HEAD_STD)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _flow_convolution(rgb: nn.Conv2d) -> nn.Conv2d:
+    """The first convolution for stacks of flow: the RGB one averaged over its channels and repeated."""
+    conv = nn.Conv2d(FLOW_CHANNELS, rgb.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
+    with torch.no_grad():
+        conv.weight.copy_(rgb.weight.mean(dim=1, keepdim=True).expand_as(conv.weight))
+    return conv

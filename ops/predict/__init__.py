@@ -1,0 +1,1 @@
+"""Predictions for single videos and over time."""

@@ -1,0 +1,107 @@
+"""The videos that a command line names: files, folders, patterns; and names for what is made of each."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.common.errors import InputError
+from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
+from ops.data.list_lines import names_protocol
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: its path, the part of it below the folder that was given, and why it is none ("")."""
+
+    path: str
+    name: str
+    reason: str = ""
+
+
+def find_inputs(
+    arguments: Sequence[str], apart_from: Iterable[str] = (), endings: Sequence[str] = VIDEO_EXTENSIONS
+) -> list[Video]:
+    """The videos that `arguments` stand for, each once, in the order given; those below a folder sorted.
+
+    An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
+    have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
+    comes along with the reason.
+    """
+    skipped = [os.path.join(os.path.realpath(folder), "") for folder in apart_from]
+    found: dict[str, Video] = {}
+    for argument in arguments:
+        for video in _expand(argument, endings):
+            if video.name == video.path or not os.path.realpath(video.path).startswith(tuple(skipped)):
+                found.setdefault(os.path.normpath(video.path), video)
+    return list(found.values())
+
+
+def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
+    if os.path.isdir(argument):
+        yield from _below(argument, endings)
+    elif os.path.lexists(argument):
+        yield Video(argument, argument)
+    elif names_protocol(argument):
+        yield Video(argument, argument, "not a plain file path (URLs and protocols are not followed)")
+    elif "\0" not in argument and glob.has_magic(argument):
+        matches = sorted(glob.iglob(argument, recursive=True))  # noqa: PTH207
+        for match in matches:
+            if not os.path.isdir(match):
+                yield Video(match, match)
+            elif "**" not in argument:  # which finds what is in folders by itself
+                yield from _below(match, endings)
+        if not matches:
+            yield Video(argument, argument, "no such file, and nothing fits it as a pattern")
+    else:
+        yield Video(argument, argument, "no such file or folder")
+
+
+def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
+    try:
+        names = find_videos(folder, endings)
+    except InputError as error:
+        yield Video(folder, folder, str(error).removeprefix(f"{folder}: "))
+        return
+    if not len(names):
+        yield Video(folder, folder, f"no videos in this folder{endings_there(folder)}")
+    for name in names:
+        yield Video(os.path.join(folder, name), name)
+
+
+def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:
+    """For the path of each video a name of its own, relative to a folder of results: `a/x.mp4` → `a/x` + `ending`.
+
+    Videos found in a folder keep the folders inside it; of equal names the second gets `_2`, and so on.
+    """
+    taken: set[str] = set()
+    names: dict[str, str] = {}
+    for video in videos:
+        inner = video.name if video.name != video.path else os.path.basename(video.path)
+        stem = os.path.splitext(inner)[0]
+        name, number = stem, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        names[video.path] = name + ending
+    return names
+
+
+def check_distinct(targets: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """InputError where two of the files to be written are one, or where one of them is among `inputs`."""
+    taken = {os.path.realpath(path): "is what is read" for path in inputs}
+    for target in targets:
+        place = os.path.realpath(target)
+        if place in taken:
+            raise InputError(f"{target}: {taken[place]}; give another name")
+        taken[place] = "is written twice"
+
+
+def check_apart(videos: Sequence[Video], targets: Iterable[str | os.PathLike[str]]) -> None:
+    """InputError where one of the files to be written is one of the videos."""
+    sources = {os.path.realpath(video.path) for video in videos}
+    for target in targets:
+        if os.path.realpath(Path(target)) in sources:
+            raise InputError(f"{target}: is one of the videos to be read; give another name or folder")

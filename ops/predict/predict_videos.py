@@ -1,0 +1,196 @@
+"""All videos of a command line, one after the other: predictions, timelines, videos with predictions on them."""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.common.console import progress
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, MediaError
+from ops.common.storage import check_writable, make_folder
+from ops.common.strings import one_line
+from ops.data.file_search import VIDEO_EXTENSIONS
+from ops.data.video_writer import FORMATS
+from ops.data.views import Views
+from ops.predict.inputs import Video, check_apart, check_distinct, output_names
+from ops.predict.overlay import save_overlay
+from ops.predict.predictions import Outcome, Terminal, write_csv, write_json
+from ops.predict.predictor import Predictor
+from ops.predict.timeline import draw_timeline, write_timeline
+from ops.predict.windows import Timeline, Windows, predict_windows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is made of each video.
+
+    Attributes:
+        windows: how it is cut into windows, for timelines and drawings.
+        by_windows: whether the prediction is the mean over windows (else that of the predictor's own protocol).
+        tables: path of a video → where its timeline goes, without an ending.
+        drawings: path of a video → where the video with predictions on it goes.
+        json, csv: where the predictions of all go.
+        workers: how many videos are read ahead.
+    """
+
+    windows: Windows
+    by_windows: bool = False
+    tables: Mapping[str, str] = field(default_factory=dict)
+    drawings: Mapping[str, str] = field(default_factory=dict)
+    json: str | None = None
+    csv: str | None = None
+    workers: int = 1
+
+    @property
+    def wants_windows(self) -> bool:
+        """Whether windows must be looked at."""
+        return bool(self.by_windows or self.tables or self.drawings)
+
+
+def is_file_name(target: str) -> bool:
+    """Whether `--save TARGET` names one video, not a folder; InputError for a container that cannot be written."""
+    ending = os.path.splitext(target)[1].lower()
+    if os.path.isdir(target) or ending not in (*FORMATS, *VIDEO_EXTENSIONS):
+        return False
+    if ending not in FORMATS:
+        raise InputError(f"--save {target}: must end in {', '.join(FORMATS)}, or be a folder")
+    return True
+
+
+def place_drawings(videos: Sequence[Video], target: str | None) -> dict[str, str]:
+    """Where `--save TARGET` puts the video made of each."""
+    if not target:
+        return {}
+    if not is_file_name(target):
+        return {path: os.path.join(target, name) for path, name in output_names(videos, ".mp4").items()}
+    if len(videos) > 1:
+        raise InputError(f"--save {target}: {len(videos)} videos need a folder")
+    return {videos[0].path: target}
+
+
+def place_tables(videos: Sequence[Video], folder: str | None) -> dict[str, str]:
+    """Where `--timeline FOLDER` puts the timeline of each, without an ending."""
+    return {path: os.path.join(folder, name) for path, name in output_names(videos, "").items()} if folder else {}
+
+
+def check_places(videos: Sequence[Video], wishes: Wishes) -> None:
+    """InputError now, not after the first video, where a result could not be written or would replace a video."""
+    tables = [prefix + ending for prefix in wishes.tables.values() for ending in (".csv", ".png")]
+    files = [*tables, *wishes.drawings.values(), *filter(None, (wishes.json, wishes.csv))]
+    check_apart(videos, files)
+    check_distinct(files)
+    for file in filter(None, (wishes.json, wishes.csv)):
+        check_writable(file)
+    for folder in sorted({str(Path(file).parent) for file in (*tables, *wishes.drawings.values())}):
+        make_folder(folder)
+
+
+def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> int:
+    """Predict, say and write everything; the exit status, 1 where a video could not be read.
+
+    InputError where none could be: then neither `json` nor `csv` is written.
+    """
+    terminal, outcomes = Terminal(), []
+    with progress(None, len(videos), "predicting", "video", len(videos) > 1) as bar:
+        for outcome in _outcomes(predictor, videos, wishes):
+            outcomes.append(outcome)
+            if outcome.prediction:
+                log.info("%s", "\n".join(terminal.lines(outcome, wishes.by_windows)), extra={"lines": True})
+                if outcome.prediction.truncated:
+                    log.warning("cut short, but scored: %s: %s", one_line(outcome.path), outcome.prediction.truncated)
+                if outcome.reason:
+                    log.warning("%s: %s", one_line(outcome.path), one_line(outcome.reason))
+            elif len(videos) > 1:
+                log.warning("not scored: %s: %s", one_line(outcome.path), one_line(outcome.reason))
+            bar.update()
+    failed = [outcome for outcome in outcomes if not outcome.prediction]
+    if len(failed) == len(videos):
+        first = f"{one_line(failed[0].path)}: {one_line(failed[0].reason)}"
+        raise InputError(first if len(videos) == 1 else f"none of the {len(videos)} videos could be read")
+    _write(outcomes, predictor, wishes)
+    if len(videos) > 1:
+        log.info("videos: %d expected, %d scored, %d failed", len(videos), len(videos) - len(failed), len(failed))
+    return EXIT_WITH_FAILURES if any(outcome.reason for outcome in outcomes) else EXIT_DONE
+
+
+def _write(outcomes: Sequence[Outcome], predictor: Predictor, wishes: Wishes) -> None:
+    windows = {"length": wishes.windows.length, "stride": wishes.windows.stride, "sample": str(wishes.windows.sample)}
+    facts = {
+        "weights": predictor.checkpoint.path,
+        "protocol": "mean of the logits of the windows" if wishes.by_windows else predictor.protocol,
+        "windows": windows if wishes.wants_windows else None,
+        "decoder": predictor.reader.decoder,
+        "class_names": predictor.class_names,
+    }
+    errors = []
+    try:
+        if wishes.json:
+            write_json(wishes.json, outcomes, facts)
+    except InputError as error:  # the other one may have room elsewhere
+        errors.append(error)
+    if wishes.csv:
+        write_csv(wishes.csv, outcomes)
+    if errors:
+        raise errors[0]
+
+
+def _outcomes(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> Iterator[Outcome]:
+    readable = [video.path for video in videos if not video.reason]
+    ahead = iter(()) if wishes.by_windows else _views_ahead(predictor, readable, wishes.workers)
+    for video in videos:
+        try:
+            if video.reason:
+                raise MediaError(video.path, video.reason)
+            timeline: Timeline | None = None
+            if not wishes.by_windows:
+                views = next(ahead).result()
+                prediction = predictor.prediction(video.path, predictor.logits(views).numpy(), views.truncated)
+            if wishes.wants_windows:
+                timeline = predict_windows(predictor, video.path, wishes.windows, shown=True)
+            if wishes.by_windows and timeline:
+                prediction = timeline.prediction()
+            reason, files = "", []
+            try:
+                files = _files(timeline, wishes) if timeline else []
+            except MediaError:
+                raise
+            except InputError as error:  # a name that is too long with its ending, a full disk
+                reason = f"predicted, but {error}"
+            yield Outcome(video.path, prediction, reason, timeline, files)
+        except MediaError as error:
+            yield Outcome(video.path, None, error.reason)
+
+
+def _views_ahead(predictor: Predictor, paths: Iterable[str], workers: int) -> Iterator["Future[Views]"]:
+    """The views of each video in turn, read by `workers` threads, which are ahead by as many videos."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Views]] = deque()
+        try:
+            for path in paths:
+                waiting.append(pool.submit(predictor.views, path))
+                if len(waiting) > workers:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _files(timeline: Timeline, wishes: Wishes) -> list[str]:
+    """Write what is wanted of one video's windows; the names of the files."""
+    files = []
+    if timeline.path in wishes.tables:
+        prefix = wishes.tables[timeline.path]
+        write_timeline(f"{prefix}.csv", timeline)
+        draw_timeline(f"{prefix}.png", timeline)
+        files += [f"{prefix}.csv", f"{prefix}.png"]
+    if timeline.path in wishes.drawings:
+        save_overlay(wishes.drawings[timeline.path], timeline, shown=True)
+        files.append(wishes.drawings[timeline.path])
+    return files

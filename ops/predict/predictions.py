@@ -1,0 +1,141 @@
+"""What a model says of videos, for a person at a terminal and as files for programs."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ops.common.console import has_colours
+from ops.common.csv_tables import TableWriter
+from ops.common.storage import atomic_file
+from ops.common.strings import one_line
+from ops.predict.predictor import Prediction
+from ops.predict.windows import Timeline
+
+BAR = 20
+"""Characters of a full bar."""
+
+RUNS = 12
+"""Stretches of time with the same best class that a terminal shows."""
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the video at `path`: a prediction, or the `reason` why there is none.
+
+    `timeline` is there where its windows were asked for; `files` were written for it.
+    """
+
+    path: str
+    prediction: Prediction | None
+    reason: str = ""
+    timeline: Timeline | None = None
+    files: Sequence[str] = ()
+
+
+class Terminal:
+    """Words, bars and colours as standard output can show them."""
+
+    def __init__(self) -> None:
+        self._coloured = has_colours()
+        try:
+            "█▏–".encode(sys.stdout.encoding or "utf-8")
+            self._plain = False
+        except UnicodeEncodeError:
+            self._plain = True
+
+    def lines(self, outcome: Outcome, by_time: bool) -> Iterator[str]:
+        """Path and the five best classes; with `by_time` also which class is best when."""
+        assert outcome.prediction
+        top = outcome.prediction.top(TOP)
+        yield self._paint("1", one_line(outcome.path))
+        for number, (name, share) in enumerate(top):
+            row = f"{100 * share:6.1f} %  {self._bar(share)}  {one_line(name)}"
+            yield self._paint("32", row) if number == 0 else row
+        if by_time and outcome.timeline:
+            yield from self._runs(outcome.timeline)
+        for file in outcome.files:
+            yield f"  written: {one_line(file)}"
+
+    def _runs(self, timeline: Timeline) -> Iterator[str]:
+        runs = list(timeline.runs())
+        dash = "-" if self._plain else "–"
+        for first, last in runs[:RUNS]:
+            shares = timeline.probabilities[first : last + 1].mean(axis=0)
+            best = int(timeline.probabilities[first].argmax())
+            time = f"{timeline.edges[first]:8.1f} {dash} {timeline.edges[last + 1]:.1f} s"
+            yield f"{100 * shares[best]:6.1f} %  {time:<{BAR}}  {one_line(timeline.name(best))}"
+        if len(runs) > RUNS:
+            yield f"  … and {len(runs) - RUNS} more changes" if not self._plain else f"  and {len(runs) - RUNS} more"
+
+    def _bar(self, share: float) -> str:
+        if self._plain:
+            return ("#" * round(BAR * share)).ljust(BAR)
+        eighths = round(8 * BAR * share) if share == share else 0
+        return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(BAR)[:BAR]
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._coloured else text
+
+
+def write_json(path: str | os.PathLike[str], outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
+    """`facts`, and under `videos` an object for each: path, ok, reason, cut_short, top, logits, windows, files.
+
+    Logits are exact: read as float32 they are the same bits. What is not finite is null.
+    """
+    content = {**facts, "videos": [_as_json(outcome) for outcome in outcomes]}
+    with atomic_file(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def write_csv(path: str | os.PathLike[str], outcomes: Sequence[Outcome]) -> None:
+    """A row per video: path, ok, the five best classes, each followed by its probability, and the reason."""
+    known = [len(outcome.prediction.logits) for outcome in outcomes if outcome.prediction]
+    count = min(TOP, *known) if known else TOP
+    heads = [head for number in range(1, count + 1) for head in (f"class_{number}", f"probability_{number}")]
+    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = TableWriter(file)
+        writer.writerow(("path", "ok", *heads, "reason"))
+        for outcome in outcomes:
+            if outcome.prediction:
+                best = [field for name, share in outcome.prediction.top(count) for field in (name, f"{share:.6f}")]
+                writer.writerow((outcome.path, True, *best, outcome.prediction.truncated))
+            else:
+                writer.writerow((outcome.path, False, *[""] * len(heads), outcome.reason))
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    video: dict[str, Any] = {"path": outcome.path, "ok": outcome.prediction is not None, "reason": outcome.reason}
+    if outcome.prediction:
+        video["cut_short"] = outcome.prediction.truncated
+        video["top"] = _top(outcome.prediction)
+        video["logits"] = [_finite(float(value)) for value in outcome.prediction.logits]
+    if outcome.timeline:
+        video["windows"] = [
+            {
+                "start_frame": window.start,
+                "end_frame": window.stop,
+                "start_s": round(window.start_s, 6),
+                "end_s": round(window.stop_s, 6),
+                "top": _top(outcome.timeline.prediction(window)),
+            }
+            for window in outcome.timeline.windows
+        ]
+    if outcome.files:
+        video["files"] = list(outcome.files)
+    return video
+
+
+def _top(prediction: Prediction) -> list[dict[str, Any]]:
+    return [{"class": name, "probability": _finite(share)} for name, share in prediction.top(TOP)]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,193 @@
+"""A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ops.common.device import Compute
+from ops.common.errors import InputError, memory_errors_as_media_errors
+from ops.data.class_names import read_class_names
+from ops.data.class_order import differing_order
+from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
+from ops.data.decoders import video_reader
+from ops.data.frame_source import Reader
+from ops.data.open_lists import count_classes, find_class_names, pick_device
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for
+from ops.data.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
+from ops.data.videos import VideoSource
+from ops.data.views import MakePlan, Views, views_of
+from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.models.recognizer import Recognizer
+from ops.testing.ensemble import default_sample
+from ops.testing.evaluation_protocol import describe_views
+from ops.training.engine import score_views
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The mean logits `[K]` of a video over its views, and what was wrong with it if it was cut short ("")."""
+
+    path: str
+    logits: NDArray[np.float32]
+    class_names: Sequence[str] | None
+    truncated: str = ""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, `[K]`."""
+        powers = np.exp(self.logits.astype(np.float64) - self.logits.max())
+        shares: NDArray[np.float64] = powers / powers.sum()
+        return shares
+
+    @property
+    def label(self) -> str:
+        """The best class, by name where known and else by number."""
+        return self.top(1)[0][0]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` best classes, by name where known and else by number, and their probabilities."""
+        shares = self.probabilities
+        best = np.argsort(-shares, kind="stable")[:count]
+        return [(self.class_names[k] if self.class_names else str(k), float(shares[k])) for k in best]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One model, the views it is given of a video (`crops` crops of the clips of `sample`), and what its classes are.
+
+        predictor = open_predictor("ckpt.best.pth.tar")
+        views = predictor.views("video.mp4")  # open and transform: `views.frames` is uint8 [F, 3, H, W]
+        logits = predictor.logits(views)  # or all at once: predictor("video.mp4").top()
+
+    `partners [K]` is the class of each class's mirror image (-1: none); `views_per_forward` goes through the network
+    at once (None: 30 on a GPU, 3 on a CPU).
+    """
+
+    checkpoint: Checkpoint
+    model: Recognizer
+    shape: ClipShape
+    sample: Sample
+    crops: int
+    full_res: bool
+    class_names: list[str] | None
+    partners: NDArray[np.int64]
+    reader: Reader
+    compute: Compute
+    views_per_forward: int | None = None
+
+    def __call__(self, path: str | os.PathLike[str]) -> Prediction:
+        """Score the video file at `path`; MediaError where it cannot be read."""
+        views = self.views(path)
+        return self.prediction(path, self.logits(views).numpy(), views.truncated)
+
+    def views(self, path: str | os.PathLike[str]) -> Views:
+        """What the model is shown of the video at `path`; MediaError where it cannot be read."""
+        path = os.fspath(path)
+        with memory_errors_as_media_errors(path), self.reader.open(path, -1) as source:
+            shortfall = source.shortfall if isinstance(source, VideoSource) else ""
+            return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
+
+    def logits(self, views: Views) -> Tensor:
+        """The mean logits `[K]` over all views, float32 on the CPU; InputError where they are not finite."""
+        chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
+        scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
+        check_finite(scores.numpy(), self.checkpoint.path)
+        return scores
+
+    def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
+        """`logits [K]` with the names of the classes."""
+        return Prediction(os.fspath(path), logits, self.class_names, truncated)
+
+    def choose(self, num_frames: int, sample: Sample | None = None) -> list[Indices]:
+        """The first frames `[V, T]` of the clips of a video of `num_frames`, as an only element."""
+        return choose_views(num_frames, [self.model.num_segments], sample or self.sample, self.shape.new_length)
+
+    def plan(self) -> MakePlan:
+        """Height and width of a video → how its frames are resized and cut."""
+        return test_plan_for(self.shape, self.crops, self.full_res)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """What runs the model fastest: with folded batch norms, and compiled if that was asked for."""
+        return self.compute.for_inference(self.model)
+
+    @property
+    def protocol(self) -> str:
+        """The model and its views in words."""
+        return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res)
+
+
+def check_finite(logits: NDArray[np.float32], path: str) -> None:
+    """InputError unless the logits that the checkpoint at `path` gave are finite."""
+    if not np.isfinite(logits).all():
+        raise InputError(f"{path}: its scores are not finite: weights of a run that blew up?")
+
+
+def open_predictor(
+    weights: str,
+    dataset: str | None = None,
+    class_names: str | None = None,
+    sample: str | None = None,
+    crops: int = 1,
+    full_res: bool = False,
+    input_size: int | None = None,
+    segments: int | None = None,
+    decoder: str = "pyav",
+    compute: Compute | None = None,
+    device: str = "cpu",
+    views_per_forward: int | None = None,
+) -> Predictor:
+    """The model in the file `weights`, ready for videos; InputError where something does not go together.
+
+    Args:
+        weights: a checkpoint of ours, of the published code or of MMAction2.
+        dataset: an entry of `DATASETS`, for its classes and sampling (default: see `guess_dataset`).
+        class_names: a file, one name per line (default: the checkpoint's, else the dataset's).
+        sample, crops, full_res, input_size, segments, views_per_forward: see `online_test_models.py`, whose defaults
+            these are.
+        decoder: "pyav" or "opencv".
+        compute: device and precision (default: `device`, "cpu", "cuda" or "cuda:N", and fp32).
+    """
+    checkpoint = read_checkpoint(weights)
+    model = model_of(checkpoint, segments)
+    if checkpoint.meta.get("untrained"):
+        log.warning("%s: %s has yet to be trained; until then its predictions mean little", weights,
+                    checkpoint.meta["untrained"])  # fmt: skip
+    config = dataset_config(dataset) if dataset else guess_dataset(checkpoint)
+    views = parse_sample(sample or default_sample(config, checkpoint))
+    if views.kind == "dense" and model.num_segments > DENSE_WINDOW:
+        raise InputError(f"the segments ({model.num_segments}) must be at most {DENSE_WINDOW} with {views}")
+    names = None if class_names else checkpoint.class_names
+    if class_names:
+        problem = differing_order(weights, checkpoint.class_names, class_names, read_class_names(class_names))
+        if problem:
+            raise InputError(problem)
+    names = names or find_class_names(config, class_names, model.num_classes)
+    asked = count_classes(config, None, names) or model.num_classes
+    if asked != model.num_classes:
+        source = class_names or f"dataset {config.name}"
+        raise InputError(f"{weights}: has {model.num_classes} classes, but {source} has {asked}")
+    compute = compute or Compute(pick_device(None, device))
+    compute.prepare(model)
+    size = input_size or int(checkpoint.meta.get("input_size") or 224)
+    return Predictor(
+        checkpoint, model, ClipShape(model.num_segments, model.modality, size), views, crops, full_res, names,
+        mirror_partners(config, model.num_classes, names), video_reader(config, model.modality, decoder), compute,
+        views_per_forward,
+    )  # fmt: skip
+
+
+def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:
+    """What a checkpoint was trained on: by its own word, else Kinetics for 400 classes, else unknown ("custom")."""
+    stored = checkpoint.meta.get("dataset")
+    if stored in DATASETS:
+        return dataset_config(str(stored))
+    return dataset_config("kinetics" if stored is None and checkpoint.spec.num_classes == 400 else "custom")

@@ -1,0 +1,77 @@
+"""What there is of a video or a frame folder: pure functions of the disk alone, whatever a list says of it."""
+
+import os
+from typing import Any
+
+from ops.common.errors import MediaError, TruncatedMediaError
+from ops.data.frames import FolderSource
+from ops.data.videos import header_count, open_video
+from ops.prepare.count_frames import look_into
+
+DECODE = ("none", "ends", "full")
+"""How much is decoded: nothing (of a video only its header is read), the first and the last frame, every frame."""
+
+
+def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
+    """What the video at `path` is.
+
+    `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
+    promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
+    `decoded`, and what `identity_of` gives. MediaError where it cannot be read at all.
+    """
+    claimed = header_count(path)
+    found: dict[str, Any] = {"frames": claimed, "claimed": claimed, "broken": "", **identity_of(path, os.stat(path))}
+    if decode == "none" and claimed:
+        return found
+    with open_video(path) as source:
+        found["frames"], found["claimed"] = len(source), source.claimed
+        if decode == "ends":
+            try:
+                source.read([0, len(source) - 1])
+            except TruncatedMediaError as error:
+                found["broken"] = error.reason
+        if decode == "full":
+            found["decoded"] = source.decodable()
+            if found["decoded"] < len(source):
+                found["broken"] = f"only {found['decoded']} of {len(source)} frames decode"
+    return found
+
+
+def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool) -> dict[str, Any]:
+    """What the frame folder at `path` is; `pattern` is how the dataset names frames (see `ops.data.frames`).
+
+    `frames` (up to the first gap), `beyond` (after it), `pattern` and `first` (how the files are named), `broken` (the
+    first image that cannot be read, of those that were tried), and what `identity_of` gives. MediaError where there are
+    no frames.
+    """
+    if not os.path.isdir(path):
+        raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
+    template, frames, beyond = look_into(path, pattern, flow)
+    tried = {"none": [], "ends": [0, frames - 1], "full": range(frames)}[decode]
+    ends = [os.path.join(path, template.name(path, index, template.axes[0])) for index in (0, frames - 1)]
+    return {
+        "frames": frames,
+        "beyond": beyond,
+        "pattern": template.pattern,
+        "first": template.first,
+        "broken": _unreadable(FolderSource(path, frames, template, flow), sorted(set(tried))),
+        **identity_of(path, *map(os.stat, ends)),
+    }
+
+
+def identity_of(path: str, *files: os.stat_result) -> dict[str, Any]:
+    """`file`, equal for all paths that lead to the same file or folder, and `size`, the bytes of `files` together."""
+    status = os.stat(path)
+    return {"file": f"{status.st_dev}:{status.st_ino}", "size": sum(file.st_size for file in files)}
+
+
+def _unreadable(source: FolderSource, indices: list[int]) -> str:
+    """What is wrong with the first image that cannot be read, and how many more there are; "" if there is none."""
+    reasons = []
+    for index in indices:
+        try:
+            source.read([index])
+        except MediaError as error:
+            reasons.append(error.reason)
+    more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return reasons[0] + more if reasons else ""

@@ -1,0 +1,153 @@
+"""Folders of images, one per video: how large the images are, how they are written, and the job that makes them all."""
+
+import argparse
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.arguments import number
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
+from ops.common.storage import stamp_of
+from ops.common.strings import Texts
+from ops.data.transforms import scaled_size
+from ops.prepare.executors import Work
+from ops.prepare.job_summary import Tally, status_of
+from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.journal import Outcome
+from ops.prepare.output_paths import REPORT, NameOf, check_names, clean_up, names_by, write_bytes, write_table
+from ops.prepare.ownership import check_own_table, is_own_folder, marked, not_ours
+
+Image = NDArray[np.uint8]
+
+FORMATS = ("jpg", "png", "bmp")
+HEADER = ("video", "folder", "frames", "decoded", "claimed", "status", "reason")
+"""The columns of the report."""
+
+_quality = number(int, lambda value: 1 <= value <= 100, "an integer from 1 to 100")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of images: `width` × `height`, or the `short` side with the aspect kept; 0 where not given."""
+
+    width: int = 0
+    height: int = 0
+    short: int = 0
+
+    def apply(self, image: Image) -> Image:
+        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows.
+
+        MediaError where a short side is given and the other one would be far longer.
+        """
+        height, width = image.shape[:2]
+        try:
+            wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
+        except ValueError as error:
+            raise MediaError("", str(error)) from None
+        if wanted == (height, width):
+            return image
+        method = cv2.INTER_AREA if wanted[0] <= height and wanted[1] <= width else cv2.INTER_LINEAR
+        resize: Any = cv2.resize
+        resized: Image = resize(image, wanted[::-1], interpolation=method)
+        return resized
+
+
+def parse_size(text: str) -> Size:
+    """`W:H` or `min=N` → a `Size`; an argparse type."""
+    kind, numbers = ("min", [text[4:]]) if text.startswith("min=") else ("", text.split(":"))
+    if len(numbers) != (1 if kind else 2) or not all(n.isdecimal() and 1 <= int(n) <= 16384 for n in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} must be W:H or min=N in pixels, such as 340:256 or min=256")
+    return Size(short=int(numbers[0])) if kind else Size(*map(int, numbers))
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of tools that write folders of images."""
+    parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
+                        help="of the frames: min=N, a short side of N pixels; W:H, just this size, whatever the "
+                        "aspect becomes (default: as in the video)")  # fmt: skip
+    parser.add_argument("--quality", type=_quality, default=95, metavar="Q", help="of jpg, 1 to 100 (default: 95)")
+    parser.add_argument("--keep_dirs", action="store_true", help="OUT/<folders of the video>/<name>, not OUT/<name>")
+
+
+def write_image(path: str, image: Image, quality: int, full_colour: bool = False) -> None:
+    """Write `image` (BGR `[h, w, 3]` or gray `[h, w]`) in the format of the path's extension.
+
+    `quality` is that of jpg, 1 to 100; with `full_colour` its colours are kept at full resolution. InputError where it
+    cannot be written, MediaError where the format cannot hold it.
+    """
+    options: list[int] = []
+    if path.endswith(".jpg"):
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if full_colour:
+            options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(os.path.splitext(path)[1], image, options)
+    if not done:
+        raise MediaError(path, f"an image of {image.shape[1]}×{image.shape[0]} cannot be written in this format")
+    write_bytes(path, marked(data.tobytes(), os.path.splitext(path)[1]))
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """Makes a folder of images in `out` for each of `items`, as `work(path, item, out=…)` does for one.
+
+    `template` names the images (see `ops.data.frames.FrameTemplate`). `work` returns `frames` (written), `decoded`,
+    `claimed`, and `made`, the folder's `stamp_of`.
+    """
+
+    work: Any
+    root: str
+    items: Texts
+    out: str
+    name_of: NameOf
+    template: str
+    settings: Mapping[str, Any]
+
+    def run(self, options: JobOptions, title: str) -> tuple[int, list[str]]:
+        """Do it all: the exit status, and lines that say what became of it.
+
+        InputError where names collide, or where something is in the place of a result that was not made here.
+        """
+        check_names(self.items, self.name_of, "keep folders apart with --keep_dirs, or rename one of them")
+        work: Work = functools.partial(self.work, out=str(Path(self.out).absolute()))
+        root = Path(self.root).absolute()
+        with Job(work, self.items, root, self.out, self.settings, options, self._is_there) as job:
+            self._check_place(job)
+            if not job.run(title):
+                return EXIT_DONE, [f"share {options.shard} is done; the last one to end writes the report"]
+            clean_up(self.out, (self.name_of(outcome.item) for outcome in job.outcomes() if not outcome.ok))
+            write_table(self._report, HEADER, map(self._row, job.outcomes()))
+            return self._summary(job.outcomes())
+
+    def _check_place(self, job: Job) -> None:
+        check_own_table(self._report, HEADER)
+        for item in job.left():
+            folder = os.path.join(self.out, self.name_of(item))
+            if os.path.lexists(folder) and not is_own_folder(folder, names_by(self.template), self.out, thorough=False):
+                raise not_ours(folder)
+
+    @property
+    def _report(self) -> str:
+        return os.path.join(self.out, REPORT)
+
+    def _is_there(self, outcome: Outcome) -> bool:
+        return not outcome.ok or outcome.value["made"] == stamp_of(os.path.join(self.out, self.name_of(outcome.item)))
+
+    def _row(self, outcome: Outcome) -> tuple[Any, ...]:
+        folder = self.name_of(outcome.item) if outcome.ok else ""
+        counts = (outcome.value.get(key, 0) for key in ("frames", "decoded", "claimed"))
+        return outcome.item, folder, *counts, *status_of(outcome)
+
+    def _summary(self, outcomes: Iterable[Outcome]) -> tuple[int, list[str]]:
+        tally, frames = Tally(), 0
+        for outcome in outcomes:
+            tally.add(outcome)
+            frames += outcome.value.get("frames", 0)
+        lines = [f"{tally.total()}; {frames:,} frames in {self.out}", *tally.lines(), f"all videos: {self._report}"]
+        return (EXIT_WITH_FAILURES if tally.counts["failed"] else EXIT_DONE), lines

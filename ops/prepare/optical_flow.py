@@ -1,0 +1,150 @@
+"""Optical flow between the frames of a video, as images in a folder of its own."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.errors import InputError, MediaError
+from ops.common.storage import stamp_of
+from ops.data.dataset_configs import DATASETS
+from ops.data.frames import FolderSource, FrameTemplate, detect_template
+from ops.data.videos import VideoSource, open_video
+from ops.prepare.image_folders import Image, Size, write_image
+from ops.prepare.output_paths import image_folder, names_by, whole_folder
+
+Flow = NDArray[np.float32]
+"""Motion from a frame to the next in pixels, `[h, w, 2]`: x to the right, y down."""
+
+PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+METHODS = ("dis", "farneback")
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """How flow is computed and written.
+
+    `template` names the files (see `ops.data.frames.FrameTemplate`): an image per axis, or one with x in red and y in
+    green where it has no `{axis}`; `frames` names those that are read. `bound` is the motion in pixels that white and
+    black stand for; frames are brought to `size` before (None: as they are).
+    """
+
+    method: str = "dis"
+    preset: str = "medium"
+    template: str = DATASETS["custom"].flow
+    bound: float = 20.0
+    size: Size | None = None
+    quality: int = 95
+    keep_dirs: bool = False
+    frames: str = DATASETS["custom"].rgb
+
+
+def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[str, Any]:
+    """Write the flow of the video or frame folder at `path`, which is called `item`, as images in a folder of `out`.
+
+    As many images as frames, so that one list serves both: image i is the motion from frame i to the next, and the
+    last one, which has none, shows the same as the one before. Returns what `extract.extract_video` does. MediaError
+    where there are not two frames.
+    """
+    name = image_folder(item, options.keep_dirs, os.path.isdir(path))
+    template = FrameTemplate(options.template)
+    compute = flow_method(options.method, options.preset)
+    flow: Flow | None = None
+    previous: Image | None = None
+    decoded = 0
+    with (
+        _gray_frames(path, options.frames) as (claimed, frames, video),
+        whole_folder(out, name, options.template) as folder,
+    ):
+        for frame in frames:
+            sized = options.size.apply(frame) if options.size else frame
+            if previous is not None:
+                sized = _match(sized, previous)
+                flow = compute(previous, sized)
+                _write(folder, name, template, decoded - 1, flow, options)
+            previous, decoded = sized, decoded + 1
+        if flow is None:
+            raise MediaError(path, f"{decoded} frames decode, two are needed for a motion")
+        _write(folder, name, template, decoded - 1, flow, options)
+    stood_in = video.stood_in if video else 0
+    made = stamp_of(os.path.join(out, name))
+    return {"frames": decoded, "decoded": decoded - stood_in, "claimed": claimed, "made": made}
+
+
+def flow_method(method: str, preset: str) -> Callable[[Image, Image], Flow]:
+    """The function from two gray frames `[h, w]` to the flow between them; `preset` is that of DIS."""
+    if method == "dis":
+        dis: Any = cv2.DISOpticalFlow.create(PRESETS[preset])
+        return lambda one, other: dis.calc(one, other, None)
+    farneback: Any = cv2.calcOpticalFlowFarneback
+    return lambda one, other: farneback(one, other, None, 0.5, 5, 13, 10, 5, 1.1, 0)
+
+
+def flow_to_pixels(flow: Flow, bound: float) -> Image:
+    """`flow` in pixels, cut at ±`bound` → uint8 of the same shape: round((flow + bound) · 255 / (2 · bound)).
+
+    No motion is 128 (127.5, rounded to even), -bound is 0 and bound is 255.
+    """
+    pixels: Image = np.rint((np.clip(flow, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
+    return pixels
+
+
+def _write(folder: str, name: str, template: FrameTemplate, index: int, flow: Flow, options: FlowOptions) -> None:
+    """The images of frame `index`; those in `folder` are named as they will be in the folder `name`."""
+    pixels = flow_to_pixels(flow, options.bound)
+    x, y = pixels[..., 0], pixels[..., 1]
+    both = np.stack([np.full_like(x, 128), y, x], axis=2)  # BGR
+    for axis, image in zip(template.axes, (x, y) if len(template.axes) == 2 else (both,), strict=True):
+        try:
+            path = os.path.join(folder, template.name(name, index, axis))
+        except ValueError:
+            raise MediaError(name, f"{template.pattern} needs a number as the video's name") from None
+        write_image(path, image, options.quality, full_colour=True)
+
+
+def _match(frame: Image, like: Image) -> Image:
+    """`frame` at the size of `like`: it can change inside a video."""
+    return Size(like.shape[1], like.shape[0]).apply(frame)
+
+
+@contextmanager
+def _gray_frames(path: str, pattern: str) -> Iterator[tuple[int, Iterator[Image], VideoSource | None]]:
+    """How many frames a video or frame folder claims, those there are, gray `[h, w]`, and the video, if it is one."""
+    if os.path.isdir(path):
+        yield *_folder_frames(path, pattern), None
+        return
+    with open_video(path) as source:
+        yield source.claimed, (_gray(image, cv2.COLOR_BGR2GRAY) for image in source.images()), source
+
+
+def _folder_frames(path: str, pattern: str) -> tuple[int, Iterator[Image]]:
+    """Of a frame folder: the images that are named like frames, and those before the first gap."""
+    try:
+        template = detect_template(path, pattern, flow=False)
+    except MediaError:
+        raise
+    except InputError as error:
+        raise MediaError(path, str(error).removeprefix(f"{path}: ")) from None
+    names, alike = set(os.listdir(path)), names_by(template.pattern)
+    extension = os.path.splitext(template.pattern)[1]
+    claimed = sum(name.endswith(extension) and alike.fullmatch(name) is not None for name in names)
+    count = 0
+    while template.name(path, count) in names:
+        count += 1
+    frames = FolderSource(path, count, template, flow=False).frames(range(count))
+    return claimed, (_gray(rgb.permute(1, 2, 0).numpy(), cv2.COLOR_RGB2GRAY) for _, rgb in frames)
+
+
+def _gray(image: Image, conversion: int) -> Image:
+    convert: Any = cv2.cvtColor
+    gray: Image = convert(image, conversion)
+    return gray

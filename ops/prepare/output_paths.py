@@ -1,0 +1,240 @@
+"""What a tool makes of a video, a folder of images or a file: whole or absent, each under a name of its own.
+
+It is made in a hidden folder of the output folder and moved to its place at the end, so that whatever has its name is
+complete, and a killed run leaves nothing that could be taken for a result.
+"""
+
+import argparse
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.common.csv_tables import TableWriter
+from ops.common.errors import InputError, MediaError, write_error
+from ops.common.storage import atomic_file
+from ops.common.strings import Texts, hash_of
+from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_frame_folders, find_videos
+from ops.data.options import add_endings_option
+from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
+
+PARTIAL = ".partial"
+"""Where things are made, in the output folder."""
+
+REPORT = "report.csv"
+"""The report's name in the output folder."""
+
+NameOf = Callable[[str], str]
+"""Item → the place of what is made of it, relative to the output folder."""
+
+
+def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
+    """The flags that say where `results` go and what is a video."""
+    parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
+    add_endings_option(parser)
+
+
+def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, Texts]:
+    """The videos that `path` stands for, itself or all below it but those in `out`: a folder, and paths relative to it.
+
+    InputError where there is none.
+    """
+    if Path(path).is_file():
+        return str(Path(path).parent), Texts([os.path.basename(path)])
+    videos = _outside(find_videos(_folder(path), extensions), path, out)
+    if not len(videos):
+        wanted = "" if tuple(extensions) == VIDEO_EXTENSIONS else f" ({' '.join(extensions)})"
+        raise InputError(f"{path}: no videos in it{wanted}{endings_there(path)}")
+    return path, videos
+
+
+def locate_frame_folders(path: str, out: str) -> tuple[str, Texts]:
+    """Likewise the frame folders that `path` stands for."""
+    check_apart(_folder(path), out)
+    folders = _outside(find_frame_folders(path), path, out)
+    if len(folders):
+        return path, folders
+    folder = Path(path).absolute()
+    return str(folder.parent), Texts([folder.name])
+
+
+def check_apart(path: str, out: str) -> None:
+    """InputError where `out` is the folder `path` or has it inside: what is made could take a source's place."""
+    if (os.path.realpath(path) + os.sep).startswith(os.path.join(os.path.realpath(out), "")):
+        raise InputError(f"{out}: the sources are in this folder; give -o another one")
+
+
+def _folder(path: str) -> str:
+    if not os.path.isdir(path):
+        raise InputError(f"{path}: {'not a folder' if os.path.exists(path) else 'no such file or folder'}")
+    return path
+
+
+def _outside(items: Iterable[str], path: str, out: str) -> Texts:
+    """The items of the folder `path` that are not in the folder `out`."""
+    own = os.path.relpath(os.path.realpath(out), os.path.realpath(path)) + os.sep
+    return Texts(item for item in items if not (item + os.sep).startswith(own))
+
+
+def image_folder(item: str, keep_dirs: bool, is_folder: bool = False) -> str:
+    """Where the images of `item` go: the name of a video without its extension, or that of a folder of frames."""
+    name = item if is_folder else os.path.splitext(item)[0]
+    return name if keep_dirs else os.path.basename(name)
+
+
+def check_names(items: Iterable[str], name_of: NameOf, advice: str) -> None:
+    """InputError, naming two items, where what is made of them would have one name, or one be inside the other.
+
+    `advice` ends the message. Memory: 16 bytes per item.
+    """
+    names = np.fromiter((hash_of(name_of(item)) for item in items), np.uint64)
+    above = np.fromiter(map(hash_of, _folders_above(map(name_of, items))), np.uint64)
+    taken = np.array([hash_of(REPORT)], np.uint64)
+    distinct, counts = np.unique(names, return_counts=True)
+    clashing = np.concatenate([distinct[counts > 1], np.intersect1d(distinct, above), np.intersect1d(distinct, taken)])
+    if clashing.size:
+        raise InputError(f"{_clash(items, name_of, int(clashing[0]))}; {advice}")
+
+
+def _clash(items: Iterable[str], name_of: NameOf, name: int) -> str:
+    """What is wrong with the name whose hash is `name`."""
+    same = [item for item in items if hash_of(name_of(item)) == name][:2]
+    place = name_of(same[0])
+    if len(same) == 2:
+        return f"{same[0]} and {same[1]} would both become {place}"
+    inside = [item for item in items if name_of(item).startswith(place + os.sep)][:1]
+    return f"{same[0]} would become {place}, " + (f"and {inside[0]} go inside it" if inside else "as the report does")
+
+
+def _folders_above(names: Iterable[str]) -> Iterator[str]:
+    """All folders that names are in, at any depth; seldom one twice where names are sorted."""
+    last = ""
+    for name in names:
+        folder = os.path.split(name)[0]
+        if folder != last:
+            last = folder
+            while folder:
+                yield folder
+                folder = os.path.split(folder)[0]
+
+
+@contextmanager
+def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
+    """An empty folder to fill, which becomes `out/name` once the block has ended without an error.
+
+    An older folder of that name gives way if it holds nothing but images that were made here and are named by
+    `template` (of any format), else MediaError. InputError where nothing can be written.
+    """
+    final, ours = os.path.join(out, name), names_by(template)
+    _check_replaceable(final, ours, out)
+    with _partial(out, name) as temporary:
+        with _written(final):
+            Path(temporary).mkdir(parents=True)
+        yield temporary
+        with _written(final):
+            _check_replaceable(final, ours, out)
+            Path(final).parent.mkdir(parents=True, exist_ok=True)
+            if os.path.isdir(final):
+                old = _temporary(out, name)
+                os.replace(final, old)
+                shutil.rmtree(old)
+            os.replace(temporary, final)
+
+
+@contextmanager
+def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[str]:
+    """The path of a file to write, which becomes `out/name` once the block has ended without an error.
+
+    An older file of that name gives way if it `is_ours`, else MediaError. InputError where nothing can be written.
+    """
+    final = os.path.join(out, name)
+    if os.path.lexists(final) and not (Path(final).is_file() and is_ours(final)):
+        raise MediaError(final, NOT_OURS)
+    with _partial(out, name) as temporary:
+        with _written(final):
+            Path(temporary).parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with _written(final):
+            Path(final).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, final)
+
+
+def write_bytes(path: str, data: Any) -> None:
+    """Write a file with `data`, bytes or an array; InputError where that fails, as on a full disk."""
+    with _written(path), open(path, "wb") as file:
+        file.write(data)
+
+
+def clean_up(out: str, unmade: Iterable[str]) -> None:
+    """Remove what ended processes have left of the things named `unmade`."""
+    for name in unmade:
+        _discard(out, name)
+    with suppress(OSError):  # another job may be at work there
+        Path(out, PARTIAL).rmdir()
+
+
+def write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A csv file, whole or not at all; InputError where another file is in its place."""
+    check_own_table(path, header)
+    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = TableWriter(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def names_by(template: str) -> "re.Pattern[str]":
+    """What matches the names that a template of `ops.data.frames.FrameTemplate` gives, with any extension."""
+    literal = re.split(r"\{\w+[^}]*\}", os.path.splitext(template)[0])
+    fields = [r"[xy]" if field == "axis" else r"\d+" for field in re.findall(r"\{(\w+)", template)]
+    pattern = "".join(re.escape(text) + field for text, field in zip(literal, [*fields, ""], strict=True))
+    return re.compile(pattern + r"\.\w+")
+
+
+@contextmanager
+def _partial(out: str, name: str) -> Iterator[str]:
+    """The path of something to make. What a killed process left of it goes first, and it itself after an error."""
+    _discard(out, name)
+    temporary = _temporary(out, name)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
+def _temporary(out: str, name: str) -> str:
+    """A path of its own for each attempt: two runs at the same time never write into one folder."""
+    return str(Path(out, PARTIAL, f"{hash_of(name):016x}-{secrets.token_hex(4)}").absolute())
+
+
+def _discard(out: str, name: str) -> None:
+    folder = os.path.join(out, PARTIAL)
+    with suppress(FileNotFoundError):
+        for entry in os.listdir(folder):
+            if entry.startswith(f"{hash_of(name):016x}-"):
+                _remove(os.path.join(folder, entry))
+
+
+def _remove(path: str) -> None:
+    if Path(path).is_file():
+        Path(path).unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _written(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from None
+
+
+def _check_replaceable(folder: str, ours: "re.Pattern[str]", out: str) -> None:
+    if os.path.lexists(folder) and not is_own_folder(folder, ours, out):
+        raise MediaError(folder, NOT_OURS)

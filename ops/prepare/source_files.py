@@ -1,0 +1,155 @@
+"""The files of a dataset: the names in its annotations, and the videos or frame folders that are found for them."""
+
+import functools
+import itertools
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.common.errors import InputError
+from ops.common.strings import Texts
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.file_search import VIDEO_EXTENSIONS, find_frame_folders, find_videos
+from ops.prepare.annotations import Split
+from ops.prepare.count_frames import count_frames, probe_video
+from ops.prepare.match_names import Matches, Rules, match, whole
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files are, and how frames are counted.
+
+    root: what the paths in lists are relative to.
+    kind: "videos", counted as `verify` says (see `ops.prepare.count_frames`), or "frames", folders whose images are
+        named by the template of `config`.
+    endings: of videos.
+    """
+
+    root: str
+    kind: str
+    config: DatasetConfig
+    verify: str = "packets"
+    flow: bool = False
+    endings: Sequence[str] = VIDEO_EXTENSIONS
+
+    def find(self, under: str) -> Texts:
+        """All videos or frame folders below `root/under`, relative to `root`."""
+        if self.kind == "videos":
+            return find_videos(self.root, self.endings, under)
+        return find_frame_folders(self.root, under)
+
+    def stem(self, path: str) -> str:
+        """A path as annotations name it: videos without their extension."""
+        return os.path.splitext(path)[0] if self.kind == "videos" else path
+
+    @property
+    def unit(self) -> str:
+        """What one of them is called."""
+        return "video" if self.kind == "videos" else "frame folder"
+
+    @property
+    def pattern(self) -> str:
+        """The template of frames."""
+        return self.config.flow if self.flow else self.config.rgb
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """All that counts depend on."""
+        if self.kind == "videos":
+            return {"count": "videos", "verify": self.verify}
+        return {"count": "frames", "pattern": self.pattern, "flow": self.flow}
+
+    def work(self) -> functools.partial[dict[str, object]]:
+        """The function that counts the frames of one file or folder."""
+        if self.kind == "videos":
+            return functools.partial(probe_video, verify=self.verify)
+        return functools.partial(count_frames, pattern=self.pattern, flow=self.flow)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A list to be made: the split, the folder below the source's root that holds its files, and where it goes.
+
+    `also` is a second such folder, which is looked into first.
+    """
+
+    split: Split
+    under: str
+    path: Path
+    also: str | None = None
+
+    @property
+    def folders(self) -> list[str]:
+        """Where its files are looked for, in that order."""
+        return [self.under] if self.also is None else [self.also, self.under]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A plan and the files found for it: `files` has the numbers, `paths` what they stand for.
+
+    Its items are the files of each name, the one that was found first and the others.
+    """
+
+    plan: Plan
+    paths: Texts
+    matches: Matches
+
+    def __len__(self) -> int:
+        return int((self.matches.files >= 0).sum()) + len(self.matches.spare)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.paths[file] for files in self.copies() for file in files)
+
+    def copies(self) -> Iterator[list[int]]:
+        """For each name the numbers of its files, in the order that they were found in."""
+        others: dict[int, list[int]] = {}
+        for file, number in self.matches.spare:
+            others.setdefault(number, []).append(file)
+        for number, file in enumerate(self.matches.files.tolist()):
+            yield [file, *others.get(number, [])] if file >= 0 else []
+
+
+class Items:
+    """The files of several lists, one after the other: see `ops.prepare.jobs.Items`."""
+
+    def __init__(self, parts: Sequence[Located]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[str]:
+        return (item for part in self._parts for item in part)
+
+
+def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]:
+    """Find the files of the names in `plans`; InputError where there is not one.
+
+    `rules` say how files are named (see `ops.prepare.match_names.match`); without any, names are paths.
+    """
+    trees = {
+        folder: source.find(folder) for folder in dict.fromkeys(folder for plan in plans for folder in plan.folders)
+    }
+    parts = []
+    for plan in plans:
+        paths, names = trees[plan.under], plan.split.names
+        if plan.also is not None:
+            paths = Texts(itertools.chain(trees[plan.also], paths))
+        found = match(names, paths, rules, source.stem) if rules else match(names, paths, ((whole, whole),), whole)
+        parts.append(Located(plan, paths, found))
+    files = sum(map(len, trees.values()))
+    used = sum(map(len, parts))
+    if not used:
+        name = next((name for plan in plans for name in plan.split.names), "…")
+        raise InputError(
+            f"{Path(source.root, plans[0].under)}: none of its {files} {source.unit}s is named as in the annotations, "
+            f"such as {name}"
+        )
+    if used < files:
+        log.info("%ss not in the annotations, left out: %d", source.unit, files - used)
+    return parts

@@ -1,0 +1,1 @@
+"""Testing: views, fusion, scores and result files."""

@@ -1,0 +1,176 @@
+"""The models of a test and what they read: one model, or several whose scores are fused over one decoding."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ops.common.device import Compute
+from ops.common.errors import InputError
+from ops.data.class_order import differing_order
+from ops.data.dataset_configs import DatasetConfig, mirror_partners
+from ops.data.datasets import Stream, VideoItem
+from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for
+from ops.data.sampling import DENSE_WINDOW, Sample, parse_sample
+from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.models.recognizer import Recognizer
+from ops.training.engine import score_views
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the models that are fused: what it looks at, and the weight of its scores.
+
+    `stream` is the number of the stream it reads, `place` that of its clips in there.
+    """
+
+    checkpoint: Checkpoint
+    model: Recognizer
+    shape: ClipShape
+    coeff: float
+    stream: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The models of a test, the streams they read, and what is known of the classes.
+
+    `partners [K]` is the class of each class's mirror image (-1: none).
+    """
+
+    members: list[Member]
+    streams: list[Stream]
+    sample: Sample
+    class_names: list[str] | None
+    partners: NDArray[np.int64]
+
+    def scores(
+        self, item: VideoItem, models: Sequence[nn.Module], softmax: bool, views_per_forward: int, compute: Compute
+    ) -> Tensor:
+        """The weighted sum `[K]` over models of their mean logits, or with `softmax` of the softmax of these.
+
+        `models` are those of the members, or what runs them compiled.
+        """
+        total = torch.zeros(len(self.partners))
+        for member, model in zip(self.members, models, strict=True):
+            views = item.streams[member.stream]
+            clips = views.clips[member.place]
+            scores = score_views(model, views, clips, self.partners, views_per_forward, compute)
+            total += member.coeff * (scores.softmax(0) if softmax else scores)
+        return total
+
+
+def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
+    """Ten dense clips for a dataset that is tested so or a model that was trained so, else one over all the video."""
+    return "dense-10" if config.dense or checkpoint.meta.get("sampling") == "dense" else "uniform-1"
+
+
+def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Ensemble:
+    """Read the checkpoints and the lists and see that they go together; InputError where they do not.
+
+    Models that look at the same list, in the same modality and size, share a stream: one decoding of each video.
+    """
+    count = len(args.weights)
+    checkpoints = [read_checkpoint(path, hashed=True) for path in args.weights]
+    segments = _per_model(args.test_segments, count, "--test_segments")
+    coeffs = _per_model(args.coeff, count, "--coeff")
+    lists = _per_model(args.test_list, count, "--test_list")
+    roots = _per_model(args.root_path, count, "--root_path")
+    names, num_classes = _agree_on_classes(args, config, checkpoints)
+    sample = parse_sample(args.sample or default_sample(config, checkpoints[0]))
+    readings: dict[tuple[str, int, str | None, str | None], list[int]] = {}  # how → the segments of its models
+    members: list[Member] = []
+    for checkpoint, t, coeff, file, root in zip(checkpoints, segments, coeffs, lists, roots, strict=True):
+        model = model_of(checkpoint, t)
+        if sample.kind == "dense" and model.num_segments > DENSE_WINDOW:
+            raise InputError(f"--test_segments ({model.num_segments}) must be at most {DENSE_WINDOW} with {sample}")
+        size = args.input_size or int(checkpoint.meta.get("input_size") or 224)
+        shape = ClipShape(model.num_segments, model.modality, size)
+        alike = readings.setdefault((model.modality, size, file, root), [])
+        stream = list(readings).index((model.modality, size, file, root))
+        members.append(Member(checkpoint, model, shape, 1.0 if coeff is None else coeff, stream, len(alike)))
+        alike.append(model.num_segments)
+    streams = []
+    for (modality, size, file, root), alike in readings.items():
+        shape = ClipShape(alike[0], modality, size)
+        choose = partial(choose_views, segments=alike, sample=sample, new_length=shape.new_length)
+        streams.append(_open_stream(args, config, make_reader, shape, file, root, choose, num_classes, names))
+    _check_same_videos(streams)
+    return Ensemble(members, streams, sample, names, mirror_partners(config, num_classes, names))
+
+
+def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[None]:
+    """One value per model: a single one is for all; InputError on another number."""
+    if values is None:
+        return [None] * count
+    if len(values) not in (1, count):
+        raise InputError(f"{flag} has {len(values)} values for {count} models: give one, or one for each")
+    return values * count if len(values) == 1 else values
+
+
+def _agree_on_classes(
+    args: argparse.Namespace, config: DatasetConfig, checkpoints: Sequence[Checkpoint]
+) -> tuple[list[str] | None, int]:
+    """Class names, where known, and their number, which all checkpoints must have; else InputError."""
+    first = checkpoints[0]
+    stored = None if args.class_names else first.class_names
+    names = stored or find_class_names(config, args.class_names, first.spec.num_classes)
+    asked = count_classes(config, args.num_class, names) or first.spec.num_classes
+    beside = find_class_names(config, args.class_names, first.spec.num_classes)
+    for checkpoint in checkpoints:
+        source = args.class_names or f"dataset {config.name}"
+        problem = differing_order(checkpoint.path, checkpoint.class_names, source, beside)
+        if problem and args.class_names:
+            raise InputError(problem)
+        if problem:
+            log.warning("%s (--class_names says what the list has)", problem)
+        if checkpoint.spec.num_classes != asked:
+            raise InputError(
+                f"{checkpoint.path}: has {checkpoint.spec.num_classes} classes, but {asked} are asked for by the "
+                "dataset, --num_class, --class_names or another checkpoint"
+            )
+    return names, asked
+
+
+def _open_stream(
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    make_reader: MakeReader,
+    shape: ClipShape,
+    file: str | None,
+    root: str | None,
+    choose: partial[list[NDArray[np.int64]]],
+    num_classes: int,
+    names: Sequence[str] | None,
+) -> Stream:
+    """A list of videos, opened and checked, and how its frames are chosen and cut."""
+    reader = make_reader(config, shape.modality)
+    records, folder, reader = open_list(config, reader, "test", file, root, shape.modality, num_classes, names)
+    if args.max_num > 0:
+        records = records.head(args.max_num)
+    plan = test_plan_for(shape, args.test_crops, args.full_res)
+    return Stream(records, folder, reader, choose, plan, shape.new_length)
+
+
+def _check_same_videos(streams: Sequence[Stream]) -> None:
+    """InputError unless all lists have the same videos in the same order, as far as their labels tell."""
+    first = streams[0].records
+    for stream in streams[1:]:
+        if len(stream.records) != len(first) or (stream.records.labels != first.labels).any():
+            raise InputError(
+                f"{stream.records.source} and {first.source} differ in length or labels; "
+                "models are fused over the same videos in the same order"
+            )

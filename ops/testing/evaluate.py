@@ -1,0 +1,292 @@
+"""Testing, from arguments to accuracy: all views of every video, several models fused, nothing left out unsaid."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ops.common import distributed
+from ops.common.console import progress, start_logging
+from ops.common.device import Compute, compute_of
+from ops.common.errors import (
+    CHECK_ADVICE,
+    EXIT_DONE,
+    EXIT_WITH_FAILURES,
+    InputError,
+    MediaError,
+    memory_errors_as_media_errors,
+)
+from ops.common.figures import draw_confusion
+from ops.common.folder_lock import locked_folder
+from ops.common.storage import atomic_file, check_writable, make_folder
+from ops.data.class_order import diagnose_class_order
+from ops.data.dataloaders import make_loader, shard_sampler, workers_of
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.datasets import VideoItem, ViewsDataset
+from ops.data.hang_detection import noting_hangs, videos_that_hung
+from ops.data.open_lists import MakeReader, dataset_of, pick_device, say_what_has_no_effect, wants_launch
+from ops.testing import results
+from ops.testing.ensemble import Ensemble, open_ensemble
+from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
+from ops.testing.partial_scores import PartialScores
+from ops.testing.result_files import METRICS, check_results_replaceable, whole_results
+from ops.testing.results import TestResult
+from ops.training.engine import NOT_FINITE
+
+log = logging.getLogger(__name__)
+
+NAMED = 20
+"""How many videos with the same kind of trouble are named; the csv files have them all."""
+
+Outcome = tuple[NDArray[np.float32] | None, str]
+"""A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
+
+
+def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
+    """Test as the arguments say; returns the exit status: 1 where videos could not be scored."""
+    start_logging(distributed.is_main())
+    say_what_has_no_effect(args)
+    if wants_launch(args.gpus, args.device):
+        return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+    device = pick_device(args.gpus, args.device)
+    config = dataset_of(args)
+    ensemble = open_ensemble(args, config, make_reader)
+    check_outputs(args, config, ensemble)
+    protocol = describe_protocol(args, ensemble)
+    log.info("protocol: %s", protocol)
+    with locked_output(args):
+        result = run_test(args, config, ensemble, protocol, device)
+    return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
+
+
+def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """The lock of the first process on the folder of the results, until they are written."""
+    return locked_folder(output_folder(args), "give another --output") if distributed.is_main() else nullcontext()
+
+
+def run_test(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, device: torch.device
+) -> TestResult:
+    """Score all videos and, in the first process, say and write what came out."""
+    distributed.start(device)
+    try:
+        began = time.perf_counter()
+        facts = describe(args, config, ensemble, protocol)
+        check_same_everywhere(facts)
+        partial = partial_scores(args, ensemble, facts, device)
+        with noting_hangs(output_folder(args)):
+            result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device), partial))
+        seconds = time.perf_counter() - began
+    finally:
+        distributed.stop()
+    if distributed.is_main():
+        facts |= {"published": published_figure(args, config, ensemble), "seconds": round(seconds, 3)}
+        summarise(result, facts)
+        facts["warning"] = warn_of_class_order(result, ensemble)
+        write_results(args, config, ensemble, result, facts)
+        partial.remove()
+    return result
+
+
+def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
+    """InputError now, not at the end, where a result could not be written."""
+    check_results_replaceable(make_folder(output_folder(args)))
+    for path in (args.save_scores, args.csv_file):
+        if path:
+            check_writable(path)
+    if args.csv_file and config.name != "somethingv2" and not ensemble.class_names:
+        raise InputError("--csv_file needs class names on this dataset: give --class_names")
+
+
+def check_same_everywhere(facts: Mapping[str, Any]) -> None:
+    """InputError, in all processes, where one of them was given other files or settings than the first one."""
+    names = {"lists_sha256": "list", "checkpoints_sha256": "checkpoint", "protocol": "protocol", "dataset": "dataset"}
+    mine = {what: list(v.values()) if isinstance(v := facts[key], Mapping) else v for key, what in names.items()}
+    first, *others = distributed.gather_objects(mine)
+    for rank, other in enumerate(others, 1):
+        for what, value in other.items():
+            if value != first[what]:
+                raise InputError(
+                    f"process {rank} reads another {what} than process 0 (hashes or words: {value}, {first[what]}); "
+                    "all need the same"
+                )
+
+
+def output_folder(args: argparse.Namespace) -> Path:
+    """Where results go: `--output`, else a folder beside the weights."""
+    return Path(args.output) if args.output else Path(args.weights[0]).parent / "test"
+
+
+def score_share(
+    args: argparse.Namespace, ensemble: Ensemble, compute: Compute, partial: PartialScores
+) -> dict[int, Outcome]:
+    """Score this process's share of the videos: place in the list → outcome. What `partial` has is not done again."""
+    for member in ensemble.members:
+        compute.prepare(member.model)
+    device = compute.device
+    models = [compute.for_inference(member.model) for member in ensemble.members]
+    dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
+    outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
+    done = distributed.gather_objects(set(outcomes))[0]
+    if done:
+        log.info("going on with a test that was interrupted: %d of %d videos are scored", len(done), len(dataset))
+    share = shard_sampler(len(dataset), skip=done)
+    loader = make_loader(
+        dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
+    )
+    labels = ensemble.streams[0].records.labels
+    hits = np.zeros(3)  # top-1, top-5, of how many
+    bar = progress(None, len(share), "testing", "video", distributed.is_main())
+    with workers_of(loader), bar, partial.writing(distributed.rank()):
+        for items in loader:
+            for item in items:
+                bar.update()
+                scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
+                if scores is not None:
+                    partial.add(item.index, scores, note, item.stamp)
+                    hits += running_hits(scores, int(labels[item.index]))
+                bar.set_postfix_str(running_accuracy(hits), refresh=False)
+    return outcomes
+
+
+def score_item(
+    args: argparse.Namespace, ensemble: Ensemble, item: VideoItem, models: Sequence[nn.Module], compute: Compute
+) -> Outcome:
+    """Score one video, whose frames are read; a failure where they could not be, or where its scores mean nothing."""
+    if item.failure:
+        return None, item.failure.reason
+    chunk = args.views_per_forward or (30 if compute.device.type == "cuda" else 3)
+    try:
+        with memory_errors_as_media_errors(""):
+            scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()
+    except MediaError as error:
+        return None, error.reason
+    if not np.isfinite(scores).all():
+        return None, NOT_FINITE
+    return scores, "; ".join(views.truncated for views in item.streams if views.truncated)
+
+
+def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:
+    """Whether `scores [K]` put `label` first, and among five, and whether there is a label at all."""
+    if label < 0:
+        return 0, 0, 0
+    better = int((scores > scores[label]).sum() + (scores[:label] == scores[label]).sum())  # as in the results
+    return int(better < 1), int(better < 5), 1
+
+
+def running_accuracy(hits: NDArray[np.float64]) -> str:
+    """What the bar says of top-1 hits, top-5 hits and videos so far."""
+    top1, top5, count = hits
+    return f"top1 {100 * top1 / count:.2f}, top5 {100 * top5 / count:.2f}" if count else ""
+
+
+def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult:
+    """The outcome of all processes, in list order."""
+    records = ensemble.streams[0].records
+    count, classes = len(records), len(ensemble.partners)
+    scores = np.full((count, classes), np.nan, dtype=np.float32)
+    reasons, truncated = [""] * count, [""] * count
+    for share in distributed.gather_objects(outcomes):
+        for index, (row, note) in share.items():
+            if row is None:
+                reasons[index] = note
+            else:
+                scores[index], truncated[index] = row, note
+    paths = [records.path(index) for index in range(count)]
+    return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated)
+
+
+def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
+    """Say the result, what it was made from and what was published for it (`facts` of the test), and what failed."""
+    numbers, figures = results.counts(result), results.accuracies(result)
+    for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
+        named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
+        for line in named[:NAMED]:
+            log.warning("%s: %s", what, line)
+        if len(named) > NAMED:
+            log.warning("%s: %d more, see predictions.csv", what, len(named) - NAMED)
+    if numbers["failed"] or any(result.truncated):
+        log.warning(CHECK_ADVICE)
+    log.info("protocol: %s", facts["protocol"])
+    log.info("made from: %s", made_from(facts))
+    log.info(
+        "videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers)
+        + f"; {facts['seconds']:.1f} s"
+    )
+    if figures["top1"] == figures["top1"]:
+        log.info(
+            "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %; "
+            "{scored} of {expected} videos scored".format(**figures, **numbers)
+        )
+    else:
+        log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
+    if facts["published"]:
+        log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", facts["published"])
+
+
+def write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
+    """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
+    names = class_names or [str(k) for k in range(result.scores.shape[1])]
+    confusion = results.confusion_matrix(result)
+    with atomic_file(folder / "confusion.npy") as file:
+        np.save(file, confusion)
+    draw_confusion(confusion, names, folder / "confusion.png")
+    worst = results.write_per_class(folder / "per_class.csv", result, names)
+    mistakes = results.write_mistakes(folder / "mistakes.csv", result, names, softmax)
+    with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"{results.WORST}\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
+        file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
+
+
+def partial_scores(
+    args: argparse.Namespace, ensemble: Ensemble, facts: Mapping[str, Any], device: torch.device
+) -> PartialScores:
+    """Where the scores of this test are kept until it is complete."""
+    settings = {
+        **facts,
+        "models": [(member.checkpoint.path, member.coeff, member.stream) for member in ensemble.members],
+        "roots": [stream.root for stream in ensemble.streams],
+        "compute": (device.type, args.channels_last, args.compile),
+        "chunk": args.views_per_forward,
+        "sizes": [(member.shape.input_size, args.full_res) for member in ensemble.members],
+        "videos": len(ensemble.streams[0].records),
+    }
+    count = len(ensemble.streams[0].records)
+    return PartialScores(output_folder(args), settings, count, len(ensemble.partners))
+
+
+def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
+    """Say so, and return it, where the model seems to number the classes differently than the list."""
+    names = ensemble.class_names or [str(k) for k in range(result.scores.shape[1])]
+    counted = result.counted
+    warning = diagnose_class_order(result.labels[counted], result.ranked[counted, 0], names)
+    if warning:
+        log.warning("%s", warning)
+    return warning
+
+
+def write_results(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, result: TestResult, facts: Mapping[str, Any]
+) -> None:
+    """Write everything that was asked for, and metrics and predictions in any case."""
+    folder = output_folder(args)
+    with whole_results(folder) as staged:
+        results.write_predictions(staged / "predictions.csv", result, ensemble.class_names)
+        if result.counted.any():
+            write_details(staged, result, ensemble.class_names, args.softmax)
+        results.write_metrics(staged / METRICS, result, facts)
+    if args.save_scores:
+        results.write_scores(args.save_scores, result)
+    if args.csv_file:
+        names = None if config.name == "somethingv2" else ensemble.class_names
+        results.write_published_csv(args.csv_file, result, names)
+    log.info("written: %s", folder)

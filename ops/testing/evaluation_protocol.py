@@ -1,0 +1,96 @@
+"""How a test was made, in words and in facts, and what was published for it."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.pipelines import ClipShape, view_pixels
+from ops.data.sampling import Sample
+from ops.models.recognizer import Recognizer
+from ops.testing.ensemble import Ensemble
+from ops.training.run_metadata import software
+
+PUBLISHED_SIZE = 224
+"""What the published networks were trained at; `--full_res` shows them all of a short side of 256."""
+
+
+def describe_views(
+    models: Sequence[tuple[Recognizer, ClipShape]], sample: Sample, crops: int, full_res: bool, fused: str = ""
+) -> str:
+    """What each model sees of a video, in words; `fused` says how several are put together."""
+    parts = []
+    for model, shape in models:
+        pixels = view_pixels(shape, crops, full_res)
+        kind = f"{model.arch} {'with' if model.tam else 'without'} TAM, {shape.modality}"
+        parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
+    views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
+    return f"{' + '.join(parts)}; {views}, mean of the logits{fused}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
+    """The protocol of a test in words."""
+    members, fused = ensemble.members, ""
+    if len(members) > 1:
+        coeffs = ", ".join(f"{member.coeff:g}" for member in members)
+        fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
+    models = [(member.model, member.shape) for member in members]
+    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused)
+
+
+def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
+    """The published top-1 and top-5 of this protocol, where there is one."""
+    member = ensemble.members[0]
+    model, shape = member.model, member.shape
+    if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
+        return None
+    if shape.input_size != PUBLISHED_SIZE:
+        return None
+    pixels = view_pixels(shape, args.test_crops, args.full_res)
+    protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
+    for known in config.published:
+        if protocol == (known.segments, known.crops, known.sample, known.size):
+            return {"top1": known.top1, "top5": known.top5}
+    return None
+
+
+def describe_data(ensemble: Ensemble) -> list[dict[str, str]]:
+    """For each list its file, the folder its paths are relative to, "frames" or "videos", "RGB" or "Flow"."""
+    modalities = {member.stream: member.shape.modality for member in ensemble.members}
+    return [
+        {
+            "list": str(Path(stream.records.source).absolute()),
+            "root": str(Path(stream.root).absolute()),
+            "kind": stream.reader.kind,
+            "modality": modalities[place],
+        }
+        for place, stream in enumerate(ensemble.streams)
+    ]
+
+
+def made_from(facts: Mapping[str, Any]) -> str:
+    """The files of `describe`, each with the first 16 digits of its hash, and the decoder, in words."""
+    files = {**facts["lists_sha256"], **facts["checkpoints_sha256"]}
+    named = [f"{Path(path).name} (sha256 {digits[:16]})" for path, digits in files.items()]
+    return ", ".join([*named, str(facts["decoder"])])
+
+
+def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
+    """What a result depends on, for `metrics.json` and to know it again."""
+    checkpoints = {member.checkpoint.path: member.checkpoint.sha256 for member in ensemble.members}
+    return {
+        "dataset": config.name,
+        "data": describe_data(ensemble),
+        "protocol": protocol,
+        "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
+        "decoder": ensemble.streams[0].reader.decoder,
+        "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
+        "checkpoints_sha256": dict(sorted(checkpoints.items())),
+        "precision": args.amp,
+        **software(),
+    }

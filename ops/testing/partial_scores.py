@@ -1,0 +1,92 @@
+"""The scores that a test has so far, on disk, so that one that is interrupted goes on where it was."""
+
+import base64
+import binascii
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.errors import InputError
+from ops.common.storage import appended_file
+
+Scored = tuple[NDArray[np.float32], str]
+"""The scores `[K]` of a video, and what was wrong with it ("")."""
+
+
+class PartialScores:
+    """The videos that a test of `settings` has scored, in `folder`; every process appends to a file of its own.
+
+    A line holds one video; one that was cut off when the machine stopped is passed over. Only scores that the same
+    `settings` (plain data: checkpoints, lists, protocol, precision …) gave are read, and of a video only what it gave
+    in the state, see `storage.stamp_of`, that it is in.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], videos: int, classes: int) -> None:
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        self.folder, self.prefix, self.videos, self.classes = folder, f"partial.{key}.", videos, classes
+        self._file: IO[str] | None = None
+
+    def read(self, stamp_of: Callable[[int], str]) -> dict[int, Scored]:
+        """What was scored before of videos that still have the same stamp, by place in the list.
+
+        InputError where the files cannot be read.
+        """
+        done: dict[int, Scored] = {}
+        for path in self._files():
+            try:
+                with path.open(encoding="utf-8", errors="replace") as file:
+                    for entry in filter(None, map(self._parse, file)):
+                        index, stamp, scored = entry
+                        if stamp_of(index) == stamp:
+                            done[index] = scored
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be read ({error.strerror or error}); delete it to start anew"
+                ) from None
+        return done
+
+    @contextmanager
+    def writing(self, rank: int) -> Iterator[None]:
+        """Within this, `add` can be called, by process `rank`."""
+        path = self.folder / f"{self.prefix}{time.time_ns()}.{rank}.jsonl"
+        try:
+            with appended_file(path) as self._file:
+                yield
+        finally:
+            self._file = None
+
+    def add(self, index: int, scores: NDArray[np.float32], note: str, stamp: str) -> None:
+        """Keep the scores `[K]` of a video, which had that `stamp` when it was read.
+
+        They are safe from the end of this process once this returns.
+        """
+        assert self._file
+        encoded = base64.b64encode(scores.astype("<f4").tobytes()).decode()
+        self._file.write(json.dumps([index, note, encoded, stamp]) + "\n")
+        self._file.flush()
+
+    def remove(self) -> None:
+        """Delete what was kept: the test is complete."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{self.prefix}*.jsonl"))
+
+    def _parse(self, line: str) -> tuple[int, str, Scored] | None:
+        try:
+            index, note, encoded, stamp = json.loads(line)
+            scores = np.frombuffer(base64.b64decode(encoded, validate=True), "<f4").astype(np.float32)
+        except (ValueError, TypeError, RecursionError, binascii.Error):
+            return None
+        whole = line.endswith("\n") and isinstance(index, int) and isinstance(note, str) and isinstance(stamp, str)
+        if not whole or not 0 <= index < self.videos or scores.shape != (self.classes,):
+            return None
+        return index, stamp, (scores, note)

@@ -1,0 +1,197 @@
+"""What a test says and leaves behind: accuracy, scores, predictions, files whole or not at all."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.common.csv_tables import TableWriter
+from ops.common.storage import atomic_file
+from ops.training.metrics import mean_class_accuracy
+
+TOP = 5
+
+PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason")
+PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times")
+MISTAKES = ("path", "label", "prediction", "confidence", "confidence_in_label")
+"""The columns of the csv files."""
+
+WORST = "The worst classes, by top-1:\n"
+"""How `worst.txt` begins."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """The outcome of a test, in list order.
+
+    Attributes:
+        paths: as the list gives them, N of them.
+        labels: int64 `[N]`, -1 where the list has none.
+        scores: float32 `[N, K]`, rows of NaN where the video failed.
+        reasons: why a video failed, "" where it did not.
+        truncated: what was wrong with a video that was scored though it was cut short, else "".
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    paths: Sequence[str]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    reasons: Sequence[str]
+    truncated: Sequence[str]
+
+    @cached_property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which videos were scored, `[N]`."""
+        return np.array([not reason for reason in self.reasons], dtype=bool)
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which videos count for accuracy, `[N]`: scored, and with a label."""
+        counted: NDArray[np.bool_] = self.ok & (self.labels >= 0)
+        return counted
+
+    @cached_property
+    def ranked(self) -> NDArray[np.int64]:
+        """The classes of each video, best first: `[N, min(5, K)]`; meaningless where it failed."""
+        return np.argsort(-self.scores, axis=1, kind="stable")[:, :TOP]
+
+
+def accuracies(result: TestResult) -> dict[str, float]:
+    """top1, top5 and mean_class_accuracy in percent over the videos that were scored and have a label."""
+    counted = result.counted
+    if not counted.any():
+        return dict.fromkeys(("top1", "top5", "mean_class_accuracy"), float("nan"))
+    hits = result.ranked[counted] == result.labels[counted, None]
+    return {
+        "top1": 100.0 * float(hits[:, 0].mean()),
+        "top5": 100.0 * float(hits.any(axis=1).mean()),
+        "mean_class_accuracy": mean_class_accuracy(result.ranked[counted, 0], result.labels[counted]),
+    }
+
+
+def counts(result: TestResult) -> dict[str, int]:
+    """How many videos were expected, scored, failed, cut short, and scored without a label."""
+    scored = int(result.ok.sum())
+    return {
+        "expected": len(result.paths),
+        "scored": scored,
+        "failed": len(result.paths) - scored,
+        "cut_short": sum(map(bool, result.truncated)),
+        "unlabelled": int((result.ok & (result.labels < 0)).sum()),
+    }
+
+
+def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> None:
+    """`metrics.json`: accuracies, counts and `facts`; NaN becomes null."""
+    content = {**accuracies(result), **counts(result), **facts}
+    clean = {k: None if isinstance(v, float) and v != v else v for k, v in content.items()}
+    with atomic_file(path, "w", encoding="utf-8") as file:
+        json.dump(clean, file, indent=2)
+        file.write("\n")
+
+
+def write_scores(path: str | os.PathLike[str], result: TestResult) -> None:
+    """The scores as `.npz`: scores `[N, K]`, labels `[N]`, ok `[N]`, paths `[N]`."""
+    arrays: dict[str, Any] = {
+        "scores": result.scores, "labels": result.labels, "ok": result.ok, "paths": np.array(result.paths, dtype=str)
+    }  # fmt: skip
+    with atomic_file(path) as file:
+        np.savez(file, **arrays)
+
+
+def write_predictions(path: Path, result: TestResult, class_names: Sequence[str] | None) -> None:
+    """`predictions.csv`: path, label, prediction, its score, the five best, ok, reason; names where known."""
+
+    def name(index: int) -> str:
+        return class_names[index] if class_names else str(index)
+
+    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = TableWriter(file)
+        writer.writerow(PREDICTIONS)
+        for i, ranked in enumerate(result.ranked):
+            label = name(int(result.labels[i])) if result.labels[i] >= 0 else ""
+            if result.reasons[i]:
+                writer.writerow((result.paths[i], label, "", "", "", False, result.reasons[i]))
+                continue
+            best = [name(int(k)) for k in ranked]
+            score = f"{result.scores[i, ranked[0]]:.6g}"
+            writer.writerow((result.paths[i], label, best[0], score, ";".join(best), True, result.truncated[i]))
+
+
+def write_published_csv(path: str, result: TestResult, class_names: Sequence[str] | None) -> None:
+    """A line `id;…` per scored video as the published code wrote it.
+
+    With `class_names` the id and the name of the best class, without (Something-Something v2) the id and the
+    numbers of the five best.
+    """
+    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        for video, ranked, reason in zip(result.paths, result.ranked, result.reasons, strict=True):
+            if not reason:
+                fields = [class_names[int(ranked[0])]] if class_names else [str(k) for k in ranked]
+                file.write(";".join([video, *fields]) + "\n")
+
+
+def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
+    """How often class i was taken for class j, `[K, K]`, over the videos that were scored and have a label."""
+    from sklearn.metrics import confusion_matrix as count_pairs  # slow to import, and only a test needs it
+
+    counted = result.counted
+    classes = np.arange(result.scores.shape[1])
+    pairs: NDArray[np.int64] = count_pairs(result.labels[counted], result.ranked[counted, 0], labels=classes)
+    return pairs
+
+
+def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) -> list[str]:
+    """`per_class.csv`: videos, top-1, top-5 and the commonest mistake of each class; returns the worst in words."""
+    confusion = confusion_matrix(result)
+    counted = result.counted
+    in_five = (result.ranked == result.labels[:, None]).any(axis=1)
+    worst: list[tuple[float, str]] = []
+    with atomic_file(path, "w", newline="", encoding="utf-8") as file:
+        writer = TableWriter(file)
+        writer.writerow(PER_CLASS)
+        for k, name in enumerate(class_names):
+            videos = int(confusion[k].sum())
+            if not videos:
+                writer.writerow((k, name, 0, "", "", "", ""))
+                continue
+            wrong = confusion[k].copy()
+            wrong[k] = 0
+            other, times = int(wrong.argmax()), int(wrong.max())
+            top1 = 100.0 * float(confusion[k, k]) / videos
+            top5 = 100.0 * float(in_five[counted & (result.labels == k)].mean())
+            taken_for = class_names[other] if times else ""
+            writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times))
+            mistake = f", {times} times taken for {taken_for}" if times else ""
+            worst.append((top1, f"{top1:5.1f} %  {name} ({videos} videos{mistake})"))
+    return [line for _, line in sorted(worst)]
+
+
+def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], probabilities: bool) -> list[str]:
+    """`mistakes.csv`: wrong predictions, the most confident first; returns them in words.
+
+    `probabilities` says that scores are such (summed over models) and not logits.
+    """
+    scores = result.scores.astype(np.float64)
+    if not probabilities:
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    wrong = np.flatnonzero(result.counted & (result.ranked[:, 0] != result.labels))
+    wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
+    lines = []
+    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = TableWriter(file)
+        writer.writerow(MISTAKES)
+        for i in wrong.tolist():
+            label, best = int(result.labels[i]), int(result.ranked[i, 0])
+            row = (result.paths[i], class_names[label], class_names[best], f"{shares[i, best]:.4f}")
+            writer.writerow((*row, f"{shares[i, label]:.4f}"))
+            lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, taken for {row[2]}")
+    return lines

@@ -1,0 +1,1 @@
+"""Training: the loops, and what a run leaves behind."""

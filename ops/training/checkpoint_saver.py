@@ -1,0 +1,153 @@
+"""The checkpoints of a run: the last one, the best one, and as many older ones as are asked for."""
+
+import argparse
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.common.errors import InputError
+from ops.common.storage import atomic_file, atomic_path
+from ops.models.checkpoint import Checkpoint, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+_OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
+KEPT = "kept.json"
+"""The names of the older checkpoints that a run made: only these are ever replaced or removed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often a run is saved within epochs: every so many `steps`, or `minutes` (0: never)."""
+
+    steps: int = 0
+    minutes: float = 0.0
+
+    def is_due(self, step: int, seconds: float) -> bool:
+        """Whether to save after `step` steps of an epoch, `seconds` after the last time."""
+        return bool(self.steps and step % self.steps == 0) or bool(self.minutes and seconds >= 60 * self.minutes)
+
+
+def interval(text: str) -> str:
+    """An argparse type: the text of an interval, which is plain data in checkpoints, once it is known to be one."""
+    parse_interval(text)
+    return text
+
+
+def parse_interval(text: str) -> Interval:
+    """`500` (steps) or `15m` (minutes) → an `Interval`, `never` → one that is never due."""
+    if text == "never":
+        return Interval()
+    number = text.removesuffix("m")
+    if not re.fullmatch(r"\d+(\.\d+)?", number) or float(number) <= 0 or (number == text and "." in text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of steps, such as 500, or of minutes, such as 15m")
+    return Interval(minutes=float(number)) if number != text else Interval(steps=int(number))
+
+
+class Keeper:
+    """Saves in `folder` and keeps the `keep` checkpoints before the last one as `ckpt.<step>.pth.tar`."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep, self._saved = folder, keep, time.monotonic()
+
+    def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
+        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go.
+
+        The best is there first: of a run that is killed in between the last one knows of no better than it has.
+        """
+        last, best = self.folder / LAST, self.folder / BEST
+        if is_best:
+            write(best)
+            _copy(best, last)
+        else:
+            write(last)
+        self._keep_older(step)
+        for name in ("ckpt.*", KEPT, "log.csv", "curves.png", "args.json"):  # of a run that was killed while it wrote
+            for path in self.folder.glob(f".{name}.*.tmp"):
+                path.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+
+    def _keep_older(self, step: int) -> None:
+        """Keep the last checkpoint, too, under the name of its step, if that is wanted, and let older ones go."""
+        own, path = _own_checkpoints(self.folder), self.folder / f"ckpt.{step:08d}.pth.tar"
+        if self.keep and path.name not in own and os.path.lexists(path):
+            log.warning("%s: is there already and was not made by this run: step %d is not kept", path, step)
+        elif self.keep:
+            own.add(path.name)
+            _write_own(self.folder, own)  # first, so that none is there that nobody knows to be the run's
+            _copy(self.folder / LAST, path)
+        older = [path for path in older_checkpoints(self.folder) if path.name in own]
+        gone_back_on = [path for path in older if _step_of(path) > step]
+        too_old = [path for path in older if _step_of(path) <= step][self.keep + 1 if self.keep else 0 :]
+        for path in (*gone_back_on, *too_old):
+            path.unlink(missing_ok=True)
+        if gone_back_on or too_old:
+            _write_own(self.folder, own - {path.name for path in (*gone_back_on, *too_old)})
+
+    def seconds(self) -> float:
+        """How long ago it was saved."""
+        return time.monotonic() - self._saved
+
+
+def older_checkpoints(folder: Path) -> list[Path]:
+    """Those that are kept besides the last and the best, the newest first; that of the last one is among them."""
+    found = [path for path in folder.glob("ckpt.*.pth.tar") if _OLDER.fullmatch(path.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _own_checkpoints(folder: Path) -> set[str]:
+    """The names of the older checkpoints that a run made in `folder`."""
+    try:
+        names = json.loads((folder / KEPT).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def _write_own(folder: Path, names: set[str]) -> None:
+    with atomic_file(folder / KEPT, "w", encoding="utf-8") as file:
+        json.dump(sorted(names), file)
+
+
+def _step_of(path: Path) -> int:
+    match = _OLDER.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
+def run_checkpoints(folder: Path) -> list[Path]:
+    """All that a run has in `folder`, in the order in which it goes on from them: the last, older ones, the best."""
+    found = (folder / LAST, *older_checkpoints(folder), folder / BEST)
+    return [path for path in found if path.exists()]
+
+
+def last_good(folder: Path) -> str:
+    """Which checkpoint there is to go back to, in words: what is not finite is not saved."""
+    last = folder / LAST
+    return f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+
+
+def read_first(paths: Sequence[Path]) -> Checkpoint:
+    """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
+    for path in paths:
+        try:
+            return read_checkpoint(path)
+        except InputError as error:
+            log.warning("%s", error)
+    raise InputError(f"{paths[0].parent}: none of its checkpoints can be read; a new run needs another --suffix")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The same file under a second name, or, where the file system has no links, a copy that is whole or absent."""
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

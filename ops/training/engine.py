@@ -1,0 +1,297 @@
+"""The loops: one training epoch, one validation, the scores of all views of a video."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from ops.common import distributed
+from ops.common.console import progress
+from ops.common.device import Compute
+from ops.common.errors import CHECK_ADVICE, InputError, RunStoppedError
+from ops.data.collate import ClipBatch
+from ops.data.datasets import Failure
+from ops.data.views import Views
+from ops.training.metrics import Meter
+
+ENOUGH = 100
+"""Videos that must have been tried before a share of broken ones says anything."""
+
+NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
+
+SMALLEST_SCALE = 2.0**-16
+"""Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
+
+
+@dataclass
+class EpochResult:
+    """What a pass over the data gave.
+
+    `meter` holds loss and accuracy, `data_seconds` and `compute_seconds` the time spent waiting for clips and
+    working on them; `failures` and `warnings` name the videos that were broken or cut short. `tried` and `failed`
+    count videos of the whole training so far, passes before this one included.
+    """
+
+    meter: Meter
+    steps: int = 0
+    data_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[Failure] = field(default_factory=list)
+    tried: int = 0
+    failed: int = 0
+
+    def timed(self, batches: Iterable[ClipBatch]) -> Iterable[ClipBatch]:
+        """Iterate over `batches`, counting them, keeping what failed and dividing up the time."""
+        mark = time.perf_counter()
+        for batch in batches:
+            arrived = time.perf_counter()
+            self.data_seconds += arrived - mark
+            self.failures += batch.failures
+            self.warnings += batch.warnings
+            self.tried += batch.asked + len(batch.failures)
+            self.failed += len(batch.failures)
+            self.steps += 1
+            yield batch
+            mark = time.perf_counter()
+            self.compute_seconds += mark - arrived
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Takes the steps of a training.
+
+    A batch goes through the model in `parts`, whose gradients are added up: less memory, the same step but for batch
+    norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
+    process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
+    is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
+    of fp16 do not count as such; RunStoppedError where it finds none.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    compute: Compute
+    on_nonfinite: Callable[[ClipBatch, float, float], None]
+    clip_gradient: float | None = None
+    parts: int = 1
+    restorable: bool = False
+
+    def __call__(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken."""
+        before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
+        self.optimizer.zero_grad(set_to_none=True)
+        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
+        bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
+        if distributed.any_rank(bad):
+            self.on_nonfinite(batch, float(loss), float(norm))
+            for buffer, old in zip(self.model.buffers(), before, strict=False):
+                buffer.copy_(old)
+            return None
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise RunStoppedError(
+                "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "
+                "more; take --amp bf16 or off, or a lower --lr; --resume auto goes on from the last checkpoint"
+            )
+        return scores, labels, loss
+
+
+def train_epoch(
+    stepper: Stepper,
+    batches: Iterable[ClipBatch],
+    result: EpochResult,
+    start_step: Callable[[int], float],
+    end_step: Callable[[int], bool],
+    max_bad_fraction: float,
+    steps: int,
+    print_freq: int,
+    title: str,
+    shown: bool,
+) -> None:
+    """Train on `batches`, of which there are `steps`, adding to `result`.
+
+    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate;
+    `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
+    `print_freq` steps: reading the averages waits for the device. RunStoppedError where more than
+    `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, and where nothing can
+    be read.
+    """
+    stepper.model.train()
+    device = stepper.compute.device
+    with progress(None, steps, title, "step", shown) as bar:
+        for batch in result.timed(batches):
+            if len(batch.labels) < batch.asked:
+                raise InputError(_hopeless(batch))
+            if result.tried >= ENOUGH and result.failed > max_bad_fraction * result.tried:
+                raise RunStoppedError(_too_many(result, max_bad_fraction), result.failures)
+            rate = start_step(result.steps - 1)
+            taken = stepper(batch)
+            if taken:
+                result.meter.add(*taken)
+            if result.steps % print_freq == 0 or result.steps == steps:
+                bar.set_postfix(_postfix(result, rate, device), refresh=False)
+            bar.update()
+            if not end_step(result.steps - 1):
+                break
+
+
+@torch.inference_mode()
+def validate(
+    model: nn.Module,
+    batches: Iterable[ClipBatch],
+    compute: Compute,
+    steps: int,
+    shown: bool,
+    path_of: Callable[[int], str],
+    going: Callable[[], bool] = lambda: True,
+) -> EpochResult:
+    """Loss and accuracy of one clip per video, as long as it is `going`.
+
+    Videos that cannot be read, or whose scores are not finite, are left out, and named (`path_of` a place in the list).
+    """
+    model.eval()
+    result = EpochResult(Meter(compute.device))
+    waiting: list[tuple[ClipBatch, Tensor]] = []
+    with progress(None, steps, "validating", "batch", shown) as bar:
+        for batch in result.timed(batches):
+            if len(batch.labels):
+                waiting.append((batch, forward(model, batch.pixels, compute)))
+            if len(waiting) > 1:  # looking at scores waits for the device, which has the next batch to work on now
+                _count(result, *waiting.pop(0), compute, path_of)
+            bar.update()
+            if not going():
+                break
+    for batch, scores in waiting:
+        _count(result, batch, scores, compute, path_of)
+    return result
+
+
+def _count(
+    result: EpochResult, batch: ClipBatch, scores: Tensor, compute: Compute, path_of: Callable[[int], str]
+) -> None:
+    """Add the `scores` `[N, K]` of a validation batch to the `result`, but for those that are not finite."""
+    labels, finite = compute.bring(batch.labels), scores.isfinite().all(dim=1)
+    if not finite.all():
+        places = [index for index, good in zip(batch.indices, finite.tolist(), strict=True) if not good]
+        result.failures += [Failure(index, path_of(index), NOT_FINITE) for index in places]
+        scores, labels = scores[finite], labels[finite]
+    if len(labels):
+        result.meter.add(scores, labels, F.cross_entropy(scores, labels))
+
+
+def accumulate(
+    model: nn.Module, batch: ClipBatch, scaler: torch.amp.GradScaler, compute: Compute, parts: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add the gradients of a batch, in `parts`, to those of the model; scores `[N, K]`, labels `[N]`, mean loss.
+
+    Processes that share the gradients wait for each other only after the last part.
+    """
+    labels = compute.bring(batch.labels)
+    scores, loss = [], torch.zeros((), device=compute.device)
+    pieces = list(zip(batch.pixels.tensor_split(parts), labels.tensor_split(parts), strict=True))
+    for number, (pixels, wanted) in enumerate(pieces, 1):
+        with contextlib.nullcontext() if number == parts else _no_sync(model):
+            part = forward(model, pixels, compute)
+            share = F.cross_entropy(part, wanted, reduction="sum") / len(labels)
+            scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        scores.append(part.detach())
+        loss += share.detach()
+    return torch.cat(scores), labels, loss
+
+
+def forward(model: nn.Module, pixels: Tensor, compute: Compute) -> Tensor:
+    """Scores `[N, K]`, float32, of clips `[N, T, C, H, W]`."""
+    pixels = compute.bring(pixels)  # still uint8: a quarter of the bytes
+    with compute.autocast():
+        scores: Tensor = model(pixels)
+    return scores.float()
+
+
+def _no_sync(model: nn.Module) -> AbstractContextManager[None]:
+    no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", contextlib.nullcontext)
+    return no_sync()
+
+
+@torch.inference_mode()
+def score_views(
+    model: nn.Module,
+    views: Views,
+    clips: Tensor,
+    partners: NDArray[np.int64],
+    views_per_forward: int,
+    compute: Compute,
+) -> Tensor:
+    """The mean logits `[K]` of a video over its crops and clips, float32 on the CPU.
+
+    `clips [V, T, L]` are this model's places in the frames of `views`. Views go through the model in chunks of
+    `views_per_forward` that never mix videos, so scores do not depend on how videos are batched or shared among
+    processes. The scores of a mirrored crop are brought back to the classes as seen unmirrored (`partners [K]`).
+    """
+    model.eval()
+    partners = np.where(partners < 0, np.arange(len(partners)), partners)
+    views, clips = views.on(compute.device), compute.bring(clips)
+    each = [(crop, v) for crop in range(views.crops) for v in range(len(clips))]
+    total = torch.zeros(len(partners), dtype=torch.float64)
+    for start in range(0, len(each), views_per_forward):
+        chunk = each[start : start + views_per_forward]
+        pixels = torch.stack([views.clip(crop, clips[v]) for crop, v in chunk])  # [n, T, L·C, H, W]
+        scores = forward(model, pixels, compute).double().cpu()  # [n, K]
+        for (crop, _), score in zip(chunk, scores, strict=True):
+            total += score[partners] if views.plan.mirrored[crop] else score
+    return (total / len(each)).float()
+
+
+def _postfix(result: EpochResult, rate: float, device: torch.device) -> dict[str, str]:
+    """What the bar says, as running averages of the epoch: times are per step."""
+    averages = result.meter.averages()
+    shown = {
+        "loss": f"{averages['loss']:.3f}",
+        "top1": f"{averages['top1']:.1f}",
+        "lr": f"{rate:.2g}",
+        "data": f"{result.data_seconds / result.steps:.2f}s",
+        "step": f"{result.compute_seconds / max(result.steps - 1, 1):.2f}s",
+    }
+    if device.type == "cuda":
+        shown["mem"] = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f}GiB"
+    else:
+        shown["mem"] = f"{_resident_gib():.1f}GiB"
+    return shown
+
+
+def _resident_gib() -> float:
+    """Peak memory of this process."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _hopeless(batch: ClipBatch) -> str:
+    failed = batch.failures[0]
+    return (
+        f"{failed.path}: {failed.reason}; and so many others in its place that training cannot go on "
+        f"({len(batch.failures)} failures in one batch): check --root_path and the list; {CHECK_ADVICE}"
+    )
+
+
+def _too_many(result: EpochResult, fraction: float) -> str:
+    first = result.failures[0] if result.failures else None  # none in this pass: of a run that goes on too many were
+    named = f"the first is {first.path}: {first.reason}; " if first else ""
+    return (
+        f"{result.failed} of {result.tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; "
+        f"{named}{CHECK_ADVICE}"
+    )

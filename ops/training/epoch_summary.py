@@ -1,0 +1,91 @@
+"""What an epoch gave, over all processes: figures for the log, and the videos that were broken."""
+
+import itertools
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ops.common import distributed
+from ops.common.errors import CHECK_ADVICE
+from ops.data.datasets import SECOND_TRY, Failure
+from ops.training.engine import NOT_FINITE, EpochResult
+
+log = logging.getLogger(__name__)
+
+
+def figures_of(trained: EpochResult, validated: EpochResult | None) -> dict[str, Any]:
+    """The averages over all processes, as columns of the log."""
+    row: dict[str, Any] = {f"train_{k}": v for k, v in trained.meter.merge().averages().items()}
+    row |= {"data_seconds": trained.data_seconds, "compute_seconds": trained.compute_seconds}
+    if validated:
+        meter = validated.meter.merge()
+        row |= {f"val_{k}": v for k, v in meter.averages().items()}
+        failed = distributed.gather_objects(len(validated.failures))
+        row |= {"val_scored": meter.count, "val_failed": sum(failed)}
+    return row
+
+
+def can_be_best(row: Mapping[str, Any]) -> bool:
+    """Whether the validation of an epoch, as columns of the log, says enough: it scored most of the videos."""
+    return math.isfinite(row.get("val_top1", math.nan)) and row["val_scored"] > row["val_failed"]
+
+
+def none_is_finite(validated: EpochResult) -> bool:
+    """Whether a video was left out, in any process, because its scores are not finite; ask where none was scored."""
+    mine = any(failure.reason == NOT_FINITE for failure in validated.failures)
+    return any(distributed.gather_objects(mine))
+
+
+def first_not_finite(model: nn.Module) -> str:
+    """The name of a weight or statistic that has a value which is not finite; "" where all are."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            return name
+    return ""
+
+
+def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:
+    """The row of an epoch as a line for the console."""
+    text = f"epoch {row['epoch'] + 1}/{epochs}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1f} %"
+    if "val_top1" in row:
+        text += f"; validation: loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1f} %, top-5 "
+        text += f"{row['val_top5']:.1f} % (best {row['best_top1']:.1f} %)"
+    if row.get("val_failed"):
+        text += f", {row['val_scored']} of {row['val_scored'] + row['val_failed']} videos scored"
+    return f"{text}; {row['seconds']:.0f} s"
+
+
+def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None:
+    """Name a few, and the file in `folder` that names all."""
+    for what, failure in bad[:5]:
+        log.warning("%s %s: %s", failure.path, what, failure.reason)
+    if bad:
+        log.warning("%d such videos: see %s; %s", len(bad), folder / "bad_samples.csv", CHECK_ADVICE)
+
+
+def bad_videos(
+    trained: EpochResult, validated: EpochResult | None, reported: tuple[int, int]
+) -> list[tuple[str, Failure]]:
+    """What went wrong in all processes and is not `reported`: (what was done about it, which video and why)."""
+    mine = own_bad_videos(trained, validated, reported)
+    return list(itertools.chain.from_iterable(distributed.gather_objects(mine)))
+
+
+def own_bad_videos(
+    trained: EpochResult, validated: EpochResult | None, reported: tuple[int, int]
+) -> list[tuple[str, Failure]]:
+    """The same of this process alone."""
+    mine = [("was replaced in training", failure) for failure in trained.failures[reported[0] :]]
+    mine += [(_what_was_odd(failure), failure) for failure in trained.warnings[reported[1] :]]
+    if validated:
+        mine += [("was left out of validation", failure) for failure in validated.failures]
+        mine += [(_what_was_odd(failure), failure) for failure in validated.warnings]
+    return mine
+
+
+def _what_was_odd(warning: Failure) -> str:
+    return "was read at the second try" if warning.reason.startswith(SECOND_TRY) else "was cut short"

@@ -1,0 +1,105 @@
+"""What a run says of itself, in its folder and in its checkpoints: settings, software, data."""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+import torchvision
+
+from ops.common import distributed
+from ops.data.pipelines import ClipShape
+from ops.models.recognizer import MEAN, STD
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+ENVIRONMENT = (
+    "ATEN_CPU_CAPABILITY", "DNNL_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE", "OMP_THREAD_LIMIT", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+"""Variables that change the last bits of what PyTorch and its libraries compute."""
+
+
+def make_meta(
+    args: argparse.Namespace,
+    num_classes: int,
+    class_names: list[str] | None,
+    list_hashes: Mapping[str, str],
+    device: torch.device,
+) -> dict[str, Any]:
+    """What a checkpoint says of itself: plain data only."""
+    shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    return {
+        "dataset": args.dataset,
+        "class_names": class_names,
+        "num_classes": num_classes,
+        "num_segments": args.num_segments,
+        "modality": args.modality,
+        "tam": args.tam,
+        "consensus": args.consensus_type,
+        "dropout": args.dropout,
+        "input_size": shape.input_size,
+        "scale_size": shape.scale_size,
+        "mean": list(MEAN[args.modality]),
+        "std": list(STD[args.modality]),
+        "sampling": "dense" if args.dense_sample else "uniform",
+        "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
+        "lists_sha256": dict(list_hashes),
+        "processes": distributed.world_size(),
+        "arithmetic": arithmetic(device),
+        **software(),
+    }
+
+
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a computation on `device` depend on, besides settings and versions."""
+    variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device), **variables}
+    processor = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": processor, "threads": torch.get_num_threads(), **variables}
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not on Linux
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "CPU")
+
+
+def software() -> dict[str, Any]:
+    """The versions of what computes and decodes, and the commit of this code."""
+    packages = {"torch": torch, "torchvision": torchvision, "numpy": np, "opencv": cv2, "av": av}
+    versions = {name: str(package.__version__) for name, package in packages.items()}
+    return {"versions": {"python": sys.version.split()[0], **versions}, "commit": source_commit()}
+
+
+@cache
+def source_commit(folder: Path = ROOT) -> str:
+    """The commit of the code in `folder`, with "+changes" where files differ from it; "unknown" outside a checkout."""
+    try:
+        if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
+            return "unknown"  # unpacked inside somebody else's checkout
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set within hooks
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=here).stdout.strip()

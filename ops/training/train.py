@@ -1,0 +1,262 @@
+"""Training, from arguments to checkpoints: reads top to bottom like the recipe it is."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from ops.common import distributed
+from ops.common.console import start_logging
+from ops.common.device import Compute, compute_of
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
+from ops.common.storage import atomic_file, make_folder
+from ops.data.collate import collate_clips
+from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, workers_of
+from ops.data.dataset_configs import DatasetConfig
+from ops.data.hang_detection import noting_hangs, videos_that_hung
+from ops.data.open_lists import (
+    MakeReader,
+    dataset_of,
+    pick_device,
+    say_what_has_no_effect,
+    wants_launch,
+)  # fmt: skip
+from ops.data.sampling import DENSE_WINDOW
+from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
+from ops.models.recognizer import Recognizer, build_model
+from ops.models.tanet import check_architecture
+from ops.training.checkpoint_saver import parse_interval
+from ops.training.engine import NOT_FINITE, validate
+from ops.training.lr_schedule import Schedule
+from ops.training.optimizer import base_rate, make_optimizer
+from ops.training.resume import (
+    Progress,
+    check_epoch_goes_on,
+    check_resumable,
+    find_resume,
+    keep_threads,
+    lock_folders,
+    restore,
+    run_folder,
+    warn_of_changes,
+)
+from ops.training.run_log import RunLog
+from ops.training.run_metadata import arithmetic, make_meta
+from ops.training.train_val_data import Data, open_data
+from ops.training.trainer import Pace, Trainer
+
+log = logging.getLogger(__name__)
+
+
+PREEMPTED = "preempted"
+"""A file in the folder of a run that a signal stopped, until it goes on."""
+
+
+def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
+    """Train (or, with `--evaluate`, only validate) as the arguments say; returns the exit status."""
+    start_logging(distributed.is_main())
+    say_what_has_no_effect(args)
+    if wants_launch(args.gpus, args.device):
+        status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+        return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
+    device = pick_device(args.gpus, args.device)
+    config = dataset_of(args)
+    check_arguments(args, device)
+    with ExitStack() as locks:
+        return run_in(run_folder(args), args, config, make_reader, device, locks)
+
+
+def run_in(
+    folder: Path,
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    make_reader: MakeReader,
+    device: torch.device,
+    locks: ExitStack,
+) -> int:
+    """Do it in the run's `folder`, which the first process locks before anything in it is read or written."""
+    folders = [] if args.evaluate else [folder, Path(args.root_log) / folder.name]
+    there = [path for path in folders if path.is_dir()]
+    lock_folders(there, locks)
+    data = open_data(args, config, make_reader, videos_that_hung(folder))
+    resumed = find_resume(args.resume, folder, args.evaluate)
+    if resumed:
+        check_resumable(args, resumed, data.num_classes, data.class_names)
+        keep_threads(resumed, device)
+        warn_of_changes(args, resumed, data.list_hashes(), device)
+    origin = resumed or (read_checkpoint(args.tune_from) if args.tune_from else None)
+    compute = compute_of(args, device)
+    for path in folders:
+        make_folder(path)
+    lock_folders([path for path in folders if path not in there], locks)
+    distributed.start(device)
+    try:
+        return train_from(origin, resumed, args, config, data, folder, compute)
+    finally:
+        distributed.stop()
+
+
+def train_from(
+    origin: Checkpoint | None,
+    resumed: Checkpoint | None,
+    args: argparse.Namespace,
+    config: DatasetConfig,
+    data: Data,
+    folder: Path,
+    compute: Compute,
+) -> int:
+    """Train from the weights of `origin` on, and from where `resumed` is, which is the same file or None."""
+    torch.manual_seed(args.seed)
+    rate = base_rate(args, config)
+    model, same_classes = start_model(args, data, origin, resumed is not None, compute)
+    if args.evaluate:
+        return evaluate_only(args, model, data, compute)
+    optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
+    progress = restore(resumed, optimizer) if resumed else Progress()
+    hashes = data.list_hashes()
+    if args.start_epoch is not None:
+        progress.epoch, progress.step, progress.totals, progress.bad = args.start_epoch, 0, (), 0
+    elif resumed:
+        check_epoch_goes_on(args, resumed, progress, len(data.train) // args.batch_size, hashes)
+    place = progress.epoch, progress.step, progress.best
+    distributed.check_same({"the lists": list(hashes.values()), "the checkpoint": place})
+    with noting_hangs(folder):
+        fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
+    return EXIT_DONE
+
+
+def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
+    """InputError on values that do not go together."""
+    check_architecture(args.arch)
+    if args.dense_sample and args.num_segments > DENSE_WINDOW:
+        raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with --dense_sample")
+    if args.batch_size % distributed.world_size():
+        raise InputError(
+            f"--batch-size ({args.batch_size}) is the total over all processes; "
+            f"{distributed.world_size()} must divide it"
+        )
+    per_rank = args.batch_size // distributed.world_size()
+    if args.accumulate > per_rank:
+        raise InputError(f"--accumulate ({args.accumulate}) must be at most the {per_rank} clips that a process has")
+    if args.syncbn and device.type == "cpu":
+        raise InputError("--syncbn needs GPUs: PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
+    if args.evaluate and not args.resume:
+        raise InputError("--evaluate needs --resume CKPT: the weights to validate")
+    if args.resume not in (None, "auto") and args.tune_from:
+        raise InputError("--resume CKPT goes on with a run, --tune_from starts one: give only one of them")
+
+
+def start_model(
+    args: argparse.Namespace, data: Data, origin: Checkpoint | None, resumed: bool, compute: Compute
+) -> tuple[Recognizer, bool]:
+    """The model to train, on its device; and whether it kept the classifier of --tune_from."""
+    model = build_model(
+        args.arch, data.num_classes, args.num_segments, args.modality, args.tam, args.dropout,
+        "none" if origin else args.pretrain,  # nothing is downloaded that a checkpoint would overwrite
+        args.consensus_type,
+    )  # fmt: skip
+    same_classes = False
+    if origin and resumed:
+        load_state(model, origin)
+    elif origin:
+        same_classes = tune_from(model, origin, args.dataset, data.class_names, args.input_size)
+    if args.syncbn:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    model.partial_bn = not args.no_partialbn
+    compute.prepare(model)
+    return model.train(), same_classes
+
+
+def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) -> Any:
+    """Each validation video once over all processes."""
+    share = shard_sampler(len(data.val), epoch=0)
+    batch = max(args.batch_size // distributed.world_size(), 1)
+    return make_loader(
+        data.val, args.workers, collate_clips, device, sampler=share, batch_size=batch, patience=args.decode_timeout
+    )
+
+
+def fit(
+    args: argparse.Namespace,
+    model: Recognizer,
+    optimizer: SGD,
+    rate: float,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+    origin: Checkpoint | None,
+    compute: Compute,
+) -> None:
+    """Train to the end, with the logs in place; `origin` is what the run goes on from."""
+    device = compute.device
+    sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
+    loader = make_loader(
+        data.train, args.workers, collate_clips, device, batch_sampler=sampler, patience=args.decode_timeout
+    )
+    schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
+    pace = Pace(
+        args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
+        args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep,
+    )  # fmt: skip
+    runlog = None
+    if distributed.is_main():
+        log.info("run folder: %s", folder)
+        runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+        if origin and isinstance(origin.rest.get("log_row"), Mapping):
+            runlog.restore(origin.rest["log_row"], progress.epoch)
+        runlog.arguments(
+            vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
+            arithmetic=arithmetic(device),
+        )  # fmt: skip
+    trainer = Trainer(
+        model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
+        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device), runlog, compute,
+    )  # fmt: skip
+    if origin and origin.rest.get("scaler"):
+        trainer.scaler.load_state_dict(origin.rest["scaler"])
+    if origin:
+        trainer.results = dict(origin.meta.get("results") or {})  # they stay until an epoch of this run ends
+    marker = folder / PREEMPTED
+    if runlog:
+        marker.unlink(missing_ok=True)
+    with workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
+        trainer.fit(progress)
+    if runlog and trainer.preempted:
+        runlog.close()
+        with atomic_file(marker, "w") as file:
+            file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
+        log.info("stopped by a signal, with everything saved; the same command with --resume auto goes on (%s)", marker)
+    elif runlog:
+        runlog.close()
+        ending = "done"
+        if progress.epoch < args.epochs:
+            ending = f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {args.epochs} epochs done"
+        log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
+
+
+def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:
+    """`--evaluate`: one validation; status 1 where videos were left out. RunStoppedError where no score is finite."""
+    loader = make_val_loader(args, data, compute.device)
+    with workers_of(loader):
+        result = validate(
+            compute.compiled(model), loader, compute, len(loader), distributed.is_main(), data.val.records.path
+        )
+    meter = result.meter.merge()
+    averages = meter.averages()
+    failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
+    if not meter.count and any(failure.reason == NOT_FINITE for failure in failures):
+        raise RunStoppedError(f"{args.resume}: no video has finite scores: the weights are those of a run that blew up")
+    for failure in failures:
+        log.warning("%s: %s", failure.path, failure.reason)
+    log.info(
+        "validation: loss %.4f, top-1 %.2f %%, top-5 %.2f %%; %d of %d videos scored", averages["loss"],
+        averages["top1"], averages["top5"], len(data.val) - len(failures), len(data.val),
+    )  # fmt: skip
+    return EXIT_WITH_FAILURES if failures else EXIT_DONE

@@ -1,0 +1,80 @@
+"""The two sides of a training set, opened and checked."""
+
+import argparse
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ops.common import distributed
+from ops.common.errors import InputError
+from ops.data.class_names import check_class_count
+from ops.data.dataset_configs import DatasetConfig, mirror_partners
+from ops.data.datasets import ClipDataset
+from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
+from ops.data.pipelines import ClipShape, training_recipe, validation_recipe
+from ops.data.sampling import DENSE_WINDOW
+
+log = logging.getLogger(__name__)
+
+SMALLEST_INPUT = 32
+"""Pixels of which the last stage of a ResNet sees one."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The two sides of a training set and what they have in common."""
+
+    train: ClipDataset
+    val: ClipDataset
+    num_classes: int
+    class_names: list[str] | None
+    decoder: str
+
+    def list_hashes(self) -> dict[str, str]:
+        """The hash of each list, by its file."""
+        return {side.records.source: side.records.sha256 for side in (self.train, self.val)}
+
+
+def open_data(
+    args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
+) -> Data:
+    """Read and check the lists and look at what they name."""
+    names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
+    num_classes = count_classes(config, args.num_class, names)
+    if args.class_names and names:
+        check_class_count(args.class_names, names, config.name, config.num_classes, args.num_class)
+    if num_classes is None:
+        raise InputError(f"dataset {config.name} needs --class_names or --num_class")
+    shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    partners = mirror_partners(config, num_classes, names)
+    if config.mirror and (partners < 0).all():
+        log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
+    datasets, reader = [], make_reader(config, args.modality)
+    for split, file in (("train", args.train_list), ("val", args.val_list)):
+        records, root, reader = open_list(
+            config, reader, split, file, args.root_path, args.modality, num_classes, names
+        )
+        training = split == "train"
+        if training:
+            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
+        else:
+            recipe = validation_recipe(shape, args.dense_sample, num_classes)
+        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, training, passed_over))
+        short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
+        if args.dense_sample and short:
+            log.warning(
+                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, and can show "
+                "time running backwards", records.source, short, len(records), DENSE_WINDOW,
+            )  # fmt: skip
+    if len(datasets[0]) < args.batch_size:
+        raise InputError(
+            f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
+            f"--batch-size {args.batch_size}"
+        )
+    fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
+    if fewest == 1 and (args.tam or args.input_size <= SMALLEST_INPUT):
+        raise InputError(
+            "one clip of one frame at a time (--batch-size, --accumulate, --num_segments) gives batch norms a single "
+            "value, of which there is no variance: take two or more"
+        )
+    return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)

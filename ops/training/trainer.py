@@ -1,0 +1,297 @@
+"""The epochs of one training run: train, validate, log, save."""
+
+import itertools
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from ops.common import distributed
+from ops.common.device import Compute
+from ops.common.errors import InputError, RunStoppedError
+from ops.common.preemption import Preemption
+from ops.data.collate import ClipBatch
+from ops.data.dataloaders import TrainSampler
+from ops.data.datasets import Failure
+from ops.models.checkpoint import save_checkpoint
+from ops.models.recognizer import Recognizer
+from ops.training.checkpoint_saver import BEST, Interval, Keeper, last_good
+from ops.training.engine import EpochResult, Stepper, train_epoch, validate
+from ops.training.epoch_summary import (
+    bad_videos,
+    can_be_best,
+    epoch_in_words,
+    figures_of,
+    first_not_finite,
+    none_is_finite,
+    own_bad_videos,
+    warn_of_bad_videos,
+)
+from ops.training.lr_schedule import Schedule
+from ops.training.metrics import Meter
+from ops.training.resume import Progress
+from ops.training.run_log import RunLog
+
+log = logging.getLogger(__name__)
+
+NAMED = 8
+"""Videos of a batch that messages name."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a run goes on: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
+
+    A step computes its batch in `parts`, one after another. The run stops where more than `max_bad_fraction` of the
+    videos are broken, and at the first batch after `skip_nonfinite` whose loss or gradient is not finite. Besides the
+    ends of epochs it is saved at every `interval`, and `keep` older checkpoints stay.
+    """
+
+    seed: int
+    eval_freq: int
+    print_freq: int
+    clip_gradient: float | None
+    max_steps: int | None
+    parts: int = 1
+    max_bad_fraction: float = 1.0
+    skip_nonfinite: int = 0
+    interval: Interval = field(default_factory=Interval)
+    keep: int = 0
+
+
+class Trainer:
+    """One run: the model, its optimizer and schedule, the loaders, and the folder it is saved in.
+
+    `loader`'s batch sampler is `sampler`; `runlog` is None in all processes but the first.
+    """
+
+    def __init__(
+        self,
+        model: Recognizer,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        sampler: TrainSampler,
+        loader: "DataLoader[Any]",
+        loader_val: "DataLoader[Any]",
+        pace: Pace,
+        folder: Path,
+        meta: Mapping[str, Any],
+        runlog: RunLog | None,
+        compute: Compute,
+    ) -> None:
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
+        self.pace, self.folder, self.meta, self.runlog, self.compute = pace, folder, meta, runlog, compute
+        self.scaler = compute.scaler()
+        self.place = 0, 0
+        parallel: nn.Module = model
+        if distributed.world_size() > 1:
+            device = compute.device
+            parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
+        self.stepper = Stepper(
+            compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
+            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0,
+        )  # fmt: skip
+        self.skipped = 0
+        self.keeper = Keeper(folder, pace.keep)
+        self.preemption, self.preempted = Preemption(), False
+        self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass that are in the log; all of the epoch
+        self.results: dict[str, Any] = {}  # the figures of the last epoch
+        self.row: dict[str, Any] = {}  # the row of the log for it
+        self.unlogged = ""  # why something could not be logged
+
+    def fit(self, progress: Progress) -> Progress:
+        """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
+        left = self.pace.max_steps or sys.maxsize
+        self.skipped = progress.skipped
+        while progress.epoch < self.schedule.epochs and left > 0:
+            began, epoch = time.perf_counter(), progress.epoch
+            steps = min(len(self.sampler) - progress.step, left)
+            left -= steps
+            trained = self._train(progress, steps)
+            validated = None
+            whole = progress.step == len(self.sampler)
+            due = whole and ((epoch + 1) % self.pace.eval_freq == 0 or epoch + 1 == self.schedule.epochs)
+            if not self.preempted and (due or not left):
+                validated = self._validate()
+            if self.preempted:
+                trained.meter.merge()
+                self._report_bad(epoch, bad_videos(trained, None, self.reported))
+                self._save(progress, is_best=False)
+                break
+            if whole:
+                progress.epoch, progress.step = epoch + 1, 0
+            progress.totals, progress.bad = (), 0
+            self._end(progress, epoch, trained, validated, began)
+        return progress
+
+    def _end(
+        self, progress: Progress, epoch: int, trained: EpochResult, validated: EpochResult | None, began: float
+    ) -> None:
+        """Save and log what a pass gave."""
+        row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
+        last_step = (progress.step or len(self.sampler)) - 1
+        row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
+        if validated and not row["val_scored"] and none_is_finite(validated):
+            raise RunStoppedError(
+                f"epoch {epoch + 1}: no video of the validation has finite scores, so the weights are of no use any "
+                f"more; {last_good(self.folder)}; try a lower --lr"
+            )
+        bad = bad_videos(trained, validated, self.reported)
+        self._report_bad(epoch, bad)
+        row["bad_samples"] = self.bad
+        is_best = can_be_best(row) and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
+        if is_best:
+            progress.best = row["val_top1"]
+        self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
+        if self.runlog:  # before it is saved: what is killed in between writes the row of this epoch anew
+            row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
+            self._write(self.runlog, row, bad)
+        self.row = row
+        self._save(progress, is_best)
+
+    def _validate(self) -> EpochResult:
+        """One validation; cut short, and worth nothing, where a signal came: `preempted` says so in all processes."""
+        distributed.share_buffers(self.model)
+        shown, going = distributed.is_main(), lambda: not self.preemption.signal
+        path_of = self.loader_val.dataset.records.path  # type: ignore[attr-defined]
+        result = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown, path_of, going)
+        self.preempted = self.preemption.everywhere(self.compute.device)
+        return result
+
+    def _train(self, progress: Progress, steps: int) -> EpochResult:
+        """Train for `steps` of the epoch under way, or until a signal, and move `progress` on within it."""
+        epoch, first = progress.epoch, progress.step
+        self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
+        result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
+        self.running = result
+        self.reported, self.bad = (0, 0), progress.bad
+        if self.runlog and progress.totals:
+            result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
+        try:
+            train_epoch(
+                self.stepper,
+                self.loader,
+                result,
+                lambda step: self._start_step(epoch, first + step),
+                lambda step: self._end_step(Progress(epoch, first + step + 1, progress.best)),
+                self.pace.max_bad_fraction,
+                steps,
+                self.pace.print_freq,
+                f"epoch {epoch + 1}/{self.schedule.epochs}",
+                distributed.is_main(),
+            )
+        except RunStoppedError as stopped:
+            if stopped.failures:
+                self._report_bad(epoch, own_bad_videos(result, None, self.reported))
+            raise
+        progress.step += result.steps
+        progress.tried, progress.failed = result.tried, result.failed
+        return result
+
+    def _end_step(self, progress: Progress) -> bool:
+        """Save where it is time to; whether to go on."""
+        if self.pace.interval.is_due(progress.step, self.keeper.seconds()) and progress.step < len(self.sampler):
+            self._save(progress, is_best=False)
+        self.preempted = self.preemption.everywhere(self.compute.device)
+        return not self.preempted
+
+    def _start_step(self, epoch: int, step: int) -> float:
+        """Random numbers and learning rate of one step depend on its place in the run alone."""
+        place = epoch * len(self.sampler) + step
+        seeds = np.random.SeedSequence([self.pace.seed, place, distributed.rank()])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+        rate = self.schedule.rate(epoch + step / len(self.sampler))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_mult"]
+        self.place = epoch, step
+        return rate
+
+    def _nonfinite(self, batch: ClipBatch, loss: float, norm: float) -> None:
+        """Say which step it was and of which videos; RunStoppedError unless so many may be passed over."""
+        records = self.loader.dataset.records  # type: ignore[attr-defined]
+        shares = distributed.gather_objects([records.path(index) for index in batch.indices])
+        paths = list(itertools.chain.from_iterable(shares))
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        epoch, step = self.place
+        what = (
+            f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g}, with "
+            f"the videos {', '.join(paths[:NAMED])}{more}"
+        )
+        self.skipped += 1
+        if self.skipped > self.pace.skip_nonfinite:
+            raise RunStoppedError(
+                f"{what}; {last_good(self.folder)}; try a lower --lr, or --skip_nonfinite to pass over a few batches"
+            )
+        log.warning("%s; passed over (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """What cannot be logged ends the run, but only once it is saved."""
+        try:
+            yield
+        except InputError as error:
+            self.unlogged = self.unlogged or str(error)
+
+    def _report_bad(self, epoch: int, bad: list[tuple[str, Failure]]) -> None:
+        """Name videos, each once, in `bad_samples.csv`: with every save, so that a kill loses none before it."""
+        self.reported = len(self.running.failures), len(self.running.warnings)
+        self.bad += len(bad)
+        if self.runlog:
+            with self._logging():
+                self.runlog.bad_samples(epoch, bad)
+
+    def _global_step(self, progress: Progress) -> int:
+        return progress.epoch * len(self.sampler) + progress.step
+
+    def _save(self, progress: Progress, is_best: bool) -> None:
+        """Save where the run is, in the first process; RunStoppedError where that, or a log, cannot be written."""
+        if not self.runlog:
+            return
+        broken = first_not_finite(self.model)
+        if broken:
+            raise RunStoppedError(f"{broken} is not finite any more; {last_good(self.folder)}; try a lower --lr")
+        if progress.step:
+            mine = own_bad_videos(self.running, None, self.reported)
+            self._report_bad(progress.epoch, mine)
+        content = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "epoch_steps": len(self.sampler),
+            "best_prec1": progress.best,
+            "totals": self.running.meter.totals.tolist() if progress.step else [],
+            "bad": self.bad if progress.step else 0,
+            "tried": self.running.tried,
+            "failed": self.running.failed,
+            "skipped": self.skipped,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "log_row": self.row,
+        }
+        so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
+        meta = {**self.meta, "results": {**self.results, **so_far}}
+        try:
+            self.keeper.save(
+                lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
+            )
+        except InputError as error:
+            raise RunStoppedError(str(error)) from error
+        if self.unlogged:
+            raise RunStoppedError(f"{self.unlogged}; the run is saved all the same, and --resume auto goes on")
+
+    def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
+        with self._logging():
+            runlog.epoch(row)
+        log.info("%s", epoch_in_words(row, self.schedule.epochs))
+        warn_of_bad_videos(bad, runlog.folder)

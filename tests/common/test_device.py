@@ -1,0 +1,96 @@
+"""Faster ways to compute are the same way: precision, memory format, parts of a batch."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ops.common.device import Compute
+from ops.data.collate import ClipBatch
+from ops.models.recognizer import Recognizer, build_model
+from ops.models.tam import TAM
+from ops.training.engine import accumulate, forward
+from ops.training.options import test_parser, train_parser
+
+CPU = Compute(torch.device("cpu"))
+CLIPS = torch.randint(0, 256, (4, 3, 3, 40, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def make_model() -> Recognizer:
+    torch.manual_seed(3)
+    model = build_model("resnet18", 5, 3, dropout=0)
+    model.head.weight.data.normal_(std=0.3)
+    return model.eval()  # so that batch norms do not see the parts of a batch
+
+
+def gradients(model: Recognizer, compute: Compute, parts: int = 1) -> tuple[Tensor, Tensor]:
+    """Loss and all gradients in a row, of a batch of four clips."""
+    compute.prepare(model)
+    batch = ClipBatch(CLIPS, torch.tensor([0, 4, 2, 1]), [0, 1, 2, 3], 4)
+    scaler = compute.scaler()
+    scores, labels, loss = accumulate(compute.compiled(model), batch, scaler, compute, parts)
+    assert scores.shape == (4, 5) and labels.tolist() == [0, 4, 2, 1] and scores.dtype == torch.float32
+    return loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]) / scaler.get_scale()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(parts: int) -> None:
+    whole, in_parts = gradients(make_model(), CPU), gradients(make_model(), CPU, parts)
+    assert torch.allclose(whole[0], in_parts[0], rtol=1e-5)
+    assert (whole[1] - in_parts[1]).norm() < 1e-4 * whole[1].norm()
+
+
+@pytest.mark.parametrize(
+    ("compute", "tolerance"),
+    [(replace(CPU, channels_last=True), 1e-3), (replace(CPU, amp="bf16"), 0.1), (replace(CPU, amp="fp16"), 0.1)],
+    ids=["channels_last", "bf16", "fp16"],
+)
+def test_other_precisions_and_formats_give_nearly_the_same(compute: Compute, tolerance: float) -> None:
+    plain, other = gradients(make_model(), CPU), gradients(make_model(), compute)
+    assert (plain[0] - other[0]).abs() < tolerance and (plain[1] - other[1]).norm() < 2 * tolerance * plain[1].norm()
+    scores = forward(make_model(), CLIPS, compute)
+    assert (scores - forward(make_model(), CLIPS, CPU)).abs().max() < tolerance * scores.abs().max()
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("compute", [CPU, replace(CPU, channels_last=True)], ids=["contiguous", "channels last"])
+def test_folded_batch_norms_give_the_same_scores(arch: str, compute: Compute) -> None:
+    model = build_model(arch, 5, 3).eval()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.running_mean.normal_()  # type: ignore[union-attr]
+        norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    compute.prepare(model)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    folded = compute.for_inference(model)
+    assert norms >= 20 and not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == norms  # the model is as it was
+    with torch.inference_mode():
+        expected, scores = model(CLIPS), folded(CLIPS)
+    assert (scores - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for a CPU needs a C++ compiler")
+def test_a_compiled_module_computes_and_learns_the_same() -> None:
+    """TAM alone, for a network takes a minute to compile."""
+    module, found = TAM(8, 4), []
+    x = torch.randn(8, 8, 5, 3)
+    for network in (module, replace(CPU, compile=True).compiled(module)):
+        module.zero_grad()
+        leaf = x.clone().requires_grad_()
+        out = network(leaf)
+        out.square().sum().backward()
+        assert leaf.grad is not None
+        found.append([out.detach(), leaf.grad, *(p.grad.clone() for p in module.parameters() if p.grad is not None)])
+    assert len(found[0]) == 2 + len(list(module.parameters()))
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_every_precision_can_be_asked_for_in_training_and_testing() -> None:
+    flags = ["--amp", "bf16", "--channels_last", "--compile"]
+    train = train_parser(None).parse_args(["kinetics", "RGB", *flags, "--accumulate", "2"])
+    test = test_parser(None).parse_args(["kinetics", "--weights", "x", *flags])
+    assert train.amp == test.amp == "bf16" and train.accumulate == 2

@@ -1,0 +1,44 @@
+"""What tests of checkpoints share: the names of tensors in every dialect, and a model to write in them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ops.models.recognizer import Recognizer, build_model
+
+REFERENCE = Path(__file__).parent / "reference"
+PUBLISHED: dict[str, tuple[int, ...]] = json.loads((REFERENCE / "tensors_tanet_r50_8f_k400.json").read_text())
+
+
+def to_mmaction2(name: str) -> str:
+    """Our name → MMAction2's, by the table of names and not by the project's own code."""
+    name = re.sub(r"^new_fc\.", "cls_head.fc_cls.", name)
+    name = re.sub(r"^base_model\.", "backbone.", name)
+    name = re.sub(r"\.net\.", ".block.", name)
+    name = re.sub(r"\.downsample\.0\.", ".downsample.conv.", name)
+    name = re.sub(r"\.downsample\.1\.", ".downsample.bn.", name)
+    if ".tam." not in name:
+        name = re.sub(r"\.conv(\d)\.", r".conv\1.conv.", name)
+        name = re.sub(r"\.bn(\d)\.", r".conv\1.bn.", name)
+    return name
+
+
+DIALECTS = {
+    "ours": lambda name: name,
+    "DataParallel": lambda name: "module." + name,
+    "torch.compile": lambda name: "_orig_mod.module." + name,
+    "older": lambda name: re.sub(r"\.tam\.([GL])\.", lambda m: f".self_conv.conv_{'fg'['GL'.index(m[1])]}.", name),
+    "MMAction2": to_mmaction2,
+}  # fmt: skip
+
+
+def distinct_model(**options: Any) -> Recognizer:
+    """A model no two tensors of which are alike, so that a mistake would show."""
+    model = build_model(**{"arch": "resnet18", "num_classes": 5, "num_segments": 4, **options})
+    for name, value in model.state_dict().items():
+        if "num_batches" not in name:
+            value.uniform_(0.5, 1.5) if "running_var" in name or value.ndim == 1 else value.normal_(
+                std=value[0].numel() ** -0.5
+            )
+    return model.eval()

@@ -1,0 +1,401 @@
+"""Lists of datasets in their published formats, and of folders of videos: training starts from them alone."""
+
+import json
+import re
+import runpy
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from conftest import ROOT, Call
+
+from ops.common.errors import InputError, MediaError
+from ops.common.strings import Texts
+from ops.data.class_names import read_class_names
+from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
+from ops.prepare.annotations import Annotations, annotation_files
+from ops.prepare.count_frames import count_frames
+from ops.prepare.match_names import match
+
+TOOL = "tools/gen_labels.py"
+TINY = ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "--input_size", "32", "--device", "cpu"]
+
+FILES: dict[str, dict[str, str]] = {
+    "ucf101": {
+        "classInd.txt": "1 Basketball\r\n2 ApplyMakeup\r\n",
+        "trainlist01.txt": "ApplyMakeup/v_A_g08_c01.avi 2\r\nBasketball/v_B_g08_c01.avi 1\r\n",
+        "testlist01.txt": "ApplyMakeup/v_A_g01_c01.avi\r\n\r\n",
+        "trainlist02.txt": "ApplyMakeup/v_A_g01_c01.avi 2\n",
+        "testlist02.txt": "Basketball/v_B_g08_c01.avi\n",
+    },
+    "hmdb51": {
+        "wave_test_split1.txt": "w (1)_#.avi 1 \nboth.avi 2 \nunused.avi 0 \n",
+        "brush_hair_test_split1.txt": "b.avi 2 \nboth.avi 1 \n",
+    },
+    "jester": {
+        "jester-v1-labels.csv": "Swiping Right\nSwiping Left\n",
+        "jester-v1-train.csv": "34870;Swiping Right\n56557;Swiping Left\n",
+        "jester-v1-validation.csv": "9223;Swiping Left\n",
+        "jester-v1-test.csv": "1234\n",
+    },
+    "something": {
+        "something-something-v1-labels.csv": "Opening something\nHolding something\n",
+        "something-something-v1-train.csv": "100218;Holding something\n",
+        "something-something-v1-validation.csv": "7;Opening something\n",
+    },
+    "somethingv2": {
+        "labels.json": json.dumps({"Holding something": "1", "Putting number of something onto something": "0"}),
+        "train.json": json.dumps([
+            {"id": "78687", "label": "holding potato chicken", "template": "Holding [something]", "placeholders": []},
+            {"id": "42326", "label": "…", "template": "Putting [number of] [something] onto [something]"},
+        ]),
+        "validation.json": json.dumps([{"id": 3, "template": "Holding [something]"}]),
+        "test.json": json.dumps([{"id": "4"}, {"id": "5"}]),
+        "test-answers.csv": "4;Holding something\n",
+    },
+    "diving48": {
+        "Diving48_vocab.json": json.dumps([["Back", "15som", "05Twis", "FREE"], ["Inward", "25som", "NoTwis", "PIKE"]]),
+        "Diving48_V2_train.json": json.dumps([{"vid_name": "a_1", "label": 1, "start_frame": 0, "end_frame": 9}]),
+        "Diving48_V2_test.json": json.dumps([{"vid_name": "b_1", "label": 0, "start_frame": 0, "end_frame": 9}]),
+    },
+}  # fmt: skip
+
+READ: dict[str, tuple[list[str], dict[str, list[tuple[str, int]]]]] = {
+    "ucf101": (
+        ["Basketball", "ApplyMakeup"],
+        {
+            "train": [("ApplyMakeup/v_A_g08_c01", 1), ("Basketball/v_B_g08_c01", 0)],
+            "val": [("ApplyMakeup/v_A_g01_c01", 1)],
+        },
+    ),
+    "hmdb51": (
+        ["brush_hair", "wave"],
+        {"train": [("brush_hair/both", 0), ("wave/w (1)_#", 1)], "val": [("brush_hair/b", 0), ("wave/both", 1)]},
+    ),
+    "jester": (
+        ["Swiping Left", "Swiping Right"],
+        {"train": [("34870", 1), ("56557", 0)], "val": [("9223", 0)], "test": [("1234", -1)]},
+    ),
+    "something": (["Holding something", "Opening something"], {"train": [("100218", 0)], "val": [("7", 1)]}),
+    "somethingv2": (
+        ["Putting number of something onto something", "Holding something"],
+        {"train": [("78687", 1), ("42326", 0)], "val": [("3", 1)], "test": [("4", 1), ("5", -1)]},
+    ),
+    "diving48": (
+        ["Back 15som 05Twis FREE", "Inward 25som NoTwis PIKE"],
+        {"train": [("a_1", 1)], "val": [("b_1", 0)]},
+    ),
+}
+
+
+def write_files(folder: Path, dataset: str, **changed: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for name, text in {**FILES[dataset], **changed}.items():
+        (folder / name).write_text(text, "utf-8")
+    return annotation_files([str(folder)])
+
+
+def pairs_of(annotations: Annotations) -> dict[str, list[tuple[str, int]]]:
+    return {split.name: list(zip(split.names, split.labels.tolist(), strict=True)) for split in annotations.splits}
+
+
+@pytest.mark.parametrize("dataset", FILES)
+def test_annotations_are_read_as_published(dataset: str, tmp_path: Path) -> None:
+    annotations = FORMATS[dataset].read(write_files(tmp_path, dataset), 1)
+    assert (annotations.classes, pairs_of(annotations)) == READ[dataset]
+
+
+def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
+    annotations = FORMATS["ucf101"].read(write_files(tmp_path, "ucf101"), 2)
+    assert pairs_of(annotations) == {"train": [("ApplyMakeup/v_A_g01_c01", 1)], "val": [("Basketball/v_B_g08_c01", 0)]}
+    with pytest.raises(InputError, match=r"trainlist03\.txt is not there"):
+        FORMATS["ucf101"].read(write_files(tmp_path, "ucf101"), 3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changed", "said"),
+    [
+        ("ucf101", {"trainlist01.txt": "Nowhere/v_x.avi 1\n"}, "trainlist01.txt:1: 'Nowhere' is none of the 2 classes"),
+        ("hmdb51", {"wave_test_split1.txt": "\nw.avi\n"}, "split1.txt:2: expected 'video 0', 'video 1' or 'video 2'"),
+        ("ucf101", {"trainlist01.txt": "Basketball/v_x.avi 2\n"}, "trainlist01.txt:1: Basketball has number 1 in cla"),
+        ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is not there"),
+        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is none of the 2 classes"),
+        (
+            "jester",
+            {"jester-v1-validation.csv": "9223\n"},
+            "validation.csv:1: no label, which val needs; expected",
+        ),
+        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is none of the 2 classes"),
+        (
+            "jester",
+            {"new-train.csv": ""},
+            "which is the file of train: jester-v1-train.csv or new-train.csv? Name the "
+            "right files, --annotations FILE",
+        ),
+        ("somethingv2", {"validation.json": '[{"id": 3}]'}, "validation.json: video 3: no template, by which val has"),
+        ("somethingv2", {"train.json": "[{"}, "train.json: not JSON"),
+        ("somethingv2", {"train.json": "{}"}, "train.json: expected a JSON array"),
+        ("somethingv2", {"train.json": '[{"template": "x"}]'}, "train.json: an entry is not as it should be"),
+        ("somethingv2", {"train.json": '[{"id": "1", "template": "[x]"}]'}, "train.json: video 1: 'x' is none of"),
+        ("somethingv2", {"labels.json": '{"a": "1"}'}, "labels.json: the labels must be 0 to 0, each once"),
+        ("diving48", {"Diving48_V2_test.json": '[{"vid_name": "x", "label": 2}]'}, "x has label 2, not 0 to 1"),
+    ],
+)
+def test_what_is_no_such_annotation_is_named(dataset: str, changed: dict[str, str], said: str, tmp_path: Path) -> None:
+    files = write_files(tmp_path, dataset, **changed)
+    with pytest.raises(InputError, match=re.escape(said)):
+        FORMATS[dataset].read(files, 1)
+
+
+@pytest.mark.parametrize("dataset", FILES)
+def test_missing_annotation_files_are_named(dataset: str) -> None:
+    with pytest.raises(InputError, match=r"^--annotations: .* is (not )?there$"):
+        FORMATS[dataset].read([], 1)
+
+
+def test_answers_label_the_test_videos_of_jester(tmp_path: Path) -> None:
+    files = write_files(tmp_path, "jester", **{"test-answers.csv": "1234;Swiping Left\n77;Swiping Right\n"})
+    assert pairs_of(FORMATS["jester"].read(files, 1))["test"] == [("1234", 0)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("jester", "jester-v1-train.csv"), ("jester", "jester-v1-labels.csv"), ("hmdb51", "wave_test_split1.txt"),
+     ("ucf101", "testlist01.txt"), ("somethingv2", "validation.json"), ("diving48", "Diving48_V2_test.json")],
+)  # fmt: skip
+def test_a_file_that_is_there_compressed_is_named(dataset: str, name: str, tmp_path: Path) -> None:
+    for file in write_files(tmp_path, dataset):
+        if file.name == name or (dataset == "hmdb51" and "split1" in file.name):
+            file.rename(file.with_name(file.name + ".gz"))
+    with pytest.raises(InputError, match=r"\.gz.* unpack it$"):
+        FORMATS[dataset].read(annotation_files([str(tmp_path)]), 1)
+
+
+def test_class_names_can_be_given_in_another_order(tmp_path: Path) -> None:
+    annotations = FORMATS["jester"].read(write_files(tmp_path, "jester"), 1)
+    other = reordered(annotations, ["Swiping Right", "No gesture", "Swiping Left"], "names.txt")
+    assert pairs_of(other) == {"train": [("34870", 0), ("56557", 2)], "val": [("9223", 2)], "test": [("1234", -1)]}
+    with pytest.raises(InputError, match=r"names\.txt: 'Swiping Left' is none of the 1 classes"):
+        reordered(annotations, ["Swiping Right"], "names.txt")
+
+
+@pytest.mark.parametrize(
+    ("paths", "files"),
+    [
+        (["wave/both", "brush_hair/both"], [1, 0]),
+        (["hmdb/wave/both"], [-1, 0]),
+        (["both"], [-1, -1]),  # of which class?
+    ],
+)
+def test_class_folders_tell_videos_of_one_name_apart(paths: list[str], files: list[int]) -> None:
+    matches = match(["brush_hair/both", "wave/both"], paths, FORMATS["hmdb51"].rules, str)
+    assert matches.files.tolist() == files
+
+
+def test_flat_folders_do_where_names_are_unique() -> None:
+    matches = match(["brush_hair/a", "wave/b"], ["frames/b", "frames/a"], FORMATS["hmdb51"].rules, str)
+    assert matches.files.tolist() == [1, 0]
+
+
+def paths_of(counts: dict[str, int]) -> list[str]:
+    return [f"{name}/{number:03d}.mp4" for name, count in counts.items() for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "val"), [(1, 0.2, 0), (2, 0.2, 1), (2, 0.99, 1), (10, 0.2, 2), (10, 0.0, 0), (3, 0.99, 2)]
+)
+def test_each_class_is_split_by_the_fraction(count: int, fraction: float, val: int) -> None:
+    parts = pairs_of(split_folders(Texts(paths_of({"jump": count, "run": 5})), fraction, 0))
+    of_jump = {name: [path for path, label in pairs if label == 0] for name, pairs in parts.items()}
+    assert (len(of_jump["train"]), len(of_jump.get("val", []))) == (count - val, val)
+    assert sorted(path for pairs in parts.values() for path, _ in pairs) == paths_of({"jump": count, "run": 5})
+
+
+def test_the_split_is_a_function_of_seed_and_class() -> None:
+    paths = paths_of({"jump": 30, "run": 30})
+    one, same, other = (pairs_of(split_folders(Texts(paths), 0.3, seed)) for seed in (0, 0, 1))
+    assert one == same and one["val"] != other["val"]
+    alone = pairs_of(split_folders(Texts(["stray.mp4", *paths_of({"run": 30})]), 0.3, 0))
+    assert [path for path, _ in alone["val"]] == [path for path, _ in one["val"] if path.startswith("run")]
+
+
+def test_frames_are_counted_up_to_the_first_gap(tmp_path: Path) -> None:
+    folder = media.write_frames(tmp_path / "a", 4, "{index:06d}.jpg")
+    (folder / "thumbs.jpg").touch()
+    assert count_frames(str(folder), "a", "img_{index:05d}.jpg", False) == {"num_frames": 4, "claimed": 4}
+    (folder / "000003.jpg").unlink()
+    assert count_frames(str(folder), "a", "img_{index:05d}.jpg", False) == {"num_frames": 2, "claimed": 3}
+    flow = media.write_flow(tmp_path / "b", 3)
+    assert count_frames(str(flow), "b", "flow_{axis}_{index:05d}.jpg", True) == {"num_frames": 3, "claimed": 3}
+    (tmp_path / "c").mkdir()
+    with pytest.raises(MediaError, match="no frames named like"):
+        count_frames(str(tmp_path / "c"), "c", "img_{index:05d}.jpg", False)
+
+
+def test_lists_of_frames_stand_where_training_looks(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAM_DATASETS", "datasets")
+    write_files(tmp_path / "labels", "somethingv2")
+    frames = tmp_path / "datasets" / "SomethingV2" / "frames"
+    for name, count in {"78687": 5, "42326": 3, "3": 4, "5": 3}.items():
+        media.write_frames(frames / name, count, "{index:06d}.png", (32, 32))
+    (frames / "4").mkdir()
+    (frames / "42326" / "000002.png").unlink()
+    done = call(
+        TOOL, "somethingv2", "--annotations", "labels", "--data", frames, "-j", "1", "--num_class", "2", status=1
+    )
+    lists = {path.name: path.read_text() for path in (frames.parent / "annotations").iterdir()}
+    failed = lists.pop("missing_test.txt")
+    assert lists == {
+        "train.txt": "frames/78687 5 1\nframes/42326 1 0\n", "val.txt": "frames/3 4 1\n", "test.txt": "frames/5 3 -1\n",
+        "missing_train.txt": "", "missing_val.txt": "", "damaged_train.txt": "frames/42326 kept: 1 of 2 frames\n",
+        "class_names.txt": "Putting number of something onto something\nHolding something\n",
+    }  # fmt: skip
+    assert failed.startswith("4 frames/4: no frames named like") and "train with" not in done.out
+
+
+def test_flow_is_listed_as_published_lists_count_it(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path / "labels", "something")
+    for name in ("100218", "7"):
+        media.write_flow(tmp_path / "flow" / name, 3, size=(32, 32))
+    call(TOOL, "something", "--annotations", "labels", "--data", "flow", "--out", ".", "--modality", "Flow", "-j", "1",
+         "--num_class", "2")  # fmt: skip
+    assert (tmp_path / "annotations" / "flow_train.txt").read_text() == "flow/100218 6 0\n"  # images of x and of y
+
+
+def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a", "jump/b"):
+        media.write_frames(tmp_path / "clips" / name, 3, "shot-{index:04d}.PNG", (16, 16))
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--kind", "frames", "--val_fraction", "0", "-j", "1"]
+    done = call(*run, status=1)
+    assert "--frame_template says other names" in (tmp_path / "lists" / "missing_train.txt").read_text(), done.out
+    call(*run, "--frame_template", "shot-%04d.PNG")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a 3 0\njump/b 3 0\n"
+    check = ["tools/check_dataset.py", "custom", "--train_list", "lists/train.txt", "--root_path", "clips", "-j", "1"]
+    call(*check, "--frame_template", "shot-%04d.PNG", "--num_class", 1)
+    assert "--frame_template" in call(*check, status=2).err
+
+
+def test_endings_of_videos_can_be_said(call: Call, tmp_path: Path) -> None:
+    for name in ("jump/a.mp4", "jump/b.MTS", "jump/c.video"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        media.write_video(tmp_path / "whole.mp4", 4, (32, 32)).rename(tmp_path / "clips" / name)
+    run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--val_fraction", "0", "-j", "1"]
+    call(*run)
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a.mp4 4 0\njump/b.MTS 4 0\n"
+    call(*run, "-e", "video")
+    assert (tmp_path / "lists" / "train.txt").read_text() == "jump/c.video 4 0\n"
+    ended = call(*run, "-e", "xyz", status=2)
+    assert "no folder of it holds videos (there are .mp4, .mts, .video)" in ended.err
+
+
+def test_frames_of_kinetics_are_matched_by_clip(call: Call, tmp_path: Path) -> None:
+    media.write_frames(tmp_path / "frames" / "val" / "--QUuC4vJs_000084_000095", 3, size=(32, 32))
+    (tmp_path / "val.csv").write_text("label,youtube_id,time_start,time_end\nzumba,--QUuC4vJs,84,95\n")
+    call(TOOL, "kinetics", "--annotations", "val.csv", "--data", "frames", "--out", ".", "-j", "1")
+    assert (tmp_path / "annotations/val.txt").read_text() == "frames/val/--QUuC4vJs_000084_000095 3 399\n"
+    assert read_class_names(tmp_path / "annotations" / "class_names.txt")[399] == "zumba"
+
+
+def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path / "labels", "ucf101")
+    for name in ("ApplyMakeup/v_A_g08_c01.avi", "ApplyMakeup/v_A_g01_c01.mp4", "Basketball/v_other.avi"):
+        path = tmp_path / "UCF-101" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        media.write_video(path, 6, codec="mpeg4")
+    tool = [TOOL, "ucf101", "--annotations", "labels", "--data", "UCF-101", "--kind", "videos", "-j", "1"]
+    done = call(*tool, "--num_class", "2", "--out", "lists")
+    out = tmp_path / "lists"
+    assert (out / "ucf101_train_list.txt").read_text() == "ApplyMakeup/v_A_g08_c01.avi 6 1\n"
+    assert (out / "ucf101_val_list.txt").read_text() == "ApplyMakeup/v_A_g01_c01.mp4 6 1\n"
+    assert (out / "missing_ucf101_train_list.txt").read_text() == "Basketball/v_B_g08_c01 no such video\n"
+    assert "videos not in the annotations, left out: 1" in done.out and "--root_path UCF-101" in done.out
+
+
+def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Path) -> None:
+    clips = tmp_path / "my clips"
+    classes = ["jump", "run away"]
+    for name in classes:
+        (clips / name).mkdir(parents=True)
+        for number in range(3):
+            media.write_video(clips / name / f"-{number} #.mp4", 8, (32, 32), seed=number)
+    (clips / "jump" / "broken.mp4").write_bytes(b"")
+    media.write_video(clips / "stray.mp4", 2)
+    done = call(TOOL, "folder", "--data", clips, "--out", "lists", "--val_fraction", "0.3", "-j", "1", status=1)
+    lists = {path.name: path.read_text() for path in (tmp_path / "lists").glob("*.txt")}
+    assert lists["class_names.txt"].splitlines() == classes and "videos in no class folder, left out: 1" in done.out
+    lines = (lists["train.txt"] + lists["val.txt"]).splitlines()
+    wanted = [f"{name}/-{number} #.mp4 8 {label}" for label, name in enumerate(classes) for number in range(3)]
+    assert sorted(lines) == sorted(wanted)
+    assert "jump/broken.mp4: not a readable video" in lists["missing_train.txt"] + lists["missing_val.txt"]
+
+    command = shlex.split(done.out.split("train with: python ")[1])
+    call(*command, *TINY, "--tam", "-b", "2", "--max_steps", "1", "-j", "0", "--store_name", "run")
+    checkpoint = torch.load(tmp_path / "checkpoints" / "run" / "ckpt.pth.tar", weights_only=True)
+    assert (
+        checkpoint["meta"]["class_names"]
+        == ["jump", "run away"]
+        == read_class_names(tmp_path / "lists/class_names.txt")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["folder", "--data", "."], "error: --out is needed"),
+        (["folder", "--data", ".", "--out", "o"], "error: .: no folder of it holds videos"),
+        (["folder", "--data", "no", "--out", "o"], "error: --data no: no such folder"),
+        (["jester", "--data", "."], "error: --annotations is needed"),
+        (
+            ["jester", "--data", "labels", "--annotations", "labels", "--num_class", "2"],
+            "error: labels: none of its 0 frame folders is named",
+        ),
+        (["jester", "--data", ".", "--annotations", "no"], "error: no: cannot be read"),
+        (
+            ["something", "--data", ".", "--annotations", "labels"],  # which are Jester's
+            "error: --annotations: 2 classes, where something has 174; is a file missing, or of another dataset?",
+        ),
+        (
+            ["jester", "--data", ".", "--annotations", "labels", "--kind", "videos", "--modality", "Flow"],
+            "error: --mod",
+        ),
+        (["kinetics", "--data", ".", "--annotations", "labels"], "error: labels/jester-v1-train.csv:1: the header has"),
+        (["imagenet", "--data", "."], "error: argument dataset: invalid choice: 'imagenet'"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_leaves_nothing(
+    arguments: list[str], said: str, call: Call, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "labels", "jester")
+    ended = call(TOOL, *arguments, status=2)
+    assert ended.err.startswith(said) and len(ended.err.splitlines()) == 1, ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+
+
+def test_folders_of_splits_are_not_taken_for_classes(call: Call, tmp_path: Path) -> None:
+    for name in ("train/jump/a.mp4", "val/jump/b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    ended = call(TOOL, "folder", "--data", ".", "--out", "lists", status=2)
+    assert ended.err.startswith("error: .: holds splits (train, val) where classes are looked for")
+
+
+def commands_of(document: str, script: str) -> list[list[str]]:
+    """The arguments that `document` gives to `script`."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / document).read_text("utf-8")).replace("$SLURM_ARRAY_TASK_ID", "1")
+    lines = [line.split(script, 1)[1] for line in text.splitlines() if re.match(rf"\s*python \S*{script} ", line)]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("script", ["tools/gen_labels.py", "gen_online_label_kinetics.py"])
+def test_documented_commands_parse(script: str) -> None:
+    path = script if "/" in script else f"online_label_tools/{script}"
+    make_parser: Callable[[], object] = runpy.run_path(str(ROOT / path))["make_parser"]
+    commands = commands_of("docs/data.md", script) + commands_of(path, script)
+    assert len(commands) > 2
+    for command in commands:
+        make_parser().parse_args(command)  # type: ignore[attr-defined]

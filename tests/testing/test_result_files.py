@@ -1,0 +1,195 @@
+"""Results that belong together: of one test, of the bytes that were read, the same in all processes."""
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+import ranks
+import torch
+from conftest import Call
+
+from ops.common import storage
+from ops.common.errors import InputError, RunStoppedError
+from ops.models.checkpoint import read_checkpoint
+from ops.models.recognizer import build_model
+from ops.testing.partial_scores import PartialScores
+from ops.testing.result_files import FILES, METRICS, check_results_replaceable, whole_results
+
+TEST = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--root_path", ".", "--output", "out"]
+TEST += ["--input_size", "32", "--device", "cpu", "-j", "0"]
+
+
+def save_weights(path: Path, seed: int = 0) -> bytes:
+    torch.manual_seed(seed)
+    model = build_model("resnet18", 3, 3)
+    model.head.weight.data.normal_()
+    torch.save({"state_dict": model.state_dict()}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    save_weights(tmp_path / "w.pth.tar")
+    for number in range(3):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    (tmp_path / "labels.txt").write_text("0.mp4 0\n1.mp4 1\n2.mp4 2\n")
+    (tmp_path / "none.txt").write_text("0.mp4\n1.mp4\n2.mp4\n")
+    return tmp_path
+
+
+def test_nothing_of_an_earlier_test_stays_beside_a_later_one(data: Path, call: Call) -> None:
+    call(*TEST, "--test_list", "labels.txt")
+    assert {path.name for path in (data / "out").iterdir()} == set(FILES)
+    (data / "out" / "notes.txt").write_text("mine")
+    call(*TEST, "--test_list", "none.txt")
+    assert {path.name for path in (data / "out").iterdir()} == {METRICS, "predictions.csv", "notes.txt"}
+    call(*TEST, "--test_list", "labels.txt")
+    assert {path.name for path in (data / "out").iterdir()} == {*FILES, "notes.txt"}
+
+
+def fill(folder: Path, content: str, names: tuple[str, ...] = FILES) -> None:
+    with whole_results(folder) as staged:
+        for name in names:
+            (staged / name).write_text(content)
+
+
+def killed_at(folder: Path, place: Any, name: str, call: int) -> bool:
+    """Replace results in a process that ends itself with -9 when it calls `place.name` for that time; if it did."""
+    child = os.fork()
+    if not child:
+        original, calls = getattr(place, name), 0
+
+        def die(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        setattr(place, name, die)
+        fill(folder, "new", FILES[:3] + FILES[-1:])
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("place", "name"), [(os, "replace"), (Path, "unlink")])
+def test_a_kill_never_leaves_metrics_beside_results_of_another_test(place: Any, name: str, tmp_path: Path) -> None:
+    kills = 0
+    while True:
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        fill(folder, "old")
+        if not killed_at(folder, place, name, kills + 1):
+            break
+        kills += 1
+        there = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+        assert METRICS not in there or len(set(there.values())) == 1
+        fill(folder, "newest", FILES[-1:])
+        assert [path.name for path in folder.iterdir()] == [METRICS], "all that was left over is gone"
+    assert kills >= 4
+    assert {path.name for path in folder.iterdir()} == {*FILES[:3], METRICS}
+
+
+def test_an_error_while_results_are_written_leaves_the_old_ones(tmp_path: Path) -> None:
+    fill(tmp_path, "old")
+    with pytest.raises(ZeroDivisionError), whole_results(tmp_path) as staged:
+        (staged / METRICS).write_text("new")
+        _ = 1 / 0
+    with (
+        pytest.raises(RunStoppedError, match=r"metrics\.json: cannot be written") as error,
+        whole_results(tmp_path) as staged,
+    ):
+        raise InputError(f"{staged / METRICS}: cannot be written (No space left on device)")
+    assert ".results" not in str(error.value)
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_no_test_wrote_is_left_alone(name: str, data: Path, call: Call) -> None:
+    (data / "out").mkdir()
+    (data / "out" / name).write_text('{"mine": 1}')
+    done = call(*TEST, "--test_list", "labels.txt", status=2)
+    assert done.err.startswith(f"error: out/{name}: is there already and was not written by a test;")
+    assert (data / "out" / name).read_text() == '{"mine": 1}'
+    assert [path.name for path in (data / "out").iterdir()] == [name]
+
+
+def test_results_of_a_test_are_known_as_such(data: Path, call: Call) -> None:
+    call(*TEST, "--test_list", "labels.txt")
+    check_results_replaceable(data / "out")
+    (data / "out" / METRICS).unlink()  # as after a kill
+    check_results_replaceable(data / "out")
+    (data / "elsewhere.csv").write_text("mine")
+    (data / "out" / "mistakes.csv").unlink()
+    (data / "out" / "mistakes.csv").symlink_to(data / "elsewhere.csv")
+    with pytest.raises(InputError, match=r"mistakes\.csv: is there already"):
+        check_results_replaceable(data / "out")
+
+
+def test_the_hash_is_that_of_the_bytes_that_were_read(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint is replaced after it was read, before the videos are scored."""
+    before = (data / "w.pth.tar").read_bytes()
+    original = PartialScores.read
+
+    def replaced(self: PartialScores, *arguments: Any) -> Any:
+        save_weights(data / "w.pth.tar", seed=1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(PartialScores, "read", replaced)
+    call(*TEST, "--test_list", "labels.txt")
+    named = json.loads((data / "out" / METRICS).read_text())["checkpoints_sha256"]
+    assert (data / "w.pth.tar").read_bytes() != before
+    assert named == {"w.pth.tar": hashlib.sha256(before).hexdigest()}
+
+
+@pytest.mark.parametrize("how", ["replaced", "changed"])
+def test_a_checkpoint_that_changes_while_it_is_read_is_refused(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.pth.tar"
+    save_weights(path)
+    original = torch.load
+
+    def load(*arguments: Any, **options: Any) -> Any:
+        content = original(*arguments, **options)
+        if how == "replaced":
+            save_weights(tmp_path / "new", seed=1)
+            os.replace(tmp_path / "new", path)
+        else:
+            with path.open("ab") as file:
+                file.write(b"more")
+        return content
+
+    monkeypatch.setattr(storage.torch, "load", load)
+    with pytest.raises(InputError, match=r"w\.pth\.tar: was replaced or changed while it was read"):
+        read_checkpoint(path, hashed=True)
+
+
+def test_a_video_that_was_replaced_is_scored_again(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = [*TEST, "--test_list", "labels.txt", "--save_scores", "s.npz"]
+    with monkeypatch.context() as patched:
+        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it had been killed at the last moment
+        call(*test)
+    media.write_video(data / "1.mp4", 8, seed=7)
+    done = call(*test)
+    assert "going on with a test that was interrupted: 2 of 3 videos are scored" in done.out
+    found = np.load(data / "s.npz")["scores"]
+    call(*test, "--output", "anew")
+    assert np.array_equal(found, np.load(data / "s.npz")["scores"])
+
+
+def test_processes_that_were_given_other_files_are_told_before_anything_is_scored(data: Path) -> None:
+    for rank in range(2):
+        save_weights(data / f"w{rank}.pth.tar", rank)
+        (data / f"l{rank}.txt").write_text(f"0.mp4 0\n1.mp4 {rank}\n2.mp4 2\n")
+    ranks.start("test_other_files", data, 2)
+    for what in ("list", "checkpoint"):
+        said = [(data / f"{what}.{rank}").read_text() for rank in range(2)]
+        assert said[0] == said[1] and said[0].startswith(f"process 1 reads another {what} than process 0"), said
+        assert not list((data / what).iterdir())

@@ -1,0 +1,134 @@
+"""Whatever happens while a checkpoint is saved: the one before it or the new one loads."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import media
+import pytest
+import torch
+from conftest import ROOT, Call
+
+from ops.common import storage
+from ops.common.errors import InputError
+from ops.training import checkpoint_saver
+from ops.training.checkpoint_saver import BEST, LAST, Keeper, older_checkpoints
+
+STAGES = {
+    "made": (storage.tempfile, "mkstemp"),
+    "written": (storage.torch, "save"),
+    "synced": (os, "fsync"),  # the file, and later the folder
+    "readable": (os, "chmod"),
+    "renamed": (os, "replace"),
+    "linked": (checkpoint_saver.os, "link"),
+    "pruned": (Path, "unlink"),
+}
+"""What is done to save a checkpoint, one after another."""
+
+
+def save(folder: Path, step: int) -> None:
+    content = {"step": step, "weights": torch.full((1000,), float(step))}
+    Keeper(folder, keep=1).save(lambda path: storage.save_tensors(path, content), step, is_best=True)
+
+
+def loaded_step(path: Path) -> int:
+    content = storage.load_tensors(path)
+    assert (content["weights"] == content["step"]).all()
+    return int(content["step"])
+
+
+def kill_in(stage: str, folder: Path, call_number: int) -> bool:
+    """Save step 4 in a process that is killed as it comes to `stage` for the `call_number`th time; whether it did."""
+    child = os.fork()
+    if child == 0:
+        place, name = STAGES[stage]
+        original, calls = getattr(place, name), [0]
+
+        def die(*args: Any, **options: Any) -> Any:
+            calls[0] += 1
+            if calls[0] < call_number:
+                return original(*args, **options)
+            if stage == "written":  # half of it
+                args[1].write(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+            return None
+
+        setattr(place, name, die)
+        save(folder, 4)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_kill_in_any_stage_of_saving_leaves_the_old_or_the_new_one(stage: str, tmp_path: Path) -> None:
+    kills = 0
+    while True:
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        for step in (1, 2, 3):
+            save(folder, step)
+        if not kill_in(stage, folder, kills + 1):
+            break
+        kills += 1
+        steps = [loaded_step(path) for path in (folder / LAST, folder / BEST, *older_checkpoints(folder))]
+        assert steps[0] in (3, 4) and steps[1] in (3, 4) and steps[1] >= steps[0] and set(steps) <= {2, 3, 4}
+        save(folder, 5)  # and what is left over is in nobody's way
+        assert loaded_step(folder / LAST) == loaded_step(folder / BEST) == 5
+        assert not list(folder.glob(".*"))
+    assert kills >= 1
+
+
+def full_disk(*args: Any, **options: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def half_then_full(content: Any, file: Any) -> NoReturn:
+    file.write(b"half")
+    raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed\nmore")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "pruned"])
+def test_an_error_in_any_stage_of_saving_is_one_line_and_costs_nothing(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 3)
+    place, name = STAGES[stage]
+    failing: Callable[..., NoReturn] = half_then_full if stage == "written" else full_disk
+    monkeypatch.setattr(place, name, failing)
+    if stage == "linked":  # some file systems have no links: copied then
+        save(tmp_path, 4)
+    else:
+        with pytest.raises(InputError, match=r"best\.pth\.tar: cannot be written \((No space|PytorchStreamWriter)"):
+            save(tmp_path, 4)
+    monkeypatch.undo()
+    expected = 4 if stage == "linked" else 3
+    assert loaded_step(tmp_path / LAST) == expected
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_a_full_disk_ends_training_in_one_line_and_it_goes_on_later(call: Call, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the end of the disk."""
+    media.write_video(tmp_path / "a.mp4", 8)
+    (tmp_path / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n" * 2)
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--tam", "-b", "2"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto", "--npb"]
+    call(*train, "--epochs", "1", "--lr", "0.01")
+    folder = tmp_path / "checkpoints" / "run"
+    before = {path.name: path.read_bytes() for path in folder.glob("ckpt*")}
+    command = [sys.executable, str(ROOT / train[0]), *train[1:], "--epochs", "2", "--lr", "0.01"]
+    script = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**7, 10**7)); "
+    script += "os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 3 and "pth.tar: cannot be written" in done.stderr.splitlines()[-1], done.stderr
+    assert {path.name: path.read_bytes() for path in folder.glob("ckpt*")} == before
+    assert not list(folder.glob(".*"))
+    assert "1 epochs and 0 steps are done" in call(*train, "--epochs", "2", "--lr", "0.01").out

@@ -1,0 +1,125 @@
+"""A run says exactly what ran, and a resumed one what is not as before."""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import media
+import pytest
+import torch
+from conftest import Call
+
+from ops.common.device import compute_of
+from ops.common.errors import InputError
+from ops.models.checkpoint import Checkpoint
+from ops.models.checkpoint_names import ModelSpec
+from ops.training.resume import changed_arithmetic, changed_settings, keep_threads
+from ops.training.run_metadata import arithmetic, software, source_commit
+
+SPEC = ModelSpec("resnet18", 2, 3, "RGB", True, False)
+ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "workers": 2, "print_freq": 20}
+
+
+@pytest.mark.parametrize(
+    ("now", "meta", "named"),
+    [
+        ({}, {}, []),
+        ({"workers": 0, "print_freq": 1}, {}, []),
+        ({"lr": 0.02}, {}, ["lr 0.02, before 0.01"]),
+        ({"no_fc_lr5": True, "lr_steps": [5]}, {}, ["lr_steps [5], before [50]", "no_fc_lr5 True, before False"]),
+        ({}, {"processes": 2}, ["1 processes, before 2"]),
+        ({}, {"versions": {"torch": "1.0"}}, [f"torch {torch.__version__}, before 1.0"]),
+        ({}, {"lists_sha256": {"t": "1", "v": "other"}}, ["the content of the lists train.txt, val.txt"]),
+        ({}, {"lists_sha256": {"moved/train.txt": "1", "v": "2"}}, []),
+        ({}, {"lists_sha256": {"v": "2", "train.txt": "1"}}, ["the content of the lists train.txt, val.txt"]),
+        (
+            {},
+            {"versions": {"av": "1.0", "python": software()["versions"]["python"]}},
+            [f"av {av.__version__}, before 1.0"],
+        ),
+        ({"lr": 0.02}, {"recipe": None}, []),  # a checkpoint that does not say
+    ],
+)
+def test_what_changed_and_matters_is_named(now: dict[str, Any], meta: dict[str, Any], named: list[str]) -> None:
+    origin = Checkpoint("c.pth.tar", {}, SPEC, {"recipe": ARGS, **meta})
+    lists = {"train.txt": "1", "val.txt": "2"}
+    assert changed_settings(argparse.Namespace(**{**ARGS, **now}), origin, lists) == named
+
+
+def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path: Path) -> None:
+    media.write_video(tmp_path / "a.mp4", 8)
+    (tmp_path / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n")
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    folder = tmp_path / "checkpoints" / "run"
+    facts = json.loads((folder / "args.json").read_text())
+    assert facts["commit"] == source_commit() and facts["versions"]["torch"] == torch.__version__
+    assert facts["decoder"].startswith("PyAV") and list(facts["lists_sha256"]) == ["l.txt"]
+    meta = torch.load(folder / "ckpt.pth.tar", weights_only=True)["meta"]
+    assert meta["commit"] == facts["commit"] and meta["lists_sha256"] == facts["lists_sha256"]
+    again = call(*train, "--epochs", "2", "--lr", "0.5", "--no_fc_lr5", status=2)
+    warnings = [line for line in again.out.splitlines() if "not as in the run so far" in line]
+    assert any(line.endswith("lr 0.5, before 0.01") for line in warnings)
+    assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
+
+
+def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        author = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        command = ["git", "-C", str(tmp_path), *author, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    (tmp_path / "file").write_text("one")
+    assert source_commit(tmp_path / ".") == "unknown"
+    git("init")
+    git("add", "file")
+    git("commit", "-m", "first")
+    source_commit.cache_clear()
+    assert source_commit(tmp_path) == git("rev-parse", "HEAD")
+    assert source_commit(unpacked) == "unknown", "inside somebody else's checkout"
+    (tmp_path / "file").write_text("two")
+    source_commit.cache_clear()
+    assert source_commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+    source_commit.cache_clear()
+
+
+def test_the_software_is_named() -> None:
+    assert set(software()["versions"]) == {"python", "torch", "torchvision", "numpy", "opencv", "av"}
+
+
+def test_what_changes_the_last_bits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = arithmetic(torch.device("cpu"))
+    assert here["threads"] == torch.get_num_threads() and here["device"]
+    origin = Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": {**here, "threads": 64}})
+    assert changed_arithmetic(origin, here) == [f"threads {here['threads']}, before 64"]
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    changed = changed_arithmetic(
+        Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": here}), arithmetic(torch.device("cpu"))
+    )
+    assert changed == ["MKL_CBWR COMPATIBLE, before not set"]
+    assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {}), here) == []  # a checkpoint that does not say
+
+
+@pytest.mark.parametrize(("stored", "cores", "taken"), [(2, 4, 2), (4, 4, 4), (8, 4, 1), (None, 4, 1), (0, 4, 1)])
+def test_a_resumed_run_takes_as_many_threads_as_it_had(
+    stored: int | None, cores: int, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.training.resume.usable_cores", lambda: cores)
+    torch.set_num_threads(1)
+    keep_threads(Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": {"threads": stored}}), torch.device("cpu"))
+    assert torch.get_num_threads() == taken
+
+
+def test_threads_that_follow_the_load_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_DYNAMIC", "true")
+    args = argparse.Namespace(amp="off", deterministic=False, channels_last=False, compile=False)
+    with pytest.raises(InputError, match="OMP_DYNAMIC is set"):
+        compute_of(args, torch.device("cpu"))
