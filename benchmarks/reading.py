@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 from benchmarks.published import decode_by_seeking, three_crops
 from benchmarks.timing import Row, compare
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import workers_of
 from ops.data.datasets import ClipDataset, ClipRecipe
@@ -96,7 +96,7 @@ def encoded_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     small, recipe = str(folder / "small.mp4"), _recipe()
 
     def load(path: str) -> None:
-        records = Records("", Texts([path]), np.array([[-1, 0, 1]], np.int32), "")
+        records = Records("", StringArray([path]), np.array([[-1, 0, 1]], np.int32), "")
         dataset = ClipDataset(records, "", VideoReader(), recipe, seed=0, substitute=False)
         for epoch in range(8):
             assert dataset[epoch, 0].pixels is not None
@@ -140,7 +140,7 @@ def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 def loader_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     """Two workers and their first batch, by the ways of starting a process."""
-    records = Records("", Texts([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
+    records = Records("", StringArray([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
     dataset = ClipDataset(records, "", VideoReader(), _recipe(), seed=0, substitute=False)
 
     def first_batch(method: str) -> None:

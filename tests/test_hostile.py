@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ops.common.errors import InputError, MediaError
-from ops.common.storage import load_tensors
+from ops.common.tensor_files import load_tensors
 from ops.data import containers, packet_index, videos
 from ops.data.decoders import DECODERS
 from ops.data.lists import read_records

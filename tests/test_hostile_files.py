@@ -20,7 +20,8 @@ from conftest import ROOT, Call
 from torch import nn
 
 from ops.common.errors import InputError, RunStoppedError, run
-from ops.common.storage import atomic_file, load_tensors
+from ops.common.storage import atomic_file
+from ops.common.tensor_files import load_tensors
 from ops.export.checkpoint_info import checkpoint_facts, describe_facts
 from ops.models.checkpoint import read_checkpoint
 from ops.models.recognizer import build_model

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.common.device import Compute
 from ops.common.errors import InputError
-from ops.common.storage import load_tensors
+from ops.common.tensor_files import load_tensors
 from ops.data.dataloaders import ShardSampler, TrainSampler, make_loader, workers_of
 from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ops.common.strings import one_line, printable
+from ops.common.text import one_line, printable
 
 
 class _BarSafeHandler(logging.Handler):

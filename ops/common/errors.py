@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
-from ops.common.strings import one_line, printable
+from ops.common.text import one_line, printable
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.common.errors import InputError
-from ops.common.strings import one_line
+from ops.common.text import one_line
 
 try:
     import fcntl

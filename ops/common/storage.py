@@ -1,37 +1,16 @@
-"""Files that are whole or absent, and tensors that bring no code: everything is written and loaded through here."""
+"""Files that are whole or absent: everything is written through here."""
 
-import hashlib
-import json
 import os
-import pickle
-import re
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
 from ops.common.errors import InputError, write_error
-
-_FACTS = "checkpoint"
-"""Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
 
 LONGEST = 240
 """Bytes of a file's name that its temporary name has: a name has at most 255, and eight random ones are added."""
-
-
-def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What a NumPy scalar in an old optimizer state needs; NumPy 2 moved its pickling function."""
-    scalar: Any = np.float64(0).__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "?")}
-    return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *dtypes]
 
 
 @contextmanager
@@ -97,82 +76,6 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
-    """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
-    with atomic_path(path) as temporary:
-        write_tensors(temporary, value)
-
-
-def write_tensors(path: Path, value: Any) -> None:
-    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written."""
-    with open(path, "wb") as file:
-        try:
-            torch.save(value, file)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise OSError(0, f"{error}".splitlines()[0]) from error
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
-    """The same in safetensors format; `facts` are plain data and go into the header."""
-    apart = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    try:
-        save_file(apart, path, {"format": "pt", _FACTS: json.dumps(facts)})
-    except SafetensorError as error:
-        raise OSError(0, f"{error}".splitlines()[0]) from error
-
-
-def load_tensors(path: str | os.PathLike[str]) -> Any:
-    """What a file of tensors holds, on the CPU; InputError, naming the file, for whatever brings more than data.
-
-    A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
-    first bytes, gives `{"state_dict": …}` and the facts that `write_safetensors` was given.
-    """
-    return _load(path, lambda file: "")[0]
-
-
-def load_hashed_tensors(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """`load_tensors`, and the SHA-256 of the bytes that it read."""
-    return _load(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
-
-
-def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str]) -> tuple[Any, str]:
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory, a checkpoint file is needed")
-    try:
-        with path.open("rb") as file:
-            before = _identity(os.fstat(file.fileno()))
-            digits = digest(file)
-            content = _load_content(path)
-            if _identity(os.stat(path)) != before or _identity(os.fstat(file.fileno())) != before:
-                raise InputError(f"{path}: was replaced or changed while it was read; try again")
-        return content, digits
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the checkpoint ({error.strerror or error})") from None
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: {_refusal(str(error))}") from None
-    except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
-        raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _load_content(path: Path) -> Any:
-    if is_safetensors(path):
-        return _load_safetensors(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-        if claimed > path.stat().st_size:  # torch.save stores as it is; what is packed can be of any size
-            raise InputError(f"{path}: a compressed archive of {claimed} bytes; checkpoints are not compressed")
-    with torch.serialization.safe_globals(_numpy_scalars()):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def begins_with(path: str | os.PathLike[str], content: bytes) -> bool:
     """Whether there is a file at `path`, itself and no link, that begins so."""
     path = Path(path)
@@ -192,30 +95,6 @@ def stamp_of(path: str | os.PathLike[str]) -> str:
     except (OSError, ValueError):
         return "absent"
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def is_safetensors(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as those do: the length of a header, in eight bytes, and the brace that opens it."""
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
-
-
-def _load_safetensors(path: Path) -> dict[str, Any]:
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        header = file.metadata() or {}
-    facts = json.loads(header.get(_FACTS, "{}"))
-    return {**(facts if isinstance(facts, dict) else {}), "state_dict": state}
-
-
-def _refusal(message: str) -> str:
-    named = re.search(r"GLOBAL (\S+)", message)
-    if named:
-        return (
-            f"refused, because loading it would run code ({named[1]}); if you trust the file, load it once "
-            "yourself and save its state_dict alone"
-        )
-    return "not a readable checkpoint"
 
 
 def _umask() -> int:

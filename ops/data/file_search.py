@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts, one_line
+from ops.common.string_array import StringArray
+from ops.common.text import one_line
 
 VIDEO_EXTENSIONS = (
     ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".ogv",
@@ -18,19 +19,21 @@ Above = tuple[tuple[int, int], ...]
 """Device and inode of the folders that a walk is in, so that a link back to one of them ends it."""
 
 
-def find_videos(root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = "") -> Texts:
+def find_videos(
+    root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = ""
+) -> StringArray:
     """The paths, relative to `root`, of all that is named like a video below its folder `under`, at any depth.
 
     Sorted by folder and name; links to folders are followed, but not in circles, and names that begin with a dot are
     passed over. InputError where a folder cannot be listed.
     """
     endings = tuple(extension.lower() for extension in extensions)
-    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: not folder and name.endswith(endings)))
+    return StringArray(_walk(os.fspath(root), under, lambda path, name, folder: not folder and name.endswith(endings)))
 
 
-def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> Texts:
+def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> StringArray:
     """Likewise all folders that hold no further ones: those that frames were extracted to."""
-    return Texts(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
+    return StringArray(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
 
 
 def endings_there(root: str | os.PathLike[str]) -> str:

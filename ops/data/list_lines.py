@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
 
 UNKNOWN = -1

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.list_lines import UNKNOWN, Form, header_form, is_comment, is_video, parse_line
 
 PROBES = 20
@@ -49,7 +49,7 @@ class Records(Sequence[Record]):
     """
 
     def __init__(
-        self, source: str, paths: Texts, columns: NDArray[np.int32], sha256: str, in_pairs: bool = False
+        self, source: str, paths: StringArray, columns: NDArray[np.int32], sha256: str, in_pairs: bool = False
     ) -> None:
         self.source, self.sha256, self.in_pairs, self._paths = source, sha256, in_pairs, paths
         self.num_frames, self.labels, self.lines = np.ascontiguousarray(columns.T)
@@ -76,7 +76,7 @@ class Records(Sequence[Record]):
     def head(self, count: int) -> "Records":
         """The first `count` records."""
         columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]
-        paths = Texts(itertools.islice(self._paths, count))
+        paths = StringArray(itertools.islice(self._paths, count))
         return Records(self.source, paths, columns, self.sha256, self.in_pairs)
 
     def check_labels(self, num_classes: int, required: bool) -> None:
@@ -145,7 +145,7 @@ def read_records(
     data = _read_bytes(Path(path))
     columns, counts = array("i"), set[int]()  # num_frames, label, line number of each record; how many numbers it has
     labels = {name: label for label, name in enumerate(class_names)} if class_names else None
-    texts = Texts(_read_lines(str(path), data, Form(counts_in_pairs, None, labels), columns, counts))
+    texts = StringArray(_read_lines(str(path), data, Form(counts_in_pairs, None, labels), columns, counts))
     if not len(texts):
         raise InputError(f"{path}: the list is empty")
     return Records(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ops.common.storage import is_safetensors
+from ops.common.tensor_files import is_safetensors
 from ops.data.pipelines import ClipShape
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.recognizer import Recognizer, build_model

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ops.common.errors import InputError
-from ops.common.storage import atomic_path, write_safetensors, write_tensors
+from ops.common.storage import atomic_path
+from ops.common.tensor_files import write_safetensors, write_tensors
 from ops.models.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, read_checkpoint
 from ops.models.checkpoint_names import Dialect, to_dialect
 from ops.models.recognizer import Recognizer, build_model

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ops.common.errors import InputError
-from ops.common.storage import load_hashed_tensors, load_tensors, save_tensors
+from ops.common.tensor_files import load_hashed_tensors, load_tensors, save_tensors
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.pretrained import tensors_of

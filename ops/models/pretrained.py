@@ -12,7 +12,7 @@ from torchvision.models import get_model_weights
 
 from ops.common import distributed
 from ops.common.errors import InputError
-from ops.common.storage import load_tensors
+from ops.common.tensor_files import load_tensors
 from ops.models.checkpoint_names import to_backbone_names
 
 log = logging.getLogger(__name__)

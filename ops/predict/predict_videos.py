@@ -11,7 +11,7 @@ from pathlib import Path
 from ops.common.console import progress
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, MediaError
 from ops.common.storage import check_writable, make_folder
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
 from ops.data.video_writer import FORMATS
 from ops.data.views import Views

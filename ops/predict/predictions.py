@@ -12,7 +12,7 @@ import numpy as np
 from ops.common.console import has_colours
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.predict.predictor import Prediction
 from ops.predict.windows import Timeline
 

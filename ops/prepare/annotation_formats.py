@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.class_names import read_class_names
 from ops.prepare.annotations import (
     SPLITS,
@@ -162,7 +162,7 @@ FORMATS = {
 }
 
 
-def split_folders(paths: Texts, val_fraction: float, seed: int) -> Annotations:
+def split_folders(paths: StringArray, val_fraction: float, seed: int) -> Annotations:
     """Classes from the first folder of each of `paths`, sorted `class/…`: training and, of each class, a share for val.
 
     Which ones is a function of the seed, the class's name and its paths alone. A class of one video has it in
@@ -228,7 +228,7 @@ def _split(name: str, pairs: Iterable[Pair]) -> Split:
             labels.append(label)
             yield video
 
-    return Split(name, Texts(names()), np.array(labels, np.int32))
+    return Split(name, StringArray(names()), np.array(labels, np.int32))
 
 
 def _places(classes: Sequence[str]) -> Place:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 """The splits, and what files and folders call them."""
@@ -28,7 +28,7 @@ class Split:
     """
 
     name: str
-    names: Texts
+    names: StringArray
     labels: NDArray[np.int32]
     source: str = ""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
 from ops.common.storage import atomic_file
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.data.lists import Records
 from ops.prepare.check_rules import ERROR, KINDS, WARNING, Problem
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ops.common.arguments import number
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.common.storage import stamp_of
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.transforms import scaled_size
 from ops.prepare.executors import Work
 from ops.prepare.job_summary import Tally, status_of
@@ -103,7 +103,7 @@ class ImageJob:
 
     work: Any
     root: str
-    items: Texts
+    items: StringArray
     out: str
     name_of: NameOf
     template: str

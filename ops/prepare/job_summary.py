@@ -1,6 +1,6 @@
 """What is said of a job over videos at its end: done, cut short or failed."""
 
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.prepare.journal import Outcome
 
 NAMED = 10

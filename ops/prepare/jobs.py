@@ -20,7 +20,7 @@ from ops.common.console import progress
 from ops.common.errors import RunStoppedError
 from ops.common.folder_lock import locked_folder
 from ops.common.storage import make_folder, stamp_of
-from ops.common.strings import hash_of
+from ops.common.string_array import hash_of
 from ops.prepare.executors import ENGINES, Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome
 from ops.prepare.ownership import JOURNAL

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ops.common.errors import InputError, write_error
 from ops.common.folder_lock import lock_file
 from ops.common.storage import make_folder
-from ops.common.strings import hash_of
+from ops.common.string_array import hash_of
 
 SYNC_EVERY = 200
 """Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.prepare.annotations import SPLITS
 
 
@@ -24,7 +24,7 @@ class Clips:
     """
 
     path: Path
-    names: Texts
+    names: StringArray
     labels: NDArray[np.int32]
     classes: dict[str, int]
 
@@ -53,7 +53,7 @@ def read_clips(path: Path, split: str | None = None, shared: bool = False) -> Cl
                 raise InputError(f"{path}:{line}: a label, where lines before it have none")
             yield _clip_name(row, f"{path}:{line}")
 
-    clips = Clips(path, Texts(names()), np.frombuffer(labels or array("i"), np.int32), classes)
+    clips = Clips(path, StringArray(names()), np.frombuffer(labels or array("i"), np.int32), classes)
     if not len(clips.names) and not shared:
         raise InputError(f"{path}: no clips in it")
     return clips

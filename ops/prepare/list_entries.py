@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.common.strings import hash_of
+from ops.common.string_array import hash_of
 from ops.data.lists import Records
 from ops.prepare.check_rules import Problem
 from ops.prepare.duplicates import Hashes, Places, earlier_in_list, in_later_list, in_several_lists, names_tell

@@ -19,7 +19,7 @@ import numpy as np
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError, MediaError, write_error
 from ops.common.storage import atomic_file
-from ops.common.strings import Texts, hash_of
+from ops.common.string_array import StringArray, hash_of
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_frame_folders, find_videos
 from ops.data.options import add_endings_option
 from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
@@ -40,13 +40,13 @@ def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
     add_endings_option(parser)
 
 
-def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, Texts]:
+def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, StringArray]:
     """The videos that `path` stands for, itself or all below it but those in `out`: a folder, and paths relative to it.
 
     InputError where there is none.
     """
     if Path(path).is_file():
-        return str(Path(path).parent), Texts([os.path.basename(path)])
+        return str(Path(path).parent), StringArray([os.path.basename(path)])
     videos = _outside(find_videos(_folder(path), extensions), path, out)
     if not len(videos):
         wanted = "" if tuple(extensions) == VIDEO_EXTENSIONS else f" ({' '.join(extensions)})"
@@ -54,14 +54,14 @@ def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, 
     return path, videos
 
 
-def locate_frame_folders(path: str, out: str) -> tuple[str, Texts]:
+def locate_frame_folders(path: str, out: str) -> tuple[str, StringArray]:
     """Likewise the frame folders that `path` stands for."""
     check_apart(_folder(path), out)
     folders = _outside(find_frame_folders(path), path, out)
     if len(folders):
         return path, folders
     folder = Path(path).absolute()
-    return str(folder.parent), Texts([folder.name])
+    return str(folder.parent), StringArray([folder.name])
 
 
 def check_apart(path: str, out: str) -> None:
@@ -76,10 +76,10 @@ def _folder(path: str) -> str:
     return path
 
 
-def _outside(items: Iterable[str], path: str, out: str) -> Texts:
+def _outside(items: Iterable[str], path: str, out: str) -> StringArray:
     """The items of the folder `path` that are not in the folder `out`."""
     own = os.path.relpath(os.path.realpath(out), os.path.realpath(path)) + os.sep
-    return Texts(item for item in items if not (item + os.sep).startswith(own))
+    return StringArray(item for item in items if not (item + os.sep).startswith(own))
 
 
 def image_folder(item: str, keep_dirs: bool, is_folder: bool = False) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.common.storage import stamp_of
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.sampling import train_indices
 from ops.data.videos import open_video
 from ops.prepare.job_summary import Tally, status_of
@@ -44,7 +44,7 @@ class ResizeJob:
     """Makes a video in `out` of each of `items`, which are paths relative to `root`."""
 
     root: str
-    items: Texts
+    items: StringArray
     out: str
     resize: ResizeOptions
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.file_search import VIDEO_EXTENSIONS, find_frame_folders, find_videos
 from ops.prepare.annotations import Split
@@ -36,7 +36,7 @@ class Source:
     flow: bool = False
     endings: Sequence[str] = VIDEO_EXTENSIONS
 
-    def find(self, under: str) -> Texts:
+    def find(self, under: str) -> StringArray:
         """All videos or frame folders below `root/under`, relative to `root`."""
         if self.kind == "videos":
             return find_videos(self.root, self.endings, under)
@@ -96,7 +96,7 @@ class Located:
     """
 
     plan: Plan
-    paths: Texts
+    paths: StringArray
     matches: Matches
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]
     for plan in plans:
         paths, names = trees[plan.under], plan.split.names
         if plan.also is not None:
-            paths = Texts(itertools.chain(trees[plan.also], paths))
+            paths = StringArray(itertools.chain(trees[plan.also], paths))
         found = match(names, paths, rules, source.stem) if rules else match(names, paths, ((whole, whole),), whole)
         parts.append(Located(plan, paths, found))
     files = sum(map(len, trees.values()))

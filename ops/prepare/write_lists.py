@@ -13,7 +13,7 @@ from typing import IO
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES
 from ops.common.storage import atomic_file, make_folder
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.data.lists import Record, format_line
 from ops.prepare.jobs import Job, JobOptions
 from ops.prepare.journal import Outcome

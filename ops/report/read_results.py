@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import read_rows
 from ops.common.errors import InputError
-from ops.common.strings import one_line
+from ops.common.text import one_line
 from ops.training.run_log import COLUMNS
 
 T = TypeVar("T")

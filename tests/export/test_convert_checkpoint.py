@@ -12,7 +12,7 @@ from dialects import DIALECTS, PUBLISHED, distinct_model, to_mmaction2
 from fill import fill
 
 from ops.common.errors import InputError
-from ops.common.storage import load_tensors
+from ops.common.tensor_files import load_tensors
 from ops.export import convert_checkpoint as conversion
 from ops.export.checkpoint_info import checkpoint_facts, describe_facts
 from ops.export.convert_checkpoint import TARGETS, Classes, convert_checkpoint

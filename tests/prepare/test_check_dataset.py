@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, Call
 
 from ops.common.errors import MediaError
-from ops.common.strings import hash_of
+from ops.common.string_array import hash_of
 from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.data.frames import FrameTemplate

@@ -14,7 +14,7 @@ from conftest import Call
 
 from ops.common.csv_tables import read_rows
 from ops.common.errors import InputError, MediaError
-from ops.common.strings import hash_of
+from ops.common.string_array import hash_of
 from ops.data.videos import open_video
 from ops.prepare.extract_frames import FrameOptions, extract_video
 from ops.prepare.image_folders import Size, parse_size, write_image

@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, Call
 
 from ops.common.errors import InputError, MediaError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.class_names import read_class_names
 from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
 from ops.prepare.annotations import Annotations, annotation_files
@@ -208,7 +208,7 @@ def paths_of(counts: dict[str, int]) -> list[str]:
     ("count", "fraction", "val"), [(1, 0.2, 0), (2, 0.2, 1), (2, 0.99, 1), (10, 0.2, 2), (10, 0.0, 0), (3, 0.99, 2)]
 )
 def test_each_class_is_split_by_the_fraction(count: int, fraction: float, val: int) -> None:
-    parts = pairs_of(split_folders(Texts(paths_of({"jump": count, "run": 5})), fraction, 0))
+    parts = pairs_of(split_folders(StringArray(paths_of({"jump": count, "run": 5})), fraction, 0))
     of_jump = {name: [path for path, label in pairs if label == 0] for name, pairs in parts.items()}
     assert (len(of_jump["train"]), len(of_jump.get("val", []))) == (count - val, val)
     assert sorted(path for pairs in parts.values() for path, _ in pairs) == paths_of({"jump": count, "run": 5})
@@ -216,9 +216,9 @@ def test_each_class_is_split_by_the_fraction(count: int, fraction: float, val: i
 
 def test_the_split_is_a_function_of_seed_and_class() -> None:
     paths = paths_of({"jump": 30, "run": 30})
-    one, same, other = (pairs_of(split_folders(Texts(paths), 0.3, seed)) for seed in (0, 0, 1))
+    one, same, other = (pairs_of(split_folders(StringArray(paths), 0.3, seed)) for seed in (0, 0, 1))
     assert one == same and one["val"] != other["val"]
-    alone = pairs_of(split_folders(Texts(["stray.mp4", *paths_of({"run": 30})]), 0.3, 0))
+    alone = pairs_of(split_folders(StringArray(["stray.mp4", *paths_of({"run": 30})]), 0.3, 0))
     assert [path for path, _ in alone["val"]] == [path for path, _ in one["val"] if path.startswith("run")]
 
 

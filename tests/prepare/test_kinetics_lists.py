@@ -14,7 +14,7 @@ from torchvision.models.video import R3D_18_Weights
 
 from ops.common.console import start_logging
 from ops.common.errors import InputError
-from ops.common.strings import Texts
+from ops.common.string_array import StringArray
 from ops.data.class_names import read_class_names
 from ops.data.dataset_configs import DATASETS
 from ops.data.file_search import find_frame_folders, find_videos
@@ -421,11 +421,11 @@ def test_the_log_takes_any_file_name(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_many_texts_take_little_room() -> None:
-    texts = Texts(["a", "", "é\udce9", "d"])
+    texts = StringArray(["a", "", "é\udce9", "d"])
     assert list(texts) == ["a", "", "é\udce9", "d"] and texts[2] == "é\udce9" and len(texts) == 4
     with pytest.raises(IndexError):
         texts[4]
-    assert list(Texts([])) == []
+    assert list(StringArray([])) == []
 
 
 @pytest.mark.parametrize("path", ["a 3", "a b.mp4", "--x.mp4", "#;'\".mp4", "é\udce9", "a\tb", "a: b"])

@@ -12,7 +12,7 @@ import torch
 from conftest import Call
 from PIL import Image
 
-from ops.common import storage
+from ops.common import storage, tensor_files
 from ops.common.errors import InputError
 from ops.data import motion
 from ops.prepare.image_folders import write_image
@@ -217,7 +217,7 @@ def test_checkpoints_of_others_are_not_cleared_away(tmp_path: Path) -> None:
     run = Keeper(tmp_path, keep=1)
     for step in (1, 2, 3, 4):
         content = {"weights": torch.full((9,), float(step))}
-        run.save(lambda path, content=content: storage.save_tensors(path, content), step, is_best=True)
+        run.save(lambda path, content=content: tensor_files.save_tensors(path, content), step, is_best=True)
     assert [path.read_text() for path in mine] == ["mine"] * 3
     own = [path.name for path in older_checkpoints(tmp_path) if path not in mine]
     assert own == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
@@ -232,5 +232,5 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     )
     for name in (*names, ".mine.tmp"):
         (tmp_path / name).touch()
-    Keeper(tmp_path, keep=0).save(lambda path: storage.save_tensors(path, {}), 1, is_best=False)
+    Keeper(tmp_path, keep=0).save(lambda path: tensor_files.save_tensors(path, {}), 1, is_best=False)
     assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST]

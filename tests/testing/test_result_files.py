@@ -14,7 +14,7 @@ import ranks
 import torch
 from conftest import Call
 
-from ops.common import storage
+from ops.common import tensor_files
 from ops.common.errors import InputError, RunStoppedError
 from ops.models.checkpoint import read_checkpoint
 from ops.models.recognizer import build_model
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_changes_while_it_is_read_is_refused(
                 file.write(b"more")
         return content
 
-    monkeypatch.setattr(storage.torch, "load", load)
+    monkeypatch.setattr(tensor_files.torch, "load", load)
     with pytest.raises(InputError, match=r"w\.pth\.tar: was replaced or changed while it was read"):
         read_checkpoint(path, hashed=True)
 

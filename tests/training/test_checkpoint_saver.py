@@ -14,14 +14,14 @@ import pytest
 import torch
 from conftest import ROOT, Call
 
-from ops.common import storage
+from ops.common import storage, tensor_files
 from ops.common.errors import InputError
 from ops.training import checkpoint_saver
 from ops.training.checkpoint_saver import BEST, LAST, Keeper, older_checkpoints
 
 STAGES = {
     "made": (storage.tempfile, "mkstemp"),
-    "written": (storage.torch, "save"),
+    "written": (tensor_files.torch, "save"),
     "synced": (os, "fsync"),  # the file, and later the folder
     "readable": (os, "chmod"),
     "renamed": (os, "replace"),
@@ -33,11 +33,11 @@ STAGES = {
 
 def save(folder: Path, step: int) -> None:
     content = {"step": step, "weights": torch.full((1000,), float(step))}
-    Keeper(folder, keep=1).save(lambda path: storage.save_tensors(path, content), step, is_best=True)
+    Keeper(folder, keep=1).save(lambda path: tensor_files.save_tensors(path, content), step, is_best=True)
 
 
 def loaded_step(path: Path) -> int:
-    content = storage.load_tensors(path)
+    content = tensor_files.load_tensors(path)
     assert (content["weights"] == content["step"]).all()
     return int(content["step"])
 

@@ -1,14 +1,13 @@
-"""Hundreds of thousands of strings, held so that they cost next to nothing; and strings that keep to one line."""
+"""Hundreds of thousands of strings in one block of memory."""
 
 import hashlib
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 
-class Texts(Sequence[str]):
+class StringArray(Sequence[str]):
     """Many short strings in one block of bytes: each costs its length and 8 bytes, where a `str` costs 50 more."""
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -34,18 +33,3 @@ def hash_of(text: str) -> int:
     """64 bits of a text, by which many are compared."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
-
-
-def one_line(text: str) -> str:
-    """`text` as it can stand in a line of a file or on a terminal: control characters are escaped."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
-
-
-def printable(text: str) -> str:
-    """`text` as a terminal may get it: lines stay lines, bars and colours what they are, and all else that a terminal
-    would obey is escaped."""
-    return _OBEYED.sub(lambda found: found[0] if found[1] else repr(found[0])[1:-1], text)
-
-
-_OBEYED = re.compile(r"(\x1b\[\d*[mA])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return. The group: colours, and a line up, as bars need it."""
