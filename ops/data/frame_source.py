@@ -8,9 +8,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from ops.data.lists import Records
+from ops.data.resize import resize
 
 
 class FrameSource(ABC):
@@ -78,7 +78,4 @@ class Reader(Protocol):
 
 def match_size(frame: Tensor, like: Tensor) -> Tensor:
     """`frame [C, h, w]`, resized to the height and width of `like [C, H, W]` where they differ."""
-    if frame.shape[-2:] == like.shape[-2:]:
-        return frame
-    resized: Tensor = F.resize(frame, list(like.shape[-2:]), antialias=True)
-    return resized
+    return resize(frame, (like.shape[-2], like.shape[-1]))

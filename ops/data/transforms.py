@@ -11,7 +11,8 @@ from functools import cached_property
 
 import numpy as np
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
+
+from ops.data.resize import resize
 
 RGB_SCALES = (1.0, 0.875, 0.75, 0.66)
 FLOW_SCALES = (1.0, 0.875, 0.75)
@@ -69,11 +70,10 @@ class FramePlan:
 
     def __call__(self, frame: Tensor) -> Tensor:
         """The `region` of `frame` (uint8 `[C, h, w]`) after resizing: uint8 `[C, H, W]`."""
-        if tuple(frame.shape[-2:]) != self.source:
-            frame = _resize(frame, self.source)
+        frame = resize(frame, self.source)
         if self.crop:
             frame = self.crop.cut(frame)
-        return self.region.cut(_resize(frame, self.size))
+        return self.region.cut(resize(frame, self.size))
 
     def cut(self, number: int, regions: Tensor) -> Tensor:
         """View `number` of `regions [..., C, H, W]`, not mirrored yet: no copy."""
@@ -169,13 +169,6 @@ def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     if height <= width:
         return short_side, int(short_side * width / height)
     return int(short_side * height / width), short_side
-
-
-def _resize(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(frame.shape[-2:]) == size:
-        return frame
-    resized: Tensor = F.resize(frame, list(size), antialias=True)
-    return resized
 
 
 # pytest collects functions named test_* that a test module imports

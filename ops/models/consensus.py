@@ -3,8 +3,7 @@
 from torch import Tensor, nn
 
 from ops.common.errors import InputError
-
-CONSENSUS_TYPES = ("avg",)
+from ops.models.architectures import CONSENSUS_TYPES
 
 
 class AverageConsensus(nn.Module):

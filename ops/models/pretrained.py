@@ -8,7 +8,6 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from ops.common import distributed
 from ops.common.errors import InputError
@@ -66,6 +65,8 @@ def _is_dense(value: Tensor) -> bool:
 
 def _imagenet(arch: str) -> dict[str, Tensor]:
     """torchvision's weights, from its cache or by download; only one process of a machine downloads."""
+    from torchvision.models import get_model_weights  # takes seconds
+
     weights = get_model_weights(arch)[IMAGENET]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(weights.url)
     try:

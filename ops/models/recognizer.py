@@ -10,7 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ops.common.errors import InputError
 from ops.models.consensus import make_consensus
 from ops.models.pretrained import load_backbone
-from ops.models.tanet import build_resnet, insert_tam
+from ops.models.resnet import build_resnet
+from ops.models.tanet import insert_tam
 
 Modality = Literal["RGB", "Flow"]
 
@@ -28,7 +29,7 @@ class Recognizer(nn.Module):
     """Clips to class scores.
 
     Args:
-        arch: a ResNet of torchvision, "resnet18" … "resnet152".
+        arch: a ResNet, "resnet18" … "resnet152".
         num_classes: K.
         num_segments: T; fixed in the weights where `tam`, else any number of segments is averaged.
         modality: "RGB" (3 channels per segment) or "Flow" (10: x1 y1 … x5 y5).
@@ -66,7 +67,7 @@ class Recognizer(nn.Module):
             self.base_model.conv1 = _flow_convolution(self.base_model.conv1)
         if tam:
             insert_tam(self.base_model, num_segments)
-        head = _new_head(self.base_model.fc.in_features, num_classes)
+        head = _new_head(self.base_model.num_features, num_classes)
         self.base_model.fc = nn.Dropout(dropout) if dropout else head
         self.new_fc = head if dropout else None
         self.consensus = make_consensus(consensus_type)

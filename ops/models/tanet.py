@@ -1,14 +1,9 @@
-"""TANet: a torchvision ResNet with TAM in every residual block (Liu et al., TAM, ICCV 2021, section 3.4)."""
+"""TANet: a ResNet with TAM in every residual block (Liu et al., TAM, ICCV 2021, section 3.4)."""
 
 from torch import Tensor, nn
-from torchvision import models as tv
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from ops.common.errors import InputError
+from ops.models.resnet import STAGES, BasicBlock, Bottleneck, ResNet
 from ops.models.tam import TAM
-
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 class TABottleneck(nn.Module):
@@ -51,20 +46,6 @@ class TABasicBlock(nn.Module):
         out = net.bn2(net.conv2(out))
         activated: Tensor = net.relu(out + identity)
         return activated
-
-
-def check_architecture(arch: str) -> None:
-    """InputError unless `arch` is one that can be built."""
-    if arch not in ARCHITECTURES:
-        old = " (the published code's BNInception has no TAM)" if arch.lower() == "bninception" else ""
-        raise InputError(f"unknown architecture {arch}{old}; use one of {', '.join(ARCHITECTURES)}")
-
-
-def build_resnet(arch: str) -> ResNet:
-    """A plain torchvision ResNet with random weights; InputError on an unknown `arch`."""
-    check_architecture(arch)
-    network: ResNet = tv.get_model(arch, weights=None)
-    return network
 
 
 def insert_tam(network: ResNet, num_segments: int) -> None:

@@ -55,7 +55,7 @@ RENEWED_AFTER = 1000
 STARTING = 5.0
 """Seconds in which processes should have come up that are there when the work is done."""
 
-SHARED_IMPORTS = ("av", "cv2", "torch", "torchvision.transforms.v2", "torchvision.models.video")
+SHARED_IMPORTS = ("av", "cv2", "torch")
 """What is imported once for all processes. Modules of this project are not found there from another folder."""
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from ops.common.errors import InputError, MediaError, TruncatedMediaError
 from ops.common.html import image_uri
 from ops.data.dataset_configs import DATASETS
 from ops.data.frame_source import FrameSource, Reader
 from ops.data.frames import frame_reader
+from ops.data.resize import resize
 from ops.data.sampling import view_indices
 from ops.data.videos import VideoReader
 
@@ -90,8 +90,7 @@ def _small(frame: Tensor) -> Tensor:
     colour = frame if frame.shape[0] == 3 else frame[:1].expand(3, -1, -1)
     height, width = colour.shape[-2:]
     scale = min(HEIGHT / height, WIDEST / width)
-    small: Tensor = F.resize(colour, [max(round(height * scale), 1), max(round(width * scale), 1)], antialias=True)
-    return small
+    return resize(colour, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
 def _strip(frames: list[Tensor]) -> bytes:

@@ -11,8 +11,7 @@ from ops.common.errors import InputError
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
 from ops.data.transforms import TEST_CROPS
-from ops.models.consensus import CONSENSUS_TYPES
-from ops.models.tanet import ARCHITECTURES
+from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
 from ops.training.checkpoint_saver import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)

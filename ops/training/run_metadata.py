@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import av
 import cv2
 import numpy as np
 import torch
-import torchvision
 
 from ops.common import distributed
 from ops.data.pipelines import ClipShape
@@ -81,8 +81,9 @@ def _processor() -> str:
 
 def software() -> dict[str, Any]:
     """The versions of what computes and decodes, and the commit of this code."""
-    packages = {"torch": torch, "torchvision": torchvision, "numpy": np, "opencv": cv2, "av": av}
+    packages = {"torch": torch, "numpy": np, "opencv": cv2, "av": av}
     versions = {name: str(package.__version__) for name, package in packages.items()}
+    versions["torchvision"] = metadata.version("torchvision")  # which takes seconds to import
     return {"versions": {"python": sys.version.split()[0], **versions}, "commit": source_commit()}
 
 

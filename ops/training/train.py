@@ -29,9 +29,9 @@ from ops.data.open_lists import (
     wants_launch,
 )  # fmt: skip
 from ops.data.sampling import DENSE_WINDOW
+from ops.models.architectures import check_architecture
 from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
 from ops.models.recognizer import Recognizer, build_model
-from ops.models.tanet import check_architecture
 from ops.training.checkpoint_saver import parse_interval
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.lr_schedule import Schedule

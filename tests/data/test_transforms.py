@@ -8,7 +8,9 @@ import torch
 from media import Pixels, draw
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize as resize_image
 
+from ops.data.resize import resize
 from ops.data.transforms import (
     FLOW_SCALES,
     RGB_SCALES,
@@ -65,6 +67,23 @@ def test_resizing_is_within_one_level_of_pillow(before: tuple[int, int], after: 
     off = np.abs(resized(pixels, after).astype(int) - pillow(pixels, after))
     assert off.max() <= 1
     assert (off > 0).mean() < 0.02
+
+
+@pytest.mark.parametrize("layout", ["planes", "images", "a cut of images", "flow", "a cut of planes"])
+@pytest.mark.parametrize(("before", "after"), RESIZES)
+def test_resizing_gives_torchvisions_bits_and_layout(
+    before: tuple[int, int], after: tuple[int, int], layout: str
+) -> None:
+    generator = torch.Generator().manual_seed(before[0] * after[1])
+    channels, margin = 2 if layout == "flow" else 3, 5 if "cut" in layout else 0
+    height, width = before[0] + margin, before[1] + margin
+    frame = torch.randint(0, 256, (channels, height, width), dtype=torch.uint8, generator=generator)
+    if "images" in layout:
+        frame = frame.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    frame = frame[:, margin:, margin:]
+    ours, theirs = resize(frame, after), resize_image(frame, list(after), antialias=True)
+    assert torch.equal(ours, theirs)
+    assert ours.stride() == theirs.stride()
 
 
 @pytest.mark.parametrize("size", [(48, 64), (47, 63), (64, 33), (1, 5)])

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from fill import clip_for, fill
 from torch.nn import functional as F
 
 from ops.common.errors import InputError
+from ops.models.architectures import ARCHITECTURES
 from ops.models.recognizer import Recognizer, build_model
+from ops.models.resnet import build_resnet
 from ops.models.tam import TAM, SpatialMean, temporal_filter
-from ops.models.tanet import ARCHITECTURES
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 CASES: dict[str, dict[str, Any]] = json.loads((REFERENCE / "models.json").read_text())
@@ -179,6 +181,25 @@ def test_every_architecture_gives_scores(arch: str, tam: bool) -> None:
     with torch.inference_mode():
         assert model(torch.zeros(1, 4, 3, 32, 32)).shape == (1, 5)
     assert any(isinstance(m, TAM) for m in model.modules()) == tam
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_resnet_is_torchvisions_in_names_initial_weights_and_scores(arch: str) -> None:
+    torch.manual_seed(5)
+    ours = build_resnet(arch)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    theirs = torchvision.models.get_model(arch)
+    assert torch.equal(torch.rand(1), after), "it draws as many numbers"
+    states = ours.state_dict(), theirs.state_dict()
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+    clip = torch.randn(2, 3, 40, 56)
+    scores, expected = ours(clip), theirs(clip)
+    assert torch.equal(scores, expected)
+    scores.sum().backward()
+    expected.sum().backward()
+    assert torch.equal(ours.conv1.weight.grad, theirs.conv1.weight.grad)
 
 
 def test_flow_takes_ten_channels_from_an_averaged_first_convolution() -> None:

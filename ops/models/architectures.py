@@ -1,0 +1,13 @@
+"""The names of architectures and consensus functions, for command lines: nothing heavy is imported here."""
+
+from ops.common.errors import InputError
+
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+CONSENSUS_TYPES = ("avg",)
+
+
+def check_architecture(arch: str) -> None:
+    """InputError unless `arch` is one that can be built."""
+    if arch not in ARCHITECTURES:
+        old = " (the published code's BNInception has no TAM)" if arch.lower() == "bninception" else ""
+        raise InputError(f"unknown architecture {arch}{old}; use one of {', '.join(ARCHITECTURES)}")
