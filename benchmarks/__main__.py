@@ -21,10 +21,9 @@ from benchmarks import network, reading
 from benchmarks.decoders import describe_video
 from benchmarks.prepare import draw_video
 from benchmarks.timing import Row, machine, save, table
-from ops.common.arguments import Parser, positive
-from ops.common.device import Compute, add_compute_options, compute_of
+from ops.common.arguments import Parser, add_compute_options, positive
+from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import EXIT_DONE, run
-from ops.data.open_lists import pick_device
 
 HALVES = {"reading": tuple(reading.PARTS), "network": ("tam", "step", "scores", "memory")}
 PARTS = tuple(part for half in HALVES.values() for part in half)

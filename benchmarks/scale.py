@@ -23,8 +23,9 @@ from ops.data.dataset_configs import dataset_config
 from ops.data.lists import read_records
 from ops.prepare.check_lists import Dataset, find_problems, rules_of
 from ops.prepare.check_report import open_findings
-from ops.prepare.jobs import Items, Job, JobOptions
+from ops.prepare.jobs import Items, Job
 from ops.prepare.list_entries import Entries
+from ops.prepare.options import JobOptions
 
 HERE = JobOptions(1, "here")
 

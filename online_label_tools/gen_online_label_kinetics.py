@@ -28,9 +28,8 @@ from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_endings_option
-from ops.prepare.count_frames import VERIFY
-from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.kinetics_lists import KINETICS, make_kinetics_lists
+from ops.prepare.kinetics_lists import make_kinetics_lists
+from ops.prepare.options import KINETICS, VERIFY, add_job_options, job_options
 from ops.prepare.source_files import Source
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/

@@ -25,12 +25,12 @@ from ops.data.dataset_configs import DATASETS, DatasetConfig
 from ops.data.open_lists import dataset_of
 from ops.data.options import add_template_option
 from ops.data.sampling import DENSE_WINDOW
-from ops.prepare.check_lists import KINDS, SPLITS, Dataset, find_problems, open_dataset, rules_of
+from ops.prepare.check_lists import SPLITS, Dataset, find_problems, open_dataset, rules_of
 from ops.prepare.check_report import clean_lists, open_findings, summary, write_clean_lists, write_report
 from ops.prepare.check_rules import ERROR
-from ops.prepare.check_video import DECODE
-from ops.prepare.jobs import Job, add_job_options, job_options
+from ops.prepare.jobs import Job
 from ops.prepare.list_entries import Entries
+from ops.prepare.options import DECODE, KINDS, add_job_options, job_options
 from ops.prepare.ownership import WrittenFiles
 
 

@@ -20,7 +20,8 @@ from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, run
 from ops.common.storage import check_writable
 from ops.data.class_names import read_class_names
-from ops.export.convert_checkpoint import TARGETS, Classes, convert_checkpoint
+from ops.export.convert_checkpoint import Classes, convert_checkpoint
+from ops.export.options import TARGETS
 
 
 def main() -> int:

@@ -23,10 +23,17 @@ from ops.common.arguments import Parser, above_zero
 from ops.common.errors import run
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
-from ops.prepare.image_folders import ImageJob, add_image_options
-from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.optical_flow import METHODS, PRESETS, FlowOptions, extract_flow
-from ops.prepare.output_paths import add_place_options, image_folder, locate_frame_folders, locate_videos
+from ops.prepare.image_folders import ImageJob
+from ops.prepare.optical_flow import FlowOptions, extract_flow
+from ops.prepare.options import (
+    FLOW_METHODS,
+    FLOW_PRESETS,
+    add_image_options,
+    add_job_options,
+    add_place_options,
+    job_options,
+)
+from ops.prepare.output_paths import image_folder, locate_frame_folders, locate_videos
 
 TIMEOUT = 7200.0
 
@@ -64,8 +71,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", choices=DATASETS, default="custom", metavar="NAME",
                         help=f"name files as this one's are: {', '.join(DATASETS)} (default: custom)")  # fmt: skip
-    parser.add_argument("--method", choices=METHODS, default="dis", help="DIS (default) or Farnebäck's")
-    parser.add_argument("--preset", choices=PRESETS, default="medium", help="of DIS, faster or finer (default: medium)")
+    parser.add_argument("--method", choices=FLOW_METHODS, default="dis", help="DIS (default) or Farnebäck's")
+    parser.add_argument(
+        "--preset", choices=FLOW_PRESETS, default="medium", help="of DIS, faster or finer (default: medium)"
+    )
     parser.add_argument("--bound", type=above_zero, default=20.0, metavar="PIXELS",
                         help="the largest motion that is kept (default: 20)")  # fmt: skip
     add_template_option(parser)

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ops.common.arguments import Parser, positive
 from ops.common.errors import run
 from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import FORMATS, ImageJob, add_image_options
-from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.output_paths import add_place_options, image_folder, locate_videos
+from ops.prepare.image_folders import ImageJob
+from ops.prepare.options import FORMATS, add_image_options, add_job_options, add_place_options, job_options
+from ops.prepare.output_paths import image_folder, locate_videos
 
 TIMEOUT = 7200.0
 

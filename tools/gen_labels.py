@@ -28,15 +28,14 @@ from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.data.dataset_configs import dataset_config
 from ops.data.options import add_endings_option, add_template_option
-from ops.prepare.count_frames import VERIFY
-from ops.prepare.dataset_lists import DATASETS, FOLDER, Data, make_dataset_lists, make_folder_lists
-from ops.prepare.jobs import add_job_options, job_options
+from ops.prepare.dataset_lists import Data, make_dataset_lists, make_folder_lists
+from ops.prepare.options import FOLDER, LISTED, VERIFY, add_job_options, job_options
 
 
 def make_parser() -> argparse.ArgumentParser:
     """All arguments."""
     parser = Parser(description=__doc__, usage="%(prog)s dataset --data DIR [options]")
-    parser.add_argument("dataset", choices=DATASETS, metavar="dataset", help=", ".join(DATASETS))
+    parser.add_argument("dataset", choices=LISTED, metavar="dataset", help=", ".join(LISTED))
     parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
     parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
     parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place)")

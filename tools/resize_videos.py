@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops.common.arguments import Parser, number, positive
 from ops.common.errors import run
-from ops.prepare.jobs import add_job_options, job_options
-from ops.prepare.output_paths import add_place_options, locate_videos
+from ops.prepare.options import X264_PRESETS, add_job_options, add_place_options, job_options
+from ops.prepare.output_paths import locate_videos
 from ops.prepare.resize_job import ResizeJob
-from ops.prepare.resize_video import PRESETS, ResizeOptions
+from ops.prepare.resize_video import ResizeOptions
 
 TIMEOUT = 7200.0
 _size = number(int, lambda value: 2 <= value <= 8192 and value % 2 == 0, "an even number from 2 to 8192")
@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
                         help="a key frame at least every N frames (default: 16); fewer: larger, quicker")  # fmt: skip
     parser.add_argument("--crf", type=_crf, default=23, metavar="Q", help="quality, 0 (best) to 51 (default: 23)")
     parser.add_argument(
-        "--preset", choices=PRESETS, default="veryfast", help="of x264, time for size (default: veryfast)"
+        "--preset", choices=X264_PRESETS, default="veryfast", help="of x264, time for size (default: veryfast)"
     )
     parser.add_argument("--upscale", action="store_true", help="enlarge videos whose short side is below N")
     add_job_options(parser, TIMEOUT)

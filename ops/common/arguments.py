@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 from ops.common.errors import InputError
 
+AMP = ("off", "bf16", "fp16")
+"""Values of --amp: the precision of convolutions and matrix products."""
+
 
 class Parser(argparse.ArgumentParser):
     """Errors become InputError, so that they end in one line and status 2 like all bad input."""
@@ -56,3 +59,11 @@ fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 MAX_CLASSES = 1_000_000
 class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")
 seed = number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")
+
+
+def add_compute_options(group: argparse._ArgumentGroup) -> None:
+    """The flags that `ops.common.device.compute_of` reads."""
+    group.add_argument("--amp", choices=AMP, default="off", help="precision of convolutions (default: off: fp32)")
+    group.add_argument("--channels_last", action="store_true", help="channels last in memory")
+    group.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler or a GPU")
+    group.add_argument("--deterministic", action="store_true", help="same bits in every run on one machine, GPU or not")

@@ -4,6 +4,7 @@ import argparse
 import copy
 import itertools
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ops.common import distributed
+from ops.common.arguments import AMP
 from ops.common.errors import InputError
 
-PRECISIONS = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = dict(zip(AMP, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,43 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     return model
 
 
-def add_compute_options(group: argparse._ArgumentGroup) -> None:
-    """The flags that `compute_of` reads."""
-    group.add_argument(
-        "--amp", choices=tuple(PRECISIONS), default="off", help="precision of convolutions (default: off: fp32)"
-    )
-    group.add_argument("--channels_last", action="store_true", help="channels last in memory")
-    group.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler or a GPU")
-    group.add_argument("--deterministic", action="store_true", help="same bits in every run on one machine, GPU or not")
+def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
+    """Whether `--gpus` asks for several processes and they are yet to be started; InputError if it cannot be had."""
+    if not gpus or len(gpus) == 1 or distributed.world_size() > 1:
+        return False
+    if device not in (None, "cuda"):
+        raise InputError(f"--gpus {' '.join(map(str, gpus))} does not go with --device {device}")
+    _check_gpus(gpus)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    return True
+
+
+def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
+    """The device of this process: `device`, or the one GPU named, or a GPU if there is one, or the CPU."""
+    if device is None and gpus and distributed.world_size() == 1:
+        _check_gpus(gpus)
+        device = f"cuda:{gpus[0]}"
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N")
+    if chosen.type == "cuda":
+        index = distributed.local_rank() if distributed.world_size() > 1 else chosen.index or 0
+        _check_gpus([index])
+        chosen = torch.device("cuda", index)
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def _check_gpus(gpus: Sequence[int]) -> None:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for gpu in gpus:
+        if gpu >= there:
+            raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
 
 
 def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:

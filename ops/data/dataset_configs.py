@@ -29,10 +29,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.models.video import R3D_18_Weights
 
 from ops.common.errors import InputError
-from ops.data import motion
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,19 @@ class DatasetConfig:
 
 def _kinetics400_names() -> list[str]:
     """In the published order, which is alphabetical."""
-    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    return Path(__file__).with_name("kinetics400_classes.txt").read_text("utf-8").splitlines()
+
+
+def _make_motion(root: Path, kind: str, shown: bool) -> None:
+    from ops.data.motion import make
+
+    make(root, kind, shown)
+
+
+def _motion_names() -> list[str]:
+    from ops.data.motion import CLASSES
+
+    return list(CLASSES)
 
 
 _KINETICS = Recipe(0.01, 64, 100, (50, 75, 90), dropout=0.5, weight_decay=1e-4)
@@ -159,8 +169,8 @@ _ALL = (
         folder="Motion",
         swap=True,
         scales=(1.0, 0.875),  # smaller ones would often miss the one thing that moves
-        make=motion.make,
-        class_names=lambda: list(motion.CLASSES),
+        make=_make_motion,
+        class_names=_motion_names,
     ),
     DatasetConfig("custom", None, swap=True),
 )

@@ -1,14 +1,32 @@
 """The readers of videos, by the name of what decodes."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from ops.common.errors import InputError
 from ops.data.dataset_configs import DatasetConfig
-from ops.data.opencv_videos import OpenCVReader
-from ops.data.videos import VideoReader
 
-DECODERS: dict[str, type[VideoReader]] = {"pyav": VideoReader, "opencv": OpenCVReader}
+if TYPE_CHECKING:
+    from ops.data.videos import VideoReader
 
 
-def video_reader(config: DatasetConfig, modality: str, decoder: str = "pyav") -> VideoReader:
+def _pyav() -> "VideoReader":
+    from ops.data.videos import VideoReader
+
+    return VideoReader()
+
+
+def _opencv() -> "VideoReader":
+    from ops.data.opencv_videos import OpenCVReader
+
+    return OpenCVReader()
+
+
+DECODERS: "dict[str, Callable[[], VideoReader]]" = {"pyav": _pyav, "opencv": _opencv}
+"""What makes a reader, by the name of its decoder. A decoder is imported when it is first used."""
+
+
+def video_reader(config: DatasetConfig, modality: str, decoder: str = "pyav") -> "VideoReader":
     """The reader of the videos of a dataset; `decoder` is a key of `DECODERS`.
 
     InputError for Flow, which videos do not hold.

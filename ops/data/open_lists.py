@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from ops.common import distributed
 from ops.common.errors import InputError
 from ops.data.class_names import check_class_count, read_class_names
@@ -29,45 +27,6 @@ def say_what_has_no_effect(args: argparse.Namespace) -> None:
     """One line for the published code's flags that do nothing."""
     if args.no_effect:
         log.info("%s: accepted for old command lines, without effect", ", ".join(args.no_effect))
-
-
-def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
-    """Whether `--gpus` asks for several processes and they are yet to be started; InputError if it cannot be had."""
-    if not gpus or len(gpus) == 1 or distributed.world_size() > 1:
-        return False
-    if device not in (None, "cuda"):
-        raise InputError(f"--gpus {' '.join(map(str, gpus))} does not go with --device {device}")
-    _check_gpus(gpus)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
-    return True
-
-
-def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
-    """The device of this process: `device`, or the one GPU named, or a GPU if there is one, or the CPU."""
-    if device is None and gpus and distributed.world_size() == 1:
-        _check_gpus(gpus)
-        device = f"cuda:{gpus[0]}"
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N") from None
-    if chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N")
-    if chosen.type == "cuda":
-        index = distributed.local_rank() if distributed.world_size() > 1 else chosen.index or 0
-        _check_gpus([index])
-        chosen = torch.device("cuda", index)
-        torch.cuda.set_device(chosen)
-    return chosen
-
-
-def _check_gpus(gpus: Sequence[int]) -> None:
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    for gpu in gpus:
-        if gpu >= there:
-            raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
 
 
 def dataset_of(args: argparse.Namespace) -> DatasetConfig:

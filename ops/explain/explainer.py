@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ops.common.console import progress
-from ops.common.device import Compute
+from ops.common.device import Compute, pick_device
 from ops.common.errors import InputError, MediaError
 from ops.common.optional_packages import need
 from ops.data.dataloaders import make_loader, workers_of
 from ops.data.datasets import Failure
-from ops.data.open_lists import pick_device
 from ops.data.pipelines import choose_views
 from ops.data.sampling import Indices, Sample
 from ops.data.views import load_views

@@ -22,8 +22,6 @@ from ops.models.recognizer import Recognizer, build_model
 
 log = logging.getLogger(__name__)
 
-TARGETS = ("ours", "published", "mmaction2", "safetensors")
-"""What a checkpoint can become; the last has our names."""
 
 _HEADS = ("new_fc.", "base_model.fc.")
 _GLOBAL_BRANCH = ".tam.G."

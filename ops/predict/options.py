@@ -2,11 +2,10 @@
 
 import argparse
 
-from ops.common.arguments import positive
-from ops.common.device import add_compute_options, compute_of
+from ops.common.arguments import add_compute_options, positive
+from ops.common.device import compute_of, pick_device
 from ops.data.dataset_configs import DATASETS
 from ops.data.decoders import DECODERS
-from ops.data.open_lists import pick_device
 from ops.predict.predictor import Predictor, open_predictor
 from ops.training.options import add_protocol_options
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ops.common.device import Compute
+from ops.common.device import Compute, pick_device
 from ops.common.errors import InputError, memory_errors_as_media_errors
 from ops.data.class_names import read_class_names
 from ops.data.class_order import differing_order
 from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
 from ops.data.decoders import video_reader
 from ops.data.frame_source import Reader
-from ops.data.open_lists import count_classes, find_class_names, pick_device
+from ops.data.open_lists import count_classes, find_class_names
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for
 from ops.data.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
 from ops.data.videos import VideoSource

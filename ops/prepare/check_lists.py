@@ -25,11 +25,9 @@ from ops.prepare.check_video import check_folder, check_video
 from ops.prepare.executors import Work
 from ops.prepare.journal import Outcome
 from ops.prepare.list_entries import Entries, relate
+from ops.prepare.options import KINDS, SPLITS
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test")
-KINDS = ("frames", "videos")
 
 
 @dataclass(frozen=True)

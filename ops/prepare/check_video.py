@@ -8,9 +8,6 @@ from ops.data.frames import FolderSource
 from ops.data.videos import header_count, open_video
 from ops.prepare.count_frames import look_into
 
-DECODE = ("none", "ends", "full")
-"""How much is decoded: nothing (of a video only its header is read), the first and the last frame, every frame."""
-
 
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
     """What the video at `path` is.

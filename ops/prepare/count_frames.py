@@ -9,9 +9,6 @@ from ops.common.errors import InputError, MediaError
 from ops.data.frames import FrameTemplate, detect_template
 from ops.data.videos import header_count, open_video
 
-VERIFY = ("header", "packets", "decode")
-"""What is looked at: the header's claim; every packet (exact on intact files); every decoded frame (finds damage)."""
-
 
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
     """Frames of the video at `path`: `num_frames`, and `claimed`, those that it promises.

@@ -13,17 +13,12 @@ from ops.data.dataset_configs import DatasetConfig, dataset_config
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, relative
 from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
 from ops.prepare.annotations import SPLITS, annotation_files
-from ops.prepare.jobs import JobOptions
-from ops.prepare.kinetics_lists import KINETICS, RULES, kinetics_plans, read_kinetics
+from ops.prepare.kinetics_lists import RULES, kinetics_plans, read_kinetics
+from ops.prepare.options import KINETICS, JobOptions
 from ops.prepare.source_files import Plan, Source, locate
 from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
-
-FOLDER = "folder"
-"""What a tree of class folders is called beside the datasets."""
-
-DATASETS = (*KINETICS.values(), *FORMATS, FOLDER)
 
 
 @dataclass(frozen=True)

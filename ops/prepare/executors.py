@@ -45,7 +45,6 @@ Result = tuple[str, Any]
 
 Results = Generator[tuple[Task, Result], None, None]
 
-ENGINES = ("local", "ray")
 AHEAD = 4
 """Tasks handed out per process, so that none waits for the next."""
 

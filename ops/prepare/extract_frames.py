@@ -7,7 +7,8 @@ from typing import Any
 from ops.common.errors import MediaError
 from ops.common.storage import stamp_of
 from ops.data.videos import open_video
-from ops.prepare.image_folders import Size, write_image
+from ops.prepare.image_folders import resize_image, write_image
+from ops.prepare.options import Size
 from ops.prepare.output_paths import image_folder, whole_folder
 
 
@@ -43,7 +44,7 @@ def extract_video(path: str, item: str, out: str, options: FrameOptions) -> dict
         for image in source.images():
             if decoded % options.interval == 0:
                 written += 1
-                sized = options.size.apply(image) if options.size else image
+                sized = resize_image(image, options.size) if options.size else image
                 write_image(f"{folder}/{options.template.format(index=written)}", sized, options.quality)
             decoded += 1
         if not decoded:

@@ -1,6 +1,5 @@
 """Folders of images, one per video: how large the images are, how they are written, and the job that makes them all."""
 
-import argparse
 import functools
 import os
 from collections.abc import Iterable, Mapping
@@ -12,68 +11,40 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.common.arguments import number
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.common.storage import stamp_of
 from ops.common.string_array import StringArray
 from ops.data.transforms import scaled_size
 from ops.prepare.executors import Work
 from ops.prepare.job_summary import Tally, status_of
-from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.jobs import Job
 from ops.prepare.journal import Outcome
+from ops.prepare.options import JobOptions, Size
 from ops.prepare.output_paths import REPORT, NameOf, check_names, clean_up, names_by, write_bytes, write_table
 from ops.prepare.ownership import check_own_table, is_own_folder, marked, not_ours
 
 Image = NDArray[np.uint8]
 
-FORMATS = ("jpg", "png", "bmp")
 HEADER = ("video", "folder", "frames", "decoded", "claimed", "status", "reason")
 """The columns of the report."""
 
-_quality = number(int, lambda value: 1 <= value <= 100, "an integer from 1 to 100")
 
+def resize_image(image: Image, size: Size) -> Image:
+    """`image [h, w, …]` at `size`: averaged where it shrinks, interpolated where it grows.
 
-@dataclass(frozen=True)
-class Size:
-    """The size of images: `width` × `height`, or the `short` side with the aspect kept; 0 where not given."""
-
-    width: int = 0
-    height: int = 0
-    short: int = 0
-
-    def apply(self, image: Image) -> Image:
-        """`image [h, w, …]` at this size: averaged where it shrinks, interpolated where it grows.
-
-        MediaError where a short side is given and the other one would be far longer.
-        """
-        height, width = image.shape[:2]
-        try:
-            wanted = (self.height, self.width) if not self.short else scaled_size(height, width, self.short)
-        except ValueError as error:
-            raise MediaError("", str(error)) from None
-        if wanted == (height, width):
-            return image
-        method = cv2.INTER_AREA if wanted[0] <= height and wanted[1] <= width else cv2.INTER_LINEAR
-        resize: Any = cv2.resize
-        resized: Image = resize(image, wanted[::-1], interpolation=method)
-        return resized
-
-
-def parse_size(text: str) -> Size:
-    """`W:H` or `min=N` → a `Size`; an argparse type."""
-    kind, numbers = ("min", [text[4:]]) if text.startswith("min=") else ("", text.split(":"))
-    if len(numbers) != (1 if kind else 2) or not all(n.isdecimal() and 1 <= int(n) <= 16384 for n in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} must be W:H or min=N in pixels, such as 340:256 or min=256")
-    return Size(short=int(numbers[0])) if kind else Size(*map(int, numbers))
-
-
-def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of tools that write folders of images."""
-    parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
-                        help="of the frames: min=N, a short side of N pixels; W:H, just this size, whatever the "
-                        "aspect becomes (default: as in the video)")  # fmt: skip
-    parser.add_argument("--quality", type=_quality, default=95, metavar="Q", help="of jpg, 1 to 100 (default: 95)")
-    parser.add_argument("--keep_dirs", action="store_true", help="OUT/<folders of the video>/<name>, not OUT/<name>")
+    MediaError where a short side is given and the other one would be far longer.
+    """
+    height, width = image.shape[:2]
+    try:
+        wanted = (size.height, size.width) if not size.short else scaled_size(height, width, size.short)
+    except ValueError as error:
+        raise MediaError("", str(error)) from None
+    if wanted == (height, width):
+        return image
+    method = cv2.INTER_AREA if wanted[0] <= height and wanted[1] <= width else cv2.INTER_LINEAR
+    resize: Any = cv2.resize
+    changed: Image = resize(image, wanted[::-1], interpolation=method)
+    return changed
 
 
 def write_image(path: str, image: Image, quality: int, full_colour: bool = False) -> None:

@@ -4,25 +4,22 @@ A tool names its items in a fixed order, gives the function that handles one, an
 `Job.outcomes`, in that order: what it writes does not depend on engine, processes or shards.
 """
 
-import argparse
-import itertools
 import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ops.common.arguments import above_zero, positive
 from ops.common.console import progress
 from ops.common.errors import RunStoppedError
 from ops.common.folder_lock import locked_folder
 from ops.common.storage import make_folder, stamp_of
 from ops.common.string_array import hash_of
-from ops.prepare.executors import ENGINES, Task, Work, run_tasks
+from ops.prepare.executors import Task, Work, run_tasks
 from ops.prepare.journal import Journal, Outcome
+from ops.prepare.options import JobOptions
 from ops.prepare.ownership import JOURNAL
 
 
@@ -30,54 +27,6 @@ class Items(Sized, Protocol):
     """The items of a job, in the order of its results: iterated more than once, never held as a list here."""
 
     def __iter__(self) -> Iterator[str]: ...
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The share of one process: every `count`-th item from number `index` (1 … count) on."""
-
-    index: int = 1
-    count: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.index}-of-{self.count}"
-
-    def of(self, items: Iterable[str]) -> Iterator[str]:
-        """Its items."""
-        return itertools.islice(items, self.index - 1, None, self.count)
-
-    def size(self, total: int) -> int:
-        """How many of `total` items are its own."""
-        return len(range(self.index - 1, total, self.count))
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """How a job is run; see `add_job_options`."""
-
-    jobs: int
-    engine: str = "local"
-    shard: Shard = Shard()
-    timeout: float = 300.0
-    retry: bool = False
-
-
-def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> None:
-    """The flags that every data tool has."""
-    group = parser.add_argument_group("how it is run (results do not depend on it)")
-    group.add_argument("-j", "--num_jobs", "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
-                       dest="num_jobs", help="processes at a time (default: one per core)")  # fmt: skip
-    group.add_argument("--engine", choices=ENGINES, default="local", help="local processes (default) or a Ray cluster")
-    group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
-                       help="share I of N; the last to end writes the results")  # fmt: skip
-    group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
-                       help=f"give a video up after so long (default: {timeout:g})")  # fmt: skip
-    group.add_argument("--retry", action="store_true", help="try again what failed in an earlier run")
-
-
-def job_options(args: argparse.Namespace) -> JobOptions:
-    """The options of parsed arguments."""
-    return JobOptions(args.num_jobs, args.engine, args.shard, args.timeout, args.retry)
 
 
 class Job:
@@ -189,10 +138,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _shard(text: str) -> Shard:
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} must be I/N with I from 1 to N, such as 1/8")
-    return Shard(int(index), int(count))

@@ -24,16 +24,14 @@ from ops.prepare.annotations import (
     pick,
     with_suffix,
 )
-from ops.prepare.jobs import JobOptions
 from ops.prepare.kinetics_csv import Clips, has_splits, read_clips
 from ops.prepare.match_names import Rules, last, whole
+from ops.prepare.options import KINETICS, JobOptions
 from ops.prepare.source_files import Plan, Source, locate
 from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
 
-KINETICS = {"k400": "kinetics", "k600": "kinetics600", "k700": "kinetics700"}
-"""What lists are called by, and the entry of `ops.data.dataset_configs`."""
 
 FEW = 0.1
 """Labels that are mistakes, as a share: in Kinetics-600 and -700 far more are no classes of Kinetics-400."""

@@ -15,18 +15,24 @@ from ops.common.storage import stamp_of
 from ops.data.dataset_configs import DATASETS
 from ops.data.frames import FolderSource, FrameTemplate, detect_template
 from ops.data.videos import VideoSource, open_video
-from ops.prepare.image_folders import Image, Size, write_image
+from ops.prepare.image_folders import Image, resize_image, write_image
+from ops.prepare.options import FLOW_PRESETS, Size
 from ops.prepare.output_paths import image_folder, names_by, whole_folder
 
 Flow = NDArray[np.float32]
 """Motion from a frame to the next in pixels, `[h, w, 2]`: x to the right, y down."""
 
-PRESETS = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-METHODS = ("dis", "farneback")
+_PRESETS = dict(
+    zip(
+        FLOW_PRESETS,
+        (
+            cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+            cv2.DISOPTICAL_FLOW_PRESET_FAST,
+            cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+        ),
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
         whole_folder(out, name, options.template) as folder,
     ):
         for frame in frames:
-            sized = options.size.apply(frame) if options.size else frame
+            sized = resize_image(frame, options.size) if options.size else frame
             if previous is not None:
                 sized = _match(sized, previous)
                 flow = compute(previous, sized)
@@ -83,7 +89,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
 def flow_method(method: str, preset: str) -> Callable[[Image, Image], Flow]:
     """The function from two gray frames `[h, w]` to the flow between them; `preset` is that of DIS."""
     if method == "dis":
-        dis: Any = cv2.DISOpticalFlow.create(PRESETS[preset])
+        dis: Any = cv2.DISOpticalFlow.create(_PRESETS[preset])
         return lambda one, other: dis.calc(one, other, None)
     farneback: Any = cv2.calcOpticalFlowFarneback
     return lambda one, other: farneback(one, other, None, 0.5, 5, 13, 10, 5, 1.1, 0)
@@ -113,7 +119,7 @@ def _write(folder: str, name: str, template: FrameTemplate, index: int, flow: Fl
 
 def _match(frame: Image, like: Image) -> Image:
     """`frame` at the size of `like`: it can change inside a video."""
-    return Size(like.shape[1], like.shape[0]).apply(frame)
+    return resize_image(frame, Size(like.shape[1], like.shape[0]))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ It is made in a hidden folder of the output folder and moved to its place at the
 complete, and a killed run leaves nothing that could be taken for a result.
 """
 
-import argparse
 import os
 import re
 import secrets
@@ -21,7 +20,6 @@ from ops.common.errors import InputError, MediaError, write_error
 from ops.common.storage import atomic_file
 from ops.common.string_array import StringArray, hash_of
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_frame_folders, find_videos
-from ops.data.options import add_endings_option
 from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
 
 PARTIAL = ".partial"
@@ -32,12 +30,6 @@ REPORT = "report.csv"
 
 NameOf = Callable[[str], str]
 """Item → the place of what is made of it, relative to the output folder."""
-
-
-def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
-    """The flags that say where `results` go and what is a video."""
-    parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
-    add_endings_option(parser)
 
 
 def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, StringArray]:

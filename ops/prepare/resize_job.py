@@ -17,8 +17,9 @@ from ops.common.string_array import StringArray
 from ops.data.sampling import train_indices
 from ops.data.videos import open_video
 from ops.prepare.job_summary import Tally, status_of
-from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.jobs import Job
 from ops.prepare.journal import Outcome
+from ops.prepare.options import JobOptions
 from ops.prepare.output_paths import REPORT, check_apart, check_names, clean_up, write_table
 from ops.prepare.ownership import check_own_table, not_ours, recorded_stamps
 from ops.prepare.resize_video import ResizeOptions, is_resized, resize_video, video_file

@@ -13,10 +13,9 @@ from ops.common.errors import MediaError
 from ops.common.storage import stamp_of
 from ops.data.video_writer import Encoding, write_video
 from ops.data.videos import open_video
-from ops.prepare.image_folders import Image, Size
+from ops.prepare.image_folders import Image, resize_image
+from ops.prepare.options import Size
 from ops.prepare.output_paths import whole_file
-
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 OURS = "resized for training"
 """The comment in the files made here, by which they are known."""
@@ -78,7 +77,7 @@ def _encode(
     shape = first[1].shape
     height, width = target_size(shape[0], shape[1], options)
     size = Size(width, height)
-    sized = ((time, size.apply(image)) for time, image in itertools.chain([first], frames))
+    sized = ((time, resize_image(image, size)) for time, image in itertools.chain([first], frames))
     encoding = Encoding(options.crf, options.preset, options.gop)
     return write_video(target, sized, encoding, path, OURS), shape, (height, width)
 

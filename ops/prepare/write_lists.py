@@ -15,8 +15,9 @@ from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES
 from ops.common.storage import atomic_file, make_folder
 from ops.common.text import one_line
 from ops.data.lists import Record, format_line
-from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.jobs import Job
 from ops.prepare.journal import Outcome
+from ops.prepare.options import JobOptions
 from ops.prepare.ownership import WrittenFiles
 from ops.prepare.source_files import Items, Located, Plan, Source
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from ops.common import distributed
 from ops.common.console import progress, start_logging
-from ops.common.device import Compute, compute_of
+from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import (
     CHECK_ADVICE,
     EXIT_DONE,
@@ -33,7 +33,7 @@ from ops.data.dataloaders import make_loader, shard_sampler, workers_of
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import VideoItem, ViewsDataset
 from ops.data.hang_detection import noting_hangs, videos_that_hung
-from ops.data.open_lists import MakeReader, dataset_of, pick_device, say_what_has_no_effect, wants_launch
+from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.testing import results
 from ops.testing.ensemble import Ensemble, open_ensemble
 from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure

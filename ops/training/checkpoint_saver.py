@@ -1,6 +1,5 @@
 """The checkpoints of a run: the last one, the best one, and as many older ones as are asked for."""
 
-import argparse
 import json
 import logging
 import os
@@ -8,7 +7,6 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
@@ -21,34 +19,6 @@ LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
 KEPT = "kept.json"
 """The names of the older checkpoints that a run made: only these are ever replaced or removed."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """How often a run is saved within epochs: every so many `steps`, or `minutes` (0: never)."""
-
-    steps: int = 0
-    minutes: float = 0.0
-
-    def is_due(self, step: int, seconds: float) -> bool:
-        """Whether to save after `step` steps of an epoch, `seconds` after the last time."""
-        return bool(self.steps and step % self.steps == 0) or bool(self.minutes and seconds >= 60 * self.minutes)
-
-
-def interval(text: str) -> str:
-    """An argparse type: the text of an interval, which is plain data in checkpoints, once it is known to be one."""
-    parse_interval(text)
-    return text
-
-
-def parse_interval(text: str) -> Interval:
-    """`500` (steps) or `15m` (minutes) → an `Interval`, `never` → one that is never due."""
-    if text == "never":
-        return Interval()
-    number = text.removesuffix("m")
-    if not re.fullmatch(r"\d+(\.\d+)?", number) or float(number) <= 0 or (number == text and "." in text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number of steps, such as 500, or of minutes, such as 15m")
-    return Interval(minutes=float(number)) if number != text else Interval(steps=int(number))
 
 
 class Keeper:

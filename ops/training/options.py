@@ -5,14 +5,24 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ops.common.arguments import Parser, above_zero, class_count, count, fraction, not_negative, number, positive, seed
-from ops.common.device import add_compute_options
+from ops.common.arguments import (
+    Parser,
+    above_zero,
+    add_compute_options,
+    class_count,
+    count,
+    fraction,
+    not_negative,
+    number,
+    positive,
+    seed,
+)
 from ops.common.errors import InputError
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
 from ops.data.transforms import TEST_CROPS
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
-from ops.training.checkpoint_saver import interval
+from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
 

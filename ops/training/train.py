@@ -14,25 +14,18 @@ from torch.optim import SGD
 
 from ops.common import distributed
 from ops.common.console import start_logging
-from ops.common.device import Compute, compute_of
+from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.common.storage import atomic_file, make_folder
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, workers_of
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.hang_detection import noting_hangs, videos_that_hung
-from ops.data.open_lists import (
-    MakeReader,
-    dataset_of,
-    pick_device,
-    say_what_has_no_effect,
-    wants_launch,
-)  # fmt: skip
+from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.data.sampling import DENSE_WINDOW
 from ops.models.architectures import check_architecture
 from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
 from ops.models.recognizer import Recognizer, build_model
-from ops.training.checkpoint_saver import parse_interval
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
@@ -49,6 +42,7 @@ from ops.training.resume import (
 )
 from ops.training.run_log import RunLog
 from ops.training.run_metadata import arithmetic, make_meta
+from ops.training.save_interval import parse_interval
 from ops.training.train_val_data import Data, open_data
 from ops.training.trainer import Pace, Trainer
 

@@ -26,7 +26,7 @@ from ops.data.dataloaders import TrainSampler
 from ops.data.datasets import Failure
 from ops.models.checkpoint import save_checkpoint
 from ops.models.recognizer import Recognizer
-from ops.training.checkpoint_saver import BEST, Interval, Keeper, last_good
+from ops.training.checkpoint_saver import BEST, Keeper, last_good
 from ops.training.engine import EpochResult, Stepper, train_epoch, validate
 from ops.training.epoch_summary import (
     bad_videos,
@@ -42,6 +42,7 @@ from ops.training.lr_schedule import Schedule
 from ops.training.metrics import Meter
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
+from ops.training.save_interval import Interval
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from ops.data.videos import open_video
 from ops.data.views import views_of
 from ops.models.recognizer import build_model
 from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import Size
+from ops.prepare.options import Size
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 16000), (16000, 2), (1, 60000), (10, 161)])

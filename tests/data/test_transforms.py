@@ -11,16 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize as resize_image
 
 from ops.data.resize import resize
-from ops.data.transforms import (
-    FLOW_SCALES,
-    RGB_SCALES,
-    Box,
-    FramePlan,
-    crop_places,
-    scaled_size,
-    test_plan,
-    train_plan,
-)
+from ops.data.transforms import FLOW_SCALES, RGB_SCALES, Box, FramePlan, crop_places, scaled_size, test_plan, train_plan
 
 # (height, width) before and after: smaller, larger, one side only, odd, upright, extreme
 RESIZES = [

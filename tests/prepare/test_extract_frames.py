@@ -17,7 +17,8 @@ from ops.common.errors import InputError, MediaError
 from ops.common.string_array import hash_of
 from ops.data.videos import open_video
 from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import Size, parse_size, write_image
+from ops.prepare.image_folders import write_image
+from ops.prepare.options import Size, parse_size
 from ops.prepare.output_paths import PARTIAL, check_names, image_folder, names_by, whole_folder
 
 PNG = FrameOptions("png")

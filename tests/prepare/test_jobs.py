@@ -23,8 +23,9 @@ from ops.common.errors import InputError, MediaError
 from ops.common.storage import stamp_of
 from ops.prepare.count_frames import probe_video
 from ops.prepare.executors import Task, run_tasks
-from ops.prepare.jobs import JOURNAL, Job, JobOptions, Shard, add_job_options, job_options
+from ops.prepare.jobs import JOURNAL, Job
 from ops.prepare.journal import Journal, Outcome
+from ops.prepare.options import JobOptions, Shard, add_job_options, job_options
 
 ITEMS = [f"{number}.txt" for number in range(12)]
 
@@ -182,7 +183,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from ops.common.errors import run
-from ops.prepare.jobs import Job, JobOptions
+from ops.prepare.jobs import Job
+from ops.prepare.options import JobOptions
 
 def note(path, item):
     with Path(path).with_suffix(".done").open("a") as file:

@@ -17,8 +17,8 @@ from ops.data.dataset_configs import dataset_config
 from ops.data.frames import frame_reader
 from ops.data.videos import open_video
 from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import Size
 from ops.prepare.optical_flow import FlowOptions, extract_flow, flow_method, flow_to_pixels
+from ops.prepare.options import Size
 from ops.prepare.output_paths import PARTIAL
 from ops.prepare.resize_video import ResizeOptions, resize_video, target_size
 

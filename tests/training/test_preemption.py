@@ -18,9 +18,10 @@ from conftest import ROOT, Call
 from ops.common.errors import InputError
 from ops.data.decoders import DECODERS
 from ops.models.checkpoint import Checkpoint
-from ops.training.checkpoint_saver import Interval, Keeper, older_checkpoints, parse_interval, read_first
+from ops.training.checkpoint_saver import Keeper, older_checkpoints, read_first
 from ops.training.options import train_parser
 from ops.training.resume import find_resume
+from ops.training.save_interval import Interval, parse_interval
 from ops.training.train import train
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]

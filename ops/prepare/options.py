@@ -1,0 +1,131 @@
+"""The flags of the data tools, and the values that they take: nothing heavy is imported here."""
+
+import argparse
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ops.common.arguments import above_zero, number, positive
+from ops.data.options import add_endings_option
+
+SPLITS = ("train", "val", "test")
+KINDS = ("frames", "videos")
+"""What a list names."""
+
+DECODE = ("none", "ends", "full")
+"""What tools/check_dataset.py decodes of a video: nothing, the first and the last frame, everything."""
+
+VERIFY = ("header", "packets", "decode")
+"""How the frames of a video are counted."""
+
+ENGINES = ("local", "ray")
+"""What runs a job: processes of this machine, or a Ray cluster."""
+
+FORMATS = ("jpg", "png", "bmp")
+"""Of extracted frames."""
+
+FLOW_METHODS = ("dis", "farneback")
+FLOW_PRESETS = ("ultrafast", "fast", "medium")
+"""Of DIS, from the fastest to the finest."""
+
+X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+KINETICS = {"k400": "kinetics", "k600": "kinetics600", "k700": "kinetics700"}
+"""What lists of Kinetics are called by, and the entry of `ops.data.dataset_configs`."""
+
+OTHERS = ("something", "somethingv2", "ucf101", "hmdb51", "jester", "diving48")
+FOLDER = "folder"
+"""What a tree of class folders is called beside the datasets."""
+
+LISTED = (*KINETICS.values(), *OTHERS, FOLDER)
+"""The datasets that tools/gen_labels.py makes lists of."""
+
+_quality = number(int, lambda value: 1 <= value <= 100, "an integer from 1 to 100")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The share of one process: every `count`-th item from number `index` (1 … count) on."""
+
+    index: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.index}-of-{self.count}"
+
+    def of(self, items: Iterable[str]) -> Iterator[str]:
+        """Its items."""
+        return itertools.islice(items, self.index - 1, None, self.count)
+
+    def size(self, total: int) -> int:
+        """How many of `total` items are its own."""
+        return len(range(self.index - 1, total, self.count))
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is run; see `add_job_options`."""
+
+    jobs: int
+    engine: str = "local"
+    shard: Shard = Shard()
+    timeout: float = 300.0
+    retry: bool = False
+
+
+def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> None:
+    """The flags that every data tool has."""
+    group = parser.add_argument_group("how it is run (results do not depend on it)")
+    group.add_argument("-j", "--num_jobs", "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
+                       dest="num_jobs", help="processes at a time (default: one per core)")  # fmt: skip
+    group.add_argument("--engine", choices=ENGINES, default="local", help="local processes (default) or a Ray cluster")
+    group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
+                       help="share I of N; the last to end writes the results")  # fmt: skip
+    group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
+                       help=f"give a video up after so long (default: {timeout:g})")  # fmt: skip
+    group.add_argument("--retry", action="store_true", help="try again what failed in an earlier run")
+
+
+def job_options(args: argparse.Namespace) -> JobOptions:
+    """The options of parsed arguments."""
+    return JobOptions(args.num_jobs, args.engine, args.shard, args.timeout, args.retry)
+
+
+def _shard(text: str) -> Shard:
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} must be I/N with I from 1 to N, such as 1/8")
+    return Shard(int(index), int(count))
+
+
+def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
+    """The flags that say where `results` go and what is a video."""
+    parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
+    add_endings_option(parser)
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of images: `width` × `height`, or the `short` side with the aspect kept; 0 where not given."""
+
+    width: int = 0
+    height: int = 0
+    short: int = 0
+
+
+def parse_size(text: str) -> Size:
+    """`W:H` or `min=N` → a `Size`; an argparse type."""
+    kind, numbers = ("min", [text[4:]]) if text.startswith("min=") else ("", text.split(":"))
+    if len(numbers) != (1 if kind else 2) or not all(n.isdecimal() and 1 <= int(n) <= 16384 for n in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} must be W:H or min=N in pixels, such as 340:256 or min=256")
+    return Size(short=int(numbers[0])) if kind else Size(*map(int, numbers))
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of tools that write folders of images."""
+    parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
+                        help="of the frames: min=N, a short side of N pixels; W:H, just this size, whatever the "
+                        "aspect becomes (default: as in the video)")  # fmt: skip
+    parser.add_argument("--quality", type=_quality, default=95, metavar="Q", help="of jpg, 1 to 100 (default: 95)")
+    parser.add_argument("--keep_dirs", action="store_true", help="OUT/<folders of the video>/<name>, not OUT/<name>")
