@@ -5,11 +5,16 @@
 What it writes and how to go on from it: README.md.
 """
 
+from ops import data, training
 from ops.common.errors import run
-from ops.data.frames import frame_reader
-from ops.training.options import train_parser
-from ops.training.train import train
+
+
+def main() -> int:
+    """Parse the command line and do what it says."""
+    args = training.train_parser(__doc__).parse_args()
+    data.check_lists_exist(args, "train", "val")
+    return training.run_training(args, data.frame_reader)
+
 
 if __name__ == "__main__":
-    parser = train_parser(__doc__)
-    run(lambda: train(parser.parse_args(), frame_reader))
+    run(main)

@@ -7,16 +7,15 @@ What it writes and how to go on from it: README.md.
 
 from functools import partial
 
+from ops import data, training
 from ops.common.errors import run
-from ops.data.decoders import DECODERS, video_reader
-from ops.training.options import train_parser
-from ops.training.train import train
 
 
 def main() -> int:
     """Parse the command line and do what it says."""
-    args = train_parser(__doc__, tuple(DECODERS)).parse_args()
-    return train(args, partial(video_reader, decoder=args.decoder))
+    args = training.train_parser(__doc__, tuple(data.DECODERS)).parse_args()
+    data.check_lists_exist(args, "train", "val")
+    return training.run_training(args, partial(data.video_reader, decoder=args.decoder))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ What it writes and how to go on from it: README.md.
 
 from functools import partial
 
+from ops import data, testing
 from ops.common.errors import run
-from ops.data.decoders import DECODERS, video_reader
-from ops.testing.evaluate import evaluate
-from ops.training.options import test_parser
 
 
 def main() -> int:
     """Parse the command line and do what it says."""
-    args = test_parser(__doc__, tuple(DECODERS)).parse_args()
-    return evaluate(args, partial(video_reader, decoder=args.decoder))
+    args = testing.test_parser(__doc__, tuple(data.DECODERS)).parse_args()
+    data.check_lists_exist(args, "test")
+    return testing.run_evaluation(args, partial(data.video_reader, decoder=args.decoder))
 
 
 if __name__ == "__main__":

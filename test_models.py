@@ -5,11 +5,16 @@
 What it writes and how to go on from it: README.md.
 """
 
+from ops import data, testing
 from ops.common.errors import run
-from ops.data.frames import frame_reader
-from ops.testing.evaluate import evaluate
-from ops.training.options import test_parser
+
+
+def main() -> int:
+    """Parse the command line and do what it says."""
+    args = testing.test_parser(__doc__).parse_args()
+    data.check_lists_exist(args, "test")
+    return testing.run_evaluation(args, data.frame_reader)
+
 
 if __name__ == "__main__":
-    parser = test_parser(__doc__)
-    run(lambda: evaluate(parser.parse_args(), frame_reader))
+    run(main)

@@ -23,14 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_endings_option
-from ops.prepare.kinetics_lists import make_kinetics_lists
 from ops.prepare.options import KINETICS, VERIFY, add_job_options, job_options
-from ops.prepare.source_files import Source
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
 label_path = ""  # the folder of the csv files, where the lists go too
@@ -62,8 +61,8 @@ def main() -> int:
         raise InputError("where are the videos and csv files? Give --video_path and --label_path, or set VIDEO_PATH "
                          f"and label_path at the top of {__file__}")  # fmt: skip
     start_logging()
-    place = Source(args.video_path, "videos", DATASETS["kinetics"], args.verify, endings=args.videos_exts)
-    return make_kinetics_lists(
+    place = prepare.Source(args.video_path, "videos", DATASETS["kinetics"], args.verify, endings=args.videos_exts)
+    return prepare.make_kinetics_lists(
         place, Path(args.label_path), args.annotations or [args.label_path], args.splits, args.dataset,
         args.class_names, args.num_class, job_options(args),
     )  # fmt: skip

@@ -17,9 +17,9 @@ from ops.data.collate import ClipBatch
 from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import Recognizer, build_model
 from ops.prepare.executors import SHARED_IMPORTS
-from ops.testing.evaluate import evaluate
+from ops.testing.evaluate import run_evaluation
+from ops.testing.options import test_parser as make_test_parser
 from ops.training.engine import accumulate
-from ops.training.options import test_parser as make_test_parser
 
 CPU = Compute(torch.device("cpu"))
 COUNTS = (1, 2, 3, 5, 7)
@@ -35,7 +35,7 @@ def score_lists(folder: Path) -> None:
         flags = ["custom", "--weights", "w.pth.tar", "--test_list", f"{count}.txt", "--root_path", ".", "-j", "0"]
         flags += ["--input_size", "32", "--device", "cpu", "--num_class", "5", "--output", str(output)]
         flags += ["--save_scores", f"{output}.npz", "--test_crops", "3"]
-        evaluate(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+        run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
     distributed.stop = leave
     leave()
 
@@ -49,7 +49,7 @@ def test_other_files(folder: Path) -> None:
         flags = ["custom", "--weights", f"w{weights}.pth.tar", "--test_list", f"l{videos}.txt", "--root_path", "."]
         flags += ["-j", "0", "--input_size", "32", "--device", "cpu", "--output", str(folder / what)]
         try:
-            evaluate(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+            run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
         except InputError as error:
             (folder / f"{what}.{rank}").write_text(str(error))
     distributed.stop = leave

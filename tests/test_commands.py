@@ -17,7 +17,7 @@ import pytest
 
 from ops.common.errors import InputError
 from ops.data.decoders import DECODERS
-from ops.training.options import test_parser as make_test_parser
+from ops.testing.options import test_parser as make_test_parser
 from ops.training.options import train_parser as make_train_parser
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, class_count, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
@@ -25,13 +26,7 @@ from ops.data.dataset_configs import DATASETS, DatasetConfig
 from ops.data.open_lists import dataset_of
 from ops.data.options import add_template_option
 from ops.data.sampling import DENSE_WINDOW
-from ops.prepare.check_lists import SPLITS, Dataset, find_problems, open_dataset, rules_of
-from ops.prepare.check_report import clean_lists, open_findings, summary, write_clean_lists, write_report
-from ops.prepare.check_rules import ERROR
-from ops.prepare.jobs import Job
-from ops.prepare.list_entries import Entries
-from ops.prepare.options import DECODE, KINDS, add_job_options, job_options
-from ops.prepare.ownership import WrittenFiles
+from ops.prepare.options import DECODE, KINDS, SPLITS, add_job_options, job_options
 
 
 def main() -> int:
@@ -43,37 +38,44 @@ def main() -> int:
     if dense and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with dense sampling")
     files = {split: getattr(args, f"{split}_list") for split in SPLITS}
-    dataset = open_dataset(config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names)
+    dataset = prepare.open_dataset(
+        config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names
+    )
     first = next(iter(dataset.lists.values()))
     folder = make_folder(args.output or Path(first.source).parent / "check")
     return check(args, config, dataset, dense, folder)
 
 
-def check(args: argparse.Namespace, config: DatasetConfig, dataset: Dataset, dense: bool, folder: Path) -> int:
+def check(
+    args: argparse.Namespace, config: DatasetConfig, dataset: "prepare.Dataset", dense: bool, folder: Path
+) -> int:
     """Look at every entry, then write what was found to `folder`; the exit status."""
-    rules = {split: rules_of(dataset, config, split, args.decode, args.num_segments, dense) for split in dataset.lists}
-    entries = Entries(list(dataset.lists.values()))
+    rules = {
+        split: prepare.rules_of(dataset, config, split, args.decode, args.num_segments, dense)
+        for split in dataset.lists
+    }
+    entries = prepare.Entries(list(dataset.lists.values()))
     work, settings = dataset.work(args.decode)
     unit = "folder" if dataset.kind == "frames" else "video"
-    written = WrittenFiles(folder)
+    written = prepare.WrittenFiles(folder)
     written.check([folder / "problems.csv", folder / "report.json"])
-    written.check(clean_lists(folder, dataset.lists) if args.write_clean else [])
-    with Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
+    written.check(prepare.clean_lists(folder, dataset.lists) if args.write_clean else [])
+    with prepare.Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
             sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
             return EXIT_DONE
-        with open_findings(folder / "problems.csv") as findings:
-            lists = find_problems(dataset, entries, rules, job.outcome, findings)
+        with prepare.open_findings(folder / "problems.csv") as findings:
+            lists = prepare.find_problems(dataset, entries, rules, job.outcome, findings)
         if dataset.kind == "frames":
             job.forget()
         asked = {"dataset": config.name, "modality": args.modality, "kind": dataset.kind, "root": dataset.root,
                  "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
-        write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
-        clean = write_clean_lists(folder, lists) if args.write_clean else []
+        prepare.write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
+        clean = prepare.write_clean_lists(folder, lists) if args.write_clean else []
         written.add([folder / "problems.csv", folder / "report.json", *clean])
-        sys.stdout.write(summary(lists, dataset.num_classes, findings, folder))
+        sys.stdout.write(prepare.summary(lists, dataset.num_classes, findings, folder))
         sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
-    return EXIT_WITH_FAILURES if findings.total(ERROR) else EXIT_DONE
+    return EXIT_WITH_FAILURES if findings.total(prepare.ERROR) else EXIT_DONE
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import export
 from ops.common.arguments import Parser, positive, seed
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, run
 from ops.common.storage import check_writable
 from ops.data.class_names import read_class_names
-from ops.export.convert_checkpoint import Classes, convert_checkpoint
 from ops.export.options import TARGETS
 
 
@@ -30,7 +30,9 @@ def main() -> int:
     start_logging()
     check_writable(args.target)
     now, wanted = (read_class_names(file) if file else None for file in (args.classes_from, args.classes_to))
-    convert_checkpoint(args.source, args.target, args.to, Classes(now, wanted), args.to_segments, args.seed)
+    export.convert_checkpoint(
+        args.source, args.target, args.to, export.Classes(now, wanted), args.to_segments, args.seed
+    )
     return EXIT_DONE
 
 

@@ -18,13 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import explain
 from ops.common.arguments import Parser, count, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.common.storage import make_folder
 from ops.data.lists import read_records
-from ops.explain.explain_videos import ExplainOptions, explain_into
-from ops.explain.explainer import Video, find_class, open_explainer
 from ops.predict.inputs import find_inputs
 
 
@@ -32,14 +31,14 @@ def main() -> int:
     """Explain the videos."""
     args = make_parser().parse_args()
     start_logging()
-    predictor = open_explainer(
+    predictor = explain.open_explainer(
         args.weights, args.dataset, args.class_names, args.sample, args.test_segments, args.device
     )
-    target = None if args.target is None else find_class(args.target, predictor)
+    target = None if args.target is None else explain.find_class(args.target, predictor)
     videos = spread_over(find_videos(args, predictor.model.num_classes, predictor.class_names), args.max_num)
     folder = make_folder(output_folder(args))
-    options = ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
-    return explain_into(folder, predictor, videos, options)
+    options = explain.ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
+    return explain.explain_into(folder, predictor, videos, options)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -66,18 +65,18 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[str] | None) -> list[Video]:
+def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[str] | None) -> "list[explain.Video]":
     """The videos that the arguments stand for, each once; InputError where there are none."""
     videos = []
     for found in find_inputs(args.videos, [output_folder(args)]):
         if found.reason:
             raise InputError(f"{found.path}: {found.reason}")
-        videos.append(Video(found.path, found.path))
+        videos.append(explain.Video(found.path, found.path))
     if args.list:
         records = read_records(args.list, False, class_names)
         records.check_labels(num_classes, required=False)
         records.check_some_exist(args.root_path, "videos")
-        videos += [Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
+        videos += [explain.Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
     elif args.root_path:
         raise InputError("--root_path goes with --list")
     if not videos:
@@ -90,7 +89,7 @@ def output_folder(args: argparse.Namespace) -> Path:
     return Path(args.output or Path(args.weights).parent / "explain")
 
 
-def spread_over(videos: list[Video], wanted: int | None) -> list[Video]:
+def spread_over(videos: "list[explain.Video]", wanted: int | None) -> "list[explain.Video]":
     """`wanted` of the videos, evenly spread; all where there are no more.
 
     One from each of as many equal parts, at random: at equal distances, lists in which classes take turns would give

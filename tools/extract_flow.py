@@ -19,12 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, above_zero
 from ops.common.errors import run
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
-from ops.prepare.image_folders import ImageJob
-from ops.prepare.optical_flow import FlowOptions, extract_flow
 from ops.prepare.options import (
     FLOW_METHODS,
     FLOW_PRESETS,
@@ -33,7 +32,6 @@ from ops.prepare.options import (
     add_place_options,
     job_options,
 )
-from ops.prepare.output_paths import image_folder, locate_frame_folders, locate_videos
 
 TIMEOUT = 7200.0
 
@@ -43,19 +41,23 @@ def main() -> int:
     args = make_parser().parse_args()
     frames = args.kind == "frames"
     if frames:
-        root, items = locate_frame_folders(args.path, args.out_path)
+        root, items = prepare.locate_frame_folders(args.path, args.out_path)
     else:
-        root, items = locate_videos(args.path, args.out_path, args.videos_exts)
+        root, items = prepare.locate_videos(args.path, args.out_path, args.videos_exts)
     template = DATASETS[args.dataset].flow
-    options = FlowOptions(args.method, args.preset, template, args.bound, args.size, args.quality, args.keep_dirs)
-    name_of = partial(image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
+    options = prepare.FlowOptions(
+        args.method, args.preset, template, args.bound, args.size, args.quality, args.keep_dirs
+    )
+    name_of = partial(prepare.image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
     settings = {"tool": "extract_flow", **asdict(options)}
     if args.frame_template:
         options = replace(options, frames=args.frame_template)
         settings["frames"] = args.frame_template
     else:
         del settings["frames"]  # as earlier versions have it
-    job = ImageJob(partial(extract_flow, options=options), root, items, args.out_path, name_of, template, settings)
+    job = prepare.ImageJob(
+        partial(prepare.extract_flow, options=options), root, items, args.out_path, name_of, template, settings
+    )
     status, lines = job.run(job_options(args), "flow")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return status

@@ -16,12 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, positive
 from ops.common.errors import run
-from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import ImageJob
 from ops.prepare.options import FORMATS, add_image_options, add_job_options, add_place_options, job_options
-from ops.prepare.output_paths import image_folder, locate_videos
 
 TIMEOUT = 7200.0
 
@@ -29,12 +27,18 @@ TIMEOUT = 7200.0
 def main() -> int:
     """Extract the frames of all videos."""
     args = make_parser().parse_args()
-    root, videos = locate_videos(args.videos_path, args.out_path, args.videos_exts)
-    options = FrameOptions(args.out_ext, args.interval, args.size, args.quality, args.keep_dirs)
-    name_of = partial(image_folder, keep_dirs=args.keep_dirs)
+    root, videos = prepare.locate_videos(args.videos_path, args.out_path, args.videos_exts)
+    options = prepare.FrameOptions(args.out_ext, args.interval, args.size, args.quality, args.keep_dirs)
+    name_of = partial(prepare.image_folder, keep_dirs=args.keep_dirs)
     settings = {"tool": "extract_frames", **asdict(options)}
-    job = ImageJob(
-        partial(extract_video, options=options), root, videos, args.out_path, name_of, options.template, settings
+    job = prepare.ImageJob(
+        partial(prepare.extract_video, options=options),
+        root,
+        videos,
+        args.out_path,
+        name_of,
+        options.template,
+        settings,
     )
     status, lines = job.run(job_options(args), "frames")
     sys.stdout.write("".join(f"{line}\n" for line in lines))

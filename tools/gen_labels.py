@@ -23,12 +23,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, fraction, positive, seed
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.data.dataset_configs import dataset_config
 from ops.data.options import add_endings_option, add_template_option
-from ops.prepare.dataset_lists import Data, make_dataset_lists, make_folder_lists
 from ops.prepare.options import FOLDER, LISTED, VERIFY, add_job_options, job_options
 
 
@@ -67,11 +67,13 @@ def main() -> int:
         raise InputError(f"--annotations is needed: the files that {args.dataset} is published with, or their folder")
     start_logging()
     out = Path(args.out) if args.out else dataset_config(args.dataset).root()
-    place = Data(args.data, out, kind, args.modality == "Flow", args.verify, args.videos_exts, args.frame_template)
+    place = prepare.Data(
+        args.data, out, kind, args.modality == "Flow", args.verify, args.videos_exts, args.frame_template
+    )
     options = job_options(args)
     if is_folder:
-        return make_folder_lists(place, args.val_fraction, args.seed, options)
-    return make_dataset_lists(
+        return prepare.make_folder_lists(place, args.val_fraction, args.seed, options)
+    return prepare.make_dataset_lists(
         args.dataset, place, args.annotations, args.class_names, args.num_class, args.split, options
     )
 

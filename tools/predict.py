@@ -15,42 +15,41 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import predict
 from ops.common.arguments import Parser, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.data.options import add_endings_option
 from ops.data.sampling import parse_sample
 from ops.predict.inputs import Video, check_distinct, find_inputs
-from ops.predict.options import add_predictor_options, predictor_of
-from ops.predict.predict_videos import Wishes, check_places, is_file_name, place_drawings, place_tables, predict_all
-from ops.predict.windows import LENGTH, MIDDLES, Windows
+from ops.predict.options import add_predictor_options
 
 
 def main() -> int:
     """Find the videos, load the model, predict."""
     args = make_parser().parse_args()
     start_logging()
-    folders = [folder for folder in (args.timeline, args.save) if folder and not is_file_name(folder)]
+    folders = [folder for folder in (args.timeline, args.save) if folder and not predict.is_file_name(folder)]
     videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:
         raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
     wishes = wishes_of(args, videos)
-    predictor = predictor_of(args)
+    predictor = predict.predictor_of(args)
     check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
-    check_places(videos, wishes)
-    return predict_all(predictor, videos, wishes)
+    predict.check_places(videos, wishes)
+    return predict.predict_all(predictor, videos, wishes)
 
 
-def wishes_of(args: argparse.Namespace, videos: list[Video]) -> Wishes:
+def wishes_of(args: argparse.Namespace, videos: list[Video]) -> "predict.Wishes":
     """What the arguments want to be made of the videos."""
     by_windows = args.window is not None or args.stride is not None
-    length = args.window or LENGTH
-    sample = parse_sample(args.sample) if args.sample and by_windows else MIDDLES
-    return Wishes(
-        Windows(length, args.stride or max(1, length // 4), sample),
+    length = args.window or predict.LENGTH
+    sample = parse_sample(args.sample) if args.sample and by_windows else predict.MIDDLES
+    return predict.Wishes(
+        predict.Windows(length, args.stride or max(1, length // 4), sample),
         by_windows,
-        place_tables(videos, args.timeline),
-        place_drawings(videos, args.save),
+        predict.place_tables(videos, args.timeline),
+        predict.place_drawings(videos, args.save),
         args.json,
         args.csv,
         args.workers,

@@ -16,12 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import report
 from ops.common.arguments import Parser, count
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.storage import check_writable
-from ops.report.page import write_report
-from ops.report.read_results import read_results
 
 log = logging.getLogger("ops.testing.results")
 
@@ -40,12 +39,12 @@ def main() -> int:
     """Read what is there, and write the page."""
     args = make_parser().parse_args()
     start_logging()
-    found = read_results(args.folders)
+    found = report.read_results(args.folders)
     if args.root_path and not Path(args.root_path).is_dir():
         raise InputError(f"--root_path {args.root_path}: no such folder")
     output = Path(args.output) if args.output else (found[0].folder if len(found) == 1 else Path()) / "report.html"
     check_writable(output)
-    write_report(output, found, args.root_path, args.mistakes)
+    report.write_report(output, found, args.root_path, args.mistakes)
     for results in found:
         for line in results.missing:
             log.warning("missing: %s", line)

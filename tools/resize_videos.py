@@ -16,12 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import prepare
 from ops.common.arguments import Parser, number, positive
 from ops.common.errors import run
 from ops.prepare.options import X264_PRESETS, add_job_options, add_place_options, job_options
-from ops.prepare.output_paths import locate_videos
-from ops.prepare.resize_job import ResizeJob
-from ops.prepare.resize_video import ResizeOptions
 
 TIMEOUT = 7200.0
 _size = number(int, lambda value: 2 <= value <= 8192 and value % 2 == 0, "an even number from 2 to 8192")
@@ -31,9 +29,9 @@ _crf = number(int, lambda value: 0 <= value <= 51, "an integer from 0 to 51")
 def main() -> int:
     """Resize all videos."""
     args = make_parser().parse_args()
-    root, videos = locate_videos(args.videos_path, args.out_path, args.videos_exts)
-    options = ResizeOptions(args.size, args.gop, args.crf, args.preset, args.upscale)
-    status, lines = ResizeJob(root, videos, args.out_path, options).run(job_options(args), "videos")
+    root, videos = prepare.locate_videos(args.videos_path, args.out_path, args.videos_exts)
+    options = prepare.ResizeOptions(args.size, args.gop, args.crf, args.preset, args.upscale)
+    status, lines = prepare.ResizeJob(root, videos, args.out_path, options).run(job_options(args), "videos")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return status
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ops import export
 from ops.common.arguments import Parser
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
-from ops.export.checkpoint_info import checkpoint_facts, describe_facts
 
 
 def main() -> int:
@@ -28,14 +28,14 @@ def main() -> int:
     found, failed = [], 0
     for path in args.files:
         try:
-            found.append(checkpoint_facts(path))
+            found.append(export.checkpoint_facts(path))
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
             failed += 1
     if args.json:
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
     else:
-        sys.stdout.write("\n".join("".join(f"{line}\n" for line in describe_facts(facts)) for facts in found))
+        sys.stdout.write("\n".join("".join(f"{line}\n" for line in export.describe_facts(facts)) for facts in found))
     return EXIT_DONE if not failed else EXIT_WITH_FAILURES if found else EXIT_BAD_INPUT
 
 

@@ -20,29 +20,13 @@ from torch.distributed.run import get_args_parser as torchrun_parser
 from torch.distributed.run import run as torchrun
 
 from ops.common.errors import InputError
+from ops.common.ranks import is_main as is_main
+from ops.common.ranks import local_rank as local_rank
+from ops.common.ranks import rank as rank
+from ops.common.ranks import world_size as world_size
 
 SIGNALLED = 128
 """A shell's exit status of a process that a signal ended is this and the signal's number."""
-
-
-def rank() -> int:
-    """The number of this process among all, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def world_size() -> int:
-    """How many processes work together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def local_rank() -> int:
-    """The number of this process on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def is_main() -> bool:
-    """Whether this is the process that prints and writes files."""
-    return rank() == 0
 
 
 def start(device: torch.device) -> None:

@@ -1,1 +1,27 @@
-"""From lists and videos to clips: lists, sampling, readers, transforms, loaders."""
+"""From a line of a list to a clip.
+
+`lists` and `open_lists` read lists, `sampling` picks frames, `frames` and `videos` are the two readers, `transforms`
+cuts and resizes, `datasets` and `dataloaders` put it together; `dataset_configs` says what each dataset is.
+"""
+
+from typing import TYPE_CHECKING
+
+from ops.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ops.data.decoders import DECODERS as DECODERS
+    from ops.data.decoders import video_reader as video_reader
+    from ops.data.frames import frame_reader as frame_reader
+    from ops.data.open_lists import check_lists_exist as check_lists_exist
+    from ops.data.videos import open_video as open_video
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "frame_reader": "frames",
+        "DECODERS": "decoders",
+        "video_reader": "decoders",
+        "check_lists_exist": "open_lists",
+        "open_video": "videos",
+    },
+)

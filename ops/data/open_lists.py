@@ -1,25 +1,29 @@
 """What training and testing find out first: device, classes, lists. Everything wrong is said here, early."""
 
 import argparse
+import errno
 import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ops.common import distributed
 from ops.common.errors import InputError
+from ops.common.ranks import is_main
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DatasetConfig, dataset_config
-from ops.data.frame_source import Reader
 from ops.data.lists import PROBES, Records, read_records
+
+if TYPE_CHECKING:
+    from ops.data.frame_source import Reader
 
 log = logging.getLogger(__name__)
 
 NEARLY = 1
 """Files that a folder of frames may hold beside them, or frames that it may lack."""
 
-MakeReader = Callable[[DatasetConfig, str], Reader]
+MakeReader = Callable[[DatasetConfig, str], "Reader"]
 """Dataset and modality → its reader: the one thing in which frames and videos differ."""
 
 
@@ -63,27 +67,46 @@ def count_classes(config: DatasetConfig, num_class: int | None, class_names: Seq
     return num_class or (len(class_names) if class_names else config.num_classes)
 
 
+def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) -> Path:
+    """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError where it is not there."""
+    path = Path(file) if file else config.list_path("val" if split == "test" else split, kind)
+    if path.exists():
+        return path
+    if file:
+        raise InputError(f"{path}: cannot read the list ({os.strerror(errno.ENOENT)})")
+    raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
+
+
+def check_lists_exist(args: argparse.Namespace, *splits: str) -> None:
+    """InputError for an unknown dataset or a list that is not there: what can be said before PyTorch is imported."""
+    config = dataset_of(args)
+    kind = "videos" if "decoder" in args else "frames"
+    for split in splits:
+        given = getattr(args, f"{split}_list")
+        for file in given if isinstance(given, list) else [given]:
+            if file or not config.make:  # a dataset that makes itself has lists later
+                find_list(config, kind, split, file)
+
+
 def open_list(
     config: DatasetConfig,
-    reader: Reader,
+    reader: "Reader",
     split: str,
     file: str | None,
     root: str | None,
     modality: str,
     num_classes: int,
     class_names: Sequence[str] | None,
-) -> tuple[Records, str, Reader]:
+) -> tuple[Records, str, "Reader"]:
     """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
 
     `split` is "train", "val" or "test"; only the last may go without labels, and it is by default the list of
     "val", as published. `file` and `root` default to the dataset's places. Labels may be `class_names`. InputError,
     in one line, on everything that is wrong.
     """
-    path = Path(file) if file else config.list_path("val" if split == "test" else split, reader.kind)
     if config.make and not file:
-        config.make(config.root(), reader.kind, distributed.is_main())
-    if not file and not path.exists():
-        raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
+        config.make(config.root(), reader.kind, is_main())
+    path = find_list(config, reader.kind, split, file)
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
         raise InputError(f"--root_path {root}: no such folder")

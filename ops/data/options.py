@@ -1,11 +1,15 @@
-"""Flags that say what counts as a video, and how frames are named."""
+"""Flags about data: what is a video, how frames are named, which frames and cuts are tested. Nothing heavy here."""
 
 import argparse
 import os
 import re
 from typing import Any
 
+from ops.common.arguments import positive
 from ops.data.file_search import VIDEO_EXTENSIONS
+
+TEST_CROPS = (1, 3, 5, 10)
+"""How many squares are cut from a frame in a test: see `ops.data.transforms.test_plan`."""
 
 
 def add_endings_option(parser: argparse.ArgumentParser) -> None:
@@ -41,3 +45,14 @@ def frame_template(text: str) -> str:
     if not allowed or indices != 1 or set(rest) & {"{", "}", "%", os.sep} or "." not in pattern.rpartition("}")[2]:
         raise argparse.ArgumentTypeError(f"{text!r} must be a file's name with one number, such as img_%05d.jpg")
     return pattern
+
+
+def add_protocol_options(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which frames and cuts of a video a model is given."""
+    group = parser.add_argument_group("protocol")
+    group.add_argument("--sample", metavar="KIND-N",
+                       help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
+    group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, metavar="N",
+                       help="1, 3, 5 or 10 per clip (default: 1)")  # fmt: skip
+    group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
+    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")

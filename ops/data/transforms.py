@@ -19,8 +19,6 @@ FLOW_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
 """How many steps of the scale list height and width of a training crop may lie apart."""
 
-TEST_CROPS = (1, 3, 5, 10)
-
 MAX_ASPECT = 16
 """How many times the short side the long one may be where the short side is given. A video of 2 x 16000 pixels, which
 takes nothing on disk, would have 256 x 2048000."""

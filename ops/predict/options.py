@@ -3,15 +3,13 @@
 import argparse
 
 from ops.common.arguments import add_compute_options, positive
-from ops.common.device import compute_of, pick_device
 from ops.data.dataset_configs import DATASETS
 from ops.data.decoders import DECODERS
-from ops.predict.predictor import Predictor, open_predictor
-from ops.training.options import add_protocol_options
+from ops.data.options import add_protocol_options
 
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
-    """The flags that `predictor_of` reads."""
+    """The flags that `ops.predict.predictor.predictor_of` reads."""
     group = parser.add_argument_group("model")
     group.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
     group.add_argument("--class_names", metavar="FILE", help="by label (default: the checkpoint's)")
@@ -25,21 +23,3 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if any)")
     group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
     add_compute_options(group)
-
-
-def predictor_of(args: argparse.Namespace) -> Predictor:
-    """The predictor that the arguments ask for; InputError where it cannot be had."""
-    compute = compute_of(args, pick_device(None, args.device))
-    return open_predictor(
-        args.weights,
-        args.dataset,
-        args.class_names,
-        args.sample,
-        args.test_crops,
-        args.full_res,
-        args.input_size,
-        args.test_segments,
-        args.decoder,
-        compute,
-        views_per_forward=args.views_per_forward,
-    )

@@ -1,5 +1,6 @@
 """A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
 
+import argparse
 import logging
 import os
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ops.common.device import Compute, pick_device
+from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import InputError, memory_errors_as_media_errors
 from ops.data.class_names import read_class_names
 from ops.data.class_order import differing_order
@@ -191,3 +192,21 @@ def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:
     if stored in DATASETS:
         return dataset_config(str(stored))
     return dataset_config("kinetics" if stored is None and checkpoint.spec.num_classes == 400 else "custom")
+
+
+def predictor_of(args: argparse.Namespace) -> Predictor:
+    """The predictor that the arguments ask for; InputError where it cannot be had."""
+    compute = compute_of(args, pick_device(None, args.device))
+    return open_predictor(
+        args.weights,
+        args.dataset,
+        args.class_names,
+        args.sample,
+        args.test_crops,
+        args.full_res,
+        args.input_size,
+        args.test_segments,
+        args.decoder,
+        compute,
+        views_per_forward=args.views_per_forward,
+    )

@@ -51,7 +51,7 @@ Outcome = tuple[NDArray[np.float32] | None, str]
 """A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
 
 
-def evaluate(args: argparse.Namespace, make_reader: MakeReader) -> int:
+def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
     """Test as the arguments say; returns the exit status: 1 where videos could not be scored."""
     start_logging(distributed.is_main())
     say_what_has_no_effect(args)

@@ -1,1 +1,17 @@
-"""Training: the loops, and what a run leaves behind."""
+"""Training: `train` goes from arguments to checkpoints, `trainer` through epochs, `engine` through batches."""
+
+from typing import TYPE_CHECKING
+
+from ops.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ops.training.options import train_parser as train_parser
+    from ops.training.train import run_training as run_training
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "run_training": "train",
+        "train_parser": "options",
+    },
+)

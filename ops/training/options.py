@@ -1,4 +1,4 @@
-"""The argument parsers: of the two training scripts and of the two test scripts."""
+"""The flags of main.py and online_main.py: nothing heavy is imported here."""
 
 import argparse
 import os
@@ -13,14 +13,12 @@ from ops.common.arguments import (
     count,
     fraction,
     not_negative,
-    number,
     positive,
     seed,
 )
 from ops.common.errors import InputError
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
-from ops.data.transforms import TEST_CROPS
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
 from ops.training.save_interval import interval
 
@@ -61,9 +59,9 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
     _add_schedule(parser)
     _add_run(parser)
     _add_faults(parser)
-    _add_device(parser, decoders)
+    add_machine_options(parser, decoders)
     add_compute_options(parser.add_argument_group("speed"))
-    _add_no_effect(parser)
+    add_no_effect_options(parser)
     return parser
 
 
@@ -142,7 +140,8 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
                        help="pass over N batches whose loss or gradient is not finite (default: 0)")  # fmt: skip
 
 
-def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
+def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
+    """The flags about the machine; with `decoders`, which of them decodes."""
     group = parser.add_argument_group("machine")
     group.add_argument("-j", "--workers", type=count, default=DEFAULT_WORKERS, metavar="N",
                        help=f"loaders per process (default: 8, at most one per core: {DEFAULT_WORKERS})")  # fmt: skip
@@ -155,81 +154,9 @@ def _add_device(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> Non
                            help=f"default: {decoders[0]}, the fastest")  # fmt: skip
 
 
-def _add_no_effect(parser: argparse.ArgumentParser) -> None:
+def add_no_effect_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of the published code that are only reported, or refused."""
     for flag in NO_EFFECT:
         parser.add_argument(flag, action=_NoEffect, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--non_local", action=_Refused, nargs=0, help=argparse.SUPPRESS)
     parser.set_defaults(no_effect=[])
-
-
-def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of `test_models.py` and `online_test_models.py`, which has `decoders`."""
-    parser = Parser(description=description)
-    parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
-    _add_members(parser)
-    add_protocol_options(parser)
-    _add_test_data(parser, frames=not decoders)
-    _add_results(parser)
-    _add_device(parser, decoders)
-    group = parser.add_argument_group("speed")
-    add_compute_options(group)
-    group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")
-    group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
-    _add_no_effect(parser)
-    return parser
-
-
-def _add_members(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("models (several, separated by commas, are fused)")
-    group.add_argument("--weights", type=_split, required=True, metavar="CKPT[,CKPT…]", help="checkpoints")
-    group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]", help="default: as trained")
-    group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]", help="weights of their scores (default: 1)")
-    group.add_argument("--softmax", action="store_true", help="fuse probabilities instead of logits")
-
-
-def add_protocol_options(parser: argparse.ArgumentParser) -> None:
-    """The flags that say which frames and cuts of a video a model is given."""
-    group = parser.add_argument_group("protocol")
-    group.add_argument("--sample", metavar="KIND-N",
-                       help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
-    group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, metavar="N",
-                       help="1, 3, 5 or 10 per clip (default: 1)")  # fmt: skip
-    group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
-    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
-
-
-def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
-    group = parser.add_argument_group("data")
-    group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
-    group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the checkpoint's")
-    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
-    group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
-    if frames:
-        add_template_option(group)
-
-
-def _add_results(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("results")
-    group.add_argument("--output", metavar="DIR", help="where results go (default: test/ beside the weights)")
-    group.add_argument("--allow_missing", action="store_true", help="exit status 0 even where videos cannot be read")
-    group.add_argument("--save_scores", metavar="FILE.npz", help="the scores of all videos")
-    group.add_argument("--csv_file", metavar="FILE", help="predictions as the published code wrote them")
-
-
-test_parser.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
-
-
-def _split(text: str) -> list[str]:
-    parts = text.split(",")
-    if not all(parts):
-        raise argparse.ArgumentTypeError(f"{text!r} has an empty part")
-    return parts
-
-
-def _split_positive(text: str) -> list[int]:
-    return [positive(part) for part in _split(text)]
-
-
-def _split_numbers(text: str) -> list[float]:
-    return [number(float, lambda value: value == value, "a number")(part) for part in _split(text)]

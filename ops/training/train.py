@@ -53,7 +53,7 @@ PREEMPTED = "preempted"
 """A file in the folder of a run that a signal stopped, until it goes on."""
 
 
-def train(args: argparse.Namespace, make_reader: MakeReader) -> int:
+def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
     """Train (or, with `--evaluate`, only validate) as the arguments say; returns the exit status."""
     start_logging(distributed.is_main())
     say_what_has_no_effect(args)

@@ -22,10 +22,10 @@ from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_
 from ops.data.sampling import Sample
 from ops.data.videos import VideoReader
 from ops.models.recognizer import build_model
-from ops.testing.evaluate import evaluate
-from ops.training.options import test_parser as make_test_parser
+from ops.testing.evaluate import run_evaluation
+from ops.testing.options import test_parser as make_test_parser
 from ops.training.options import train_parser
-from ops.training.train import train
+from ops.training.train import run_training
 
 DATA = ["--num_class", "2", "--root_path", ".", "--input_size", "32", "--device", "cpu", "--decode_timeout", "2"]
 
@@ -61,10 +61,10 @@ def test_training_names_the_video_and_goes_on_without_it(clips: Path) -> None:
     args = train_parser(None, tuple(DECODERS)).parse_args([*flags, "--resume", "auto", "--max_bad_fraction", "0.5"])
     began = time.monotonic()
     with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s \(--decode_timeout\)"):
-        train(args, hanging)
+        run_training(args, hanging)
     assert time.monotonic() - began < 60
     assert (clips / "checkpoints/run/hung.txt").read_text() == f"{clips}/stuck.mp4\n"
-    assert train(args, hanging) == EXIT_DONE
+    assert run_training(args, hanging) == EXIT_DONE
     bad = (clips / "checkpoints/run/bad_samples.csv").read_text()
     assert 'stuck.mp4,was replaced in training,"passed over, for its decoder hung before (hung.txt)"' in bad
 
@@ -74,8 +74,8 @@ def test_a_test_names_the_video_and_counts_it_as_failed_the_next_time(clips: Pat
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "l.txt", *DATA, "-j", "1"]
     args = make_test_parser(None, tuple(DECODERS)).parse_args(flags)
     with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s"):
-        evaluate(args, hanging)
-    assert evaluate(args, hanging) == EXIT_WITH_FAILURES
+        run_evaluation(args, hanging)
+    assert run_evaluation(args, hanging) == EXIT_WITH_FAILURES
     lines = (clips / "test/predictions.csv").read_text().splitlines()
     assert [("passed over" in line, line.split(",")[0]) for line in lines[1:]] == [
         (False, "a.mp4"), (False, "b.mp4"), (True, "stuck.mp4"), (False, "a.mp4"),

@@ -15,8 +15,8 @@ from ops.common.errors import InputError
 from ops.data.decoders import DECODERS
 from ops.models.checkpoint import save_checkpoint
 from ops.models.recognizer import build_model
+from ops.testing.options import test_parser as make_test_parser
 from ops.training.finetune import tuning_flags
-from ops.training.options import test_parser as make_test_parser
 from ops.training.options import train_parser as make_train_parser
 
 SCRIPT = ROOT / "examples" / "finetune_folder.sh"

@@ -22,7 +22,7 @@ from ops.training.checkpoint_saver import Keeper, older_checkpoints, read_first
 from ops.training.options import train_parser
 from ops.training.resume import find_resume
 from ops.training.save_interval import Interval, parse_interval
-from ops.training.train import train
+from ops.training.train import run_training
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
 TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
@@ -143,7 +143,7 @@ def test_a_training_that_a_signal_stopped_has_done_well(
     if marked:
         (tmp_path / "run" / "preempted").write_text("signal 10")
     flags = ["custom", "RGB", "--gpus", "0", "1", "--root_model", str(tmp_path), "--store_name", "run"]
-    assert train(train_parser(None, ("pyav",)).parse_args(flags), pytest.fail) == status
+    assert run_training(train_parser(None, ("pyav",)).parse_args(flags), pytest.fail) == status
 
 
 def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,9 +13,9 @@ from fill import fill
 
 from ops.common.errors import InputError
 from ops.common.tensor_files import load_tensors
-from ops.export import convert_checkpoint as conversion
+from ops.export import convert as conversion
 from ops.export.checkpoint_info import checkpoint_facts, describe_facts
-from ops.export.convert_checkpoint import Classes, convert_checkpoint
+from ops.export.convert import Classes, convert_checkpoint
 from ops.export.options import TARGETS
 from ops.models.checkpoint import load_model, read_checkpoint, save_checkpoint
 from ops.models.checkpoint_names import dialect_of, to_dialect, to_our_names

@@ -1,0 +1,71 @@
+"""The flags of test_models.py and online_test_models.py: nothing heavy is imported here."""
+
+import argparse
+from collections.abc import Sequence
+
+from ops.common.arguments import Parser, add_compute_options, class_count, number, positive
+from ops.data.dataset_configs import DATASETS
+from ops.data.options import add_protocol_options, add_template_option
+from ops.training.options import add_machine_options, add_no_effect_options
+
+
+def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `test_models.py` and `online_test_models.py`, which has `decoders`."""
+    parser = Parser(description=description)
+    parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
+    _add_members(parser)
+    add_protocol_options(parser)
+    _add_test_data(parser, frames=not decoders)
+    _add_results(parser)
+    add_machine_options(parser, decoders)
+    group = parser.add_argument_group("speed")
+    add_compute_options(group)
+    group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")
+    group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
+    add_no_effect_options(parser)
+    return parser
+
+
+def _add_members(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("models (several, separated by commas, are fused)")
+    group.add_argument("--weights", type=_split, required=True, metavar="CKPT[,CKPT…]", help="checkpoints")
+    group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]", help="default: as trained")
+    group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]", help="weights of their scores (default: 1)")
+    group.add_argument("--softmax", action="store_true", help="fuse probabilities instead of logits")
+
+
+def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
+    group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the checkpoint's")
+    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
+    group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
+    if frames:
+        add_template_option(group)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument("--output", metavar="DIR", help="where results go (default: test/ beside the weights)")
+    group.add_argument("--allow_missing", action="store_true", help="exit status 0 even where videos cannot be read")
+    group.add_argument("--save_scores", metavar="FILE.npz", help="the scores of all videos")
+    group.add_argument("--csv_file", metavar="FILE", help="predictions as the published code wrote them")
+
+
+test_parser.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+
+
+def _split(text: str) -> list[str]:
+    parts = text.split(",")
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty part")
+    return parts
+
+
+def _split_positive(text: str) -> list[int]:
+    return [positive(part) for part in _split(text)]
+
+
+def _split_numbers(text: str) -> list[float]:
+    return [number(float, lambda value: value == value, "a number")(part) for part in _split(text)]
