@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 FEW_PER_CLASS = 4
 """Videos per class, on average, below which any predictions can be made to fit by a permutation."""
@@ -32,6 +31,8 @@ def diagnose_class_order(
     The renumbering that fits best (the assignment problem on the confusion matrix) is found on every other video of
     each class and counted on those in between, so that chance cannot look like order.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     count = len(class_names)
     if len(labels) < FEW_PER_CLASS * count or count < 3:
         return None

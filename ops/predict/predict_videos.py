@@ -16,10 +16,8 @@ from ops.data.file_search import VIDEO_EXTENSIONS
 from ops.data.video_writer import FORMATS
 from ops.data.views import Views
 from ops.predict.inputs import Video, check_apart, check_distinct, output_names
-from ops.predict.overlay import save_overlay
 from ops.predict.predictions import Outcome, Terminal, write_csv, write_json
 from ops.predict.predictor import Predictor
-from ops.predict.timeline import draw_timeline, write_timeline
 from ops.predict.windows import Timeline, Windows, predict_windows
 
 log = logging.getLogger(__name__)
@@ -186,11 +184,15 @@ def _files(timeline: Timeline, wishes: Wishes) -> list[str]:
     """Write what is wanted of one video's windows; the names of the files."""
     files = []
     if timeline.path in wishes.tables:
+        from ops.predict.timeline import draw_timeline, write_timeline  # Matplotlib is slow to import
+
         prefix = wishes.tables[timeline.path]
         write_timeline(f"{prefix}.csv", timeline)
         draw_timeline(f"{prefix}.png", timeline)
         files += [f"{prefix}.csv", f"{prefix}.png"]
     if timeline.path in wishes.drawings:
+        from ops.predict.overlay import save_overlay
+
         save_overlay(wishes.drawings[timeline.path], timeline, shown=True)
         files.append(wishes.drawings[timeline.path])
     return files

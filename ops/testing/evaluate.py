@@ -25,7 +25,6 @@ from ops.common.errors import (
     MediaError,
     memory_errors_as_media_errors,
 )
-from ops.common.figures import draw_confusion
 from ops.common.folder_lock import locked_folder
 from ops.common.storage import atomic_file, check_writable, make_folder
 from ops.data.class_order import diagnose_class_order
@@ -235,6 +234,8 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
 
 def write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
     """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
+    from ops.common.figures import draw_confusion  # slow to import
+
     names = class_names or [str(k) for k in range(result.scores.shape[1])]
     confusion = results.confusion_matrix(result)
     with atomic_file(folder / "confusion.npy") as file:

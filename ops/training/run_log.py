@@ -16,7 +16,6 @@ from tensorboardX.summary import scalar
 
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
-from ops.common.figures import draw_curves
 from ops.common.storage import appended_file, atomic_file
 from ops.data.datasets import Failure
 from ops.training.run_metadata import software
@@ -93,6 +92,8 @@ class RunLog:
         self._write_rows()
         numbers = {name: value for name, value in row.items() if name != "epoch" and isinstance(value, int | float)}
         self._events.add({name: value for name, value in numbers.items() if value == value}, row["epoch"])
+        from ops.common.figures import draw_curves  # slow to import
+
         draw_curves(self._rows, self.folder / "curves.png")
 
     def bad_samples(self, epoch: int, failures: Sequence[tuple[str, Failure]]) -> None:
