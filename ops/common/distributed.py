@@ -13,11 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.rendezvous import rendezvous
-from torch.distributed.run import get_args_parser as torchrun_parser
-from torch.distributed.run import run as torchrun
 
 from ops.common.errors import InputError
 from ops.common.ranks import is_main as is_main
@@ -100,6 +96,11 @@ def launch(processes: int, script: str, arguments: Sequence[str]) -> int:
 
     torchrun hands signals on and waits for its processes; then it raises.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # which take time to import
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser as torchrun_parser
+    from torch.distributed.run import run as torchrun
+
     options = ["--standalone", f"--nproc-per-node={processes}", script, *arguments]
     try:
         settings = torchrun_parser().parse_args(options)
