@@ -67,5 +67,5 @@ Look next at
   $TAM_DATASETS/Motion/videos/val/      the films
   $PYTHON tools/predict.py $TAM_DATASETS/Motion/videos/val/left --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
   $PYTHON tools/explain.py $TAM_DATASETS/Motion/videos/val/left/0000.mp4 --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
-  README.md                                  your own videos, in five steps
+  docs/training.md                           your own videos, step by step
 END

@@ -11,7 +11,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "b
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_tests_that_documents_name_exist(path: Path) -> None:
-    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", path.read_text())
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text())
     assert named or path.name != "reliability.md"
     for file, name in named:
         assert re.search(rf"^(def {name}\(|.*\b{name}\b.* = )", (ROOT / file).read_text(), re.M), f"{file}::{name}"
@@ -21,3 +21,15 @@ def test_tests_that_documents_name_exist(path: Path) -> None:
 def test_links_to_files_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def anchors_of(path: Path) -> set[str]:
+    """What GitHub makes of the headings of a page, for links to them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_lead_somewhere(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", path.read_text()):
+        assert anchor in anchors_of(path.parent / target if target else path), f"{target}#{anchor}"

@@ -1,6 +1,7 @@
 """The packages of `ops` import each other as they may, and no module or function grows too long."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ def test_packages_import_what_they_may(package: str) -> None:
     wrong = {other: lines for other, lines in used.items() if other not in MAY_IMPORT[package]}
     assert not wrong
     assert set(used) == MAY_IMPORT[package], "the table allows what nobody needs"
+
+
+def test_the_page_about_the_code_has_the_same_table() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text, re.M)
+    assert {package: set(re.findall(r"`(\w+)`", allowed)) for package, allowed in rows} == MAY_IMPORT
 
 
 def test_imports_have_no_circle() -> None:
