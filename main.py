@@ -2,7 +2,7 @@
 
     python main.py kinetics RGB --tam --num_segments 8 --dense_sample --npb -b 8 --scale_lr 64 --gd 20
 
-What it writes and how to go on from it: README.md.
+docs/training.md describes the files that it writes and how to continue a run.
 """
 
 from ops import data, training

@@ -1,8 +1,8 @@
-"""Train TANet (or TSN) on videos, decoding them on the way.
+"""Train TANet (or TSN) on videos, which are decoded during training.
 
     python online_main.py kinetics RGB --tam --num_segments 8 --dense_sample --npb -b 8 --scale_lr 64 --gd 20
 
-What it writes and how to go on from it: README.md.
+docs/training.md describes the files that it writes and how to continue a run.
 """
 
 from functools import partial

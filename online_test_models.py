@@ -1,8 +1,8 @@
-"""Test checkpoints on videos, decoding them on the way.
+"""Test checkpoints on videos, which are decoded during the test.
 
     python online_test_models.py kinetics --weights ckpt.best.pth.tar --test_crops 3 --full_res --sample dense-10
 
-What it writes and how to go on from it: README.md.
+docs/training.md describes the files that it writes.
 """
 
 from functools import partial

@@ -2,7 +2,7 @@
 
     python test_models.py kinetics --weights ckpt.best.pth.tar --test_crops 3 --full_res --sample dense-10
 
-What it writes and how to go on from it: README.md.
+docs/training.md describes the files that it writes.
 """
 
 from ops import data, testing

@@ -1,14 +1,14 @@
-"""Check the lists of a dataset, and all that they name, before a training runs into it.
+"""Check the lists of a dataset, and all files that they name, before training.
 
     python tools/check_dataset.py kinetics --kind videos -j 16
     python tools/check_dataset.py somethingv2 --decode full --write_clean
     python tools/check_dataset.py custom --train_list train.txt --val_list val.txt --root_path videos/ --num_class 5
 
-It takes what training takes. Looked at are: whether each path exists and can be read, its number of frames, how frames
-are named, labels, videos too short for the sampling, the same video twice in a list or in two lists, classes without
-videos. A summary is printed; report.json, problems.csv (every problem with its list and line) and, with --write_clean,
-lists without the bad lines go to --output. Nothing else is written, and no video or list is changed. An interrupted
-check goes on where it was. Exit status: 0 all is good (there may be warnings), 1 there are errors, 2 bad input.
+The flags are those of training. The check covers whether each path exists and can be read, its number of frames, the
+names of frames, labels, videos too short for the sampling, videos that are listed twice or in two lists, and classes
+without videos. It prints a summary and writes to --output: report.json, problems.csv (every problem with its list and
+line) and, with --write_clean, lists without the bad lines. It changes no video and no list. An interrupted check
+continues where it stopped. Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 bad input.
 """
 
 import argparse
@@ -83,22 +83,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, usage="%(prog)s [options] dataset [{RGB,Flow}]")
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("modality", nargs="?", choices=("RGB", "Flow"), default="RGB", help="default: RGB")
-    group = parser.add_argument_group("data, as in training")
-    group.add_argument("--kind", choices=KINDS, help="default: by the lists, or the first path in them")
+    group = parser.add_argument_group("data (as in training)")
+    group.add_argument("--kind", choices=KINDS, help="what the lists contain (default: detected)")
     for split in SPLITS:
         default = "default: none" if split == "test" else "default: under $TAM_DATASETS"
         group.add_argument(f"--{split}_list", metavar="FILE", help=default)
-    group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
+    group.add_argument("--root_path", metavar="DIR", help="folder that paths in the lists are relative to")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="number of classes (default: the dataset's)")
+    group.add_argument("--class_names", metavar="FILE", help="file of class names, in label order or numbered")
     add_template_option(group)
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
-    group.add_argument("--dense_sample", action="store_true", help="windows of 64 frames (default for Kinetics)")
+    group.add_argument("--dense_sample", action="store_true",
+                       help="sample 64-frame windows (default for Kinetics)")  # fmt: skip
     group = parser.add_argument_group("check")
     group.add_argument("--decode", choices=DECODE, default="ends",
-                       help="nothing, first and last frame (default), or every frame")  # fmt: skip
+                       help="which frames to decode (default: first and last)")  # fmt: skip
     group.add_argument("--output", metavar="DIR", help="default: check/ beside the first list")
-    group.add_argument("--write_clean", action="store_true", help="write lists of the good lines, NAME.clean.txt")
+    group.add_argument("--write_clean", action="store_true", help="write lists of the good lines as NAME.clean.txt")
     add_job_options(parser)
     return parser
 

@@ -2,7 +2,7 @@
 
     python tools/compare.py "with TAM=runs/a/test" "without TAM=runs/b/test"
 
-FOLDER is where a test wrote its metrics.json.
+FOLDER is the folder in which a test wrote metrics.json.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
     parser.add_argument(
-        "tests", nargs="+", metavar="[NAME=]FOLDER", help="what it is called, and where its results are"
+        "tests", nargs="+", metavar="[NAME=]FOLDER", help="a name for the test, and the folder of its results"
     )
     return parser
 

@@ -1,12 +1,13 @@
-"""Write a checkpoint anew: in other dialects and formats, with classes in another order, for other numbers of segments.
+"""Convert a checkpoint to another format, another order of the classes or another number of segments.
 
     python tools/convert_checkpoint.py ckpt.best.pth.tar tanet.safetensors --to safetensors
     python tools/convert_checkpoint.py ours.pth.tar theirs.pth --to mmaction2
     python tools/convert_checkpoint.py published.pth.tar mine.pth.tar --classes_from theirs.txt --classes_to mine.txt
     python tools/convert_checkpoint.py 8f.pth.tar 16f.pth.tar --to_segments 16
 
-IN is ours, published, of MMAction2, or one of these as safetensors. The result is read again, and put in place only if
-its logits on a random clip are those of IN. Optimizer states are left out. Files of class names have one name per line.
+IN is a checkpoint of this project, of the published code or of MMAction2, or one of these as safetensors. The result is
+read back, and OUT is written only if both give the same logits for a random clip. Optimizer states are left out. Files
+of class names have one name per line.
 """
 
 import argparse
@@ -39,18 +40,16 @@ def main() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("source", metavar="IN", help="the checkpoint to convert, which stays as it is")
-    parser.add_argument("target", metavar="OUT", help="the file to write; .safetensors gives that format")
-    parser.add_argument("--to", choices=TARGETS, default="ours", help="names and format (default: ours)")
+    parser.add_argument("source", metavar="IN", help="the checkpoint to convert; it is not changed")
+    parser.add_argument("target", metavar="OUT", help="the file to write; a name in .safetensors selects that format")
+    parser.add_argument("--to", choices=TARGETS, default="ours", help="tensor names and file format (default: ours)")
     parser.add_argument(
-        "--classes_from", "--classes-from", metavar="FILE", help="names of its classes, where it does not know them"
+        "--classes_from", "--classes-from", metavar="FILE", help="class names of IN, if it does not contain them"
     )
-    parser.add_argument(
-        "--classes_to", "--classes-to", metavar="FILE", help="the same names in the order that is wanted"
-    )
+    parser.add_argument("--classes_to", "--classes-to", metavar="FILE", help="the same class names in the wanted order")
     parser.add_argument("--to_segments", type=positive, metavar="T",
-                        help="for clips of T frames; TAM's global branch starts anew")  # fmt: skip
-    parser.add_argument("--seed", type=seed, default=0, help="of what starts anew (default: 0)")
+                        help="change to clips of T frames; TAM's global branch is initialised again")  # fmt: skip
+    parser.add_argument("--seed", type=seed, default=0, help="seed of that initialisation (default: 0)")
     return parser
 
 

@@ -1,12 +1,12 @@
-"""Show why a network says what it says of videos: TAM's kernels and importance, and where the evidence is.
+"""Explain the predictions for videos: TAM's kernels and importance, and class activation maps.
 
     python tools/explain.py video.mp4 --weights ckpt.best.pth.tar
     python tools/explain.py clips/ --weights ckpt.best.pth.tar --output explained --target "arm wrestling"
     python tools/explain.py --list val.txt --root_path clips --weights ckpt.best.pth.tar --max_num 200 --fix_kernels
 
-OUTPUT/explain.html shows it all and says how to read it; beside it are the pictures as PNG and the numbers as
-explain.json, explain.npz and kernels.csv. Of several videos it also shows how their kernels differ. The exit status is
-1 if some videos could not be read.
+OUTPUT/explain.html shows the results and explains how to read them. The pictures are saved beside it as PNG, and the
+numbers as explain.json, explain.npz and kernels.csv. For several videos the page also shows how their kernels differ.
+The exit status is 1 if some videos could not be read.
 """
 
 import argparse
@@ -45,22 +45,26 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
     parser.add_argument(
-        "videos", nargs="*", metavar="VIDEO", help="a file, a folder (all videos below it), or a pattern in quotes"
+        "videos", nargs="*", metavar="VIDEO", help="a file, a folder (with all videos below it), or a pattern in quotes"
     )
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint")
-    parser.add_argument("--list", metavar="FILE", help="a list of videos, in place of VIDEO or beside it")
-    parser.add_argument("--root_path", metavar="DIR", default="", help="what paths in the list are relative to")
-    parser.add_argument("--max_num", type=positive, metavar="N", help="only N videos, evenly spread over all")
-    parser.add_argument("--dataset", metavar="NAME", help="what the network was trained on (default: found out)")
-    parser.add_argument("--class_names", metavar="FILE", help="one class name per line (default: the checkpoint's)")
-    parser.add_argument("--target", metavar="CLASS", help="look for evidence of this class, by name or number "
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of the model")
+    parser.add_argument("--list", metavar="FILE", help="a list of videos, instead of or in addition to VIDEO")
+    parser.add_argument("--root_path", metavar="DIR", default="", help="folder that paths in the list are relative to")
+    parser.add_argument("--max_num", type=positive, metavar="N", help="use only N videos, evenly spread over all")
+    parser.add_argument("--dataset", metavar="NAME", help="dataset that the model was trained on (default: detected)")
+    parser.add_argument("--class_names", metavar="FILE",
+                        help="file with one class name per line (default: from the checkpoint)")  # fmt: skip
+    parser.add_argument("--target", metavar="CLASS", help="class to explain, by name or number "
                         "(default: the predicted one)")  # fmt: skip
-    parser.add_argument("--sample", choices=("dense", "uniform"), help="the frames of the clip (default: as tested)")
-    parser.add_argument("--test_segments", type=positive, metavar="T", help="for networks without TAM")
-    parser.add_argument("--fix_kernels", action="store_true", help="also score with the mean kernels of all videos")
-    parser.add_argument("--drawn", type=count, default=8, metavar="N", help="draw the first N videos (default: 8)")
-    parser.add_argument("--output", metavar="DIR", help="where results go (default: explain/ beside the weights)")
-    parser.add_argument("-j", "--workers", type=count, default=0, metavar="N", help="processes that read (default: 0)")
+    parser.add_argument("--sample", choices=("dense", "uniform"),
+                        help="how the frames of the clip are chosen (default: as in a test)")  # fmt: skip
+    parser.add_argument("--test_segments", type=positive, metavar="T", help="frames per clip, for models without TAM")
+    parser.add_argument("--fix_kernels", action="store_true",
+                        help="also score the videos with the mean kernels of all of them")  # fmt: skip
+    parser.add_argument("--drawn", type=count, default=8, metavar="N",
+                        help="draw pictures of the first N videos (default: 8)")  # fmt: skip
+    parser.add_argument("--output", metavar="DIR", help="folder for the results (default: explain/ beside the weights)")
+    parser.add_argument("-j", "--workers", type=count, default=0, metavar="N", help="loader processes (default: 0)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     return parser
 

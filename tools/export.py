@@ -1,11 +1,11 @@
-"""Write a trained model as an ONNX file, which runs without this project (examples/onnx_predict.py).
+"""Export a trained model to an ONNX file, which runs without this project (see examples/onnx_predict.py).
 
     python tools/export.py --weights runs/mine/ckpt.best.pth.tar tanet.onnx
     python tools/export.py --weights kinetics.pth.tar tanet_fp16.onnx --precision fp16 --dataset kinetics --full_res
 
-The file takes uint8 pixels, clips [N, T, 3, H, W] for any N, normalises them inside and gives logits [N, K]. Its
-metadata hold class names, segments, size and sampling. It is put in place only if onnxruntime computes with it what
-PyTorch does, for one clip and for three: to 1e-4 of the logits' norm, with fp16 (meant for GPUs) to 1e-2.
+The ONNX model takes uint8 clips [N, T, 3, H, W] for any N, normalises them itself and returns logits [N, K]. Its
+metadata contain class names, segments, size and sampling. The file is written only if onnxruntime and PyTorch agree for
+one clip and for three: to 1e-4 of the logits' norm, or to 1e-2 with fp16 (meant for GPUs).
 """
 
 import argparse
@@ -56,15 +56,20 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
     parser.add_argument("target", metavar="OUT.onnx", help="the file to write")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, published or of MMAction2")
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="default: fp32")
-    group = parser.add_argument_group("what the checkpoint does not say")
-    group.add_argument("--dataset", metavar="NAME", help="for its class names and sampling (default: as trained)")
-    group.add_argument("--class_names", metavar="FILE", help="one class name per line, in order of the labels")
-    group.add_argument("--sampling", choices=("uniform", "dense"), help="default: as trained")
-    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
-    group.add_argument("--full_res", action="store_true", help="squares of the whole short side (256 for 224)")
-    group.add_argument("--segments", type=positive, metavar="T", help="for a model without TAM (default: as trained)")
+    parser.add_argument("--weights", required=True, metavar="CKPT",
+                        help="checkpoint of this project, the published code or MMAction2")  # fmt: skip
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
+                        help="precision of the ONNX model (default: fp32)")  # fmt: skip
+    group = parser.add_argument_group("settings that the checkpoint does not contain")
+    group.add_argument("--dataset", metavar="NAME", help="use its class names and sampling (default: as trained)")
+    group.add_argument("--class_names", metavar="FILE",
+                       help="file with one class name per line, in order of the labels")  # fmt: skip
+    group.add_argument("--sampling", choices=("uniform", "dense"), help="how frames are chosen (default: as trained)")
+    group.add_argument("--input_size", type=positive, metavar="PIXELS",
+                       help="input size (default: as trained, else 224)")  # fmt: skip
+    group.add_argument("--full_res", action="store_true", help="crop squares as large as the short side (256 for 224)")
+    group.add_argument("--segments", type=positive, metavar="T",
+                       help="frames per clip, for a model without TAM (default: as trained)")  # fmt: skip
     return parser
 
 

@@ -1,14 +1,14 @@
-"""Write the optical flow of videos, or of folders of frames, as images that a Flow training reads.
+"""Write the optical flow of videos, or of folders of frames, as images for training with Flow.
 
     python tools/extract_flow.py VIDEOS_PATH/ -o DATASETS_PATH/flow/ -j 16 --size min=256
     python tools/extract_flow.py FRAMES_PATH/ -o DATASETS_PATH/flow/ --kind frames --dataset something
 
-OUT/<name>/flow_x_00001.jpg and flow_y_00001.jpg hold the motion from frame 1 to frame 2: 128 is none, 0 is --bound
-pixels to the left or up, 255 as many to the right or down: round((motion + bound) * 255 / (2 * bound)).
-There are as many as frames (the last repeats the one before), so the list of the RGB frames serves as it is: python
-main.py custom Flow --root_path OUT --train_list LIST. (Lists of `something` count the images of x and y: twice that.)
-A folder is whole or absent; an interrupted run goes on where it was when started again. OUT/report.csv says what became
-of every video; the exit status is 1 if any failed.
+OUT/<name>/flow_x_00001.jpg and flow_y_00001.jpg contain the motion from frame 1 to frame 2: 128 means no motion, 0
+--bound pixels to the left or up, 255 as many to the right or down: round((motion + bound) * 255 / (2 * bound)).
+There are as many flow images as frames (the last one is repeated), so the list of the RGB frames can be used: python
+main.py custom Flow --root_path OUT --train_list LIST. (Lists of `something` count the images of x and y: the double.)
+A folder is written completely or not at all, and an interrupted run continues where it stopped. OUT/report.csv lists
+the result for every video. The exit status is 1 if any failed.
 """
 
 import argparse
@@ -66,19 +66,19 @@ def main() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__, usage="%(prog)s PATH -o OUT [options]")
-    parser.add_argument("path", metavar="PATH", help="a folder of videos or of frame folders, or one of them")
+    parser.add_argument("path", metavar="PATH", help="a folder of videos or of frame folders, or a single one")
     add_place_options(parser, "the folders of flow")
     parser.add_argument(
-        "--kind", choices=("videos", "frames"), default="videos", help="what PATH holds (default: videos)"
+        "--kind", choices=("videos", "frames"), default="videos", help="what PATH contains (default: videos)"
     )
     parser.add_argument("--dataset", choices=DATASETS, default="custom", metavar="NAME",
-                        help=f"name files as this one's are: {', '.join(DATASETS)} (default: custom)")  # fmt: skip
-    parser.add_argument("--method", choices=FLOW_METHODS, default="dis", help="DIS (default) or Farnebäck's")
+                        help=f"name files as in this dataset: {', '.join(DATASETS)} (default: custom)")  # fmt: skip
+    parser.add_argument("--method", choices=FLOW_METHODS, default="dis", help="algorithm: DIS (default) or Farnebäck")
     parser.add_argument(
-        "--preset", choices=FLOW_PRESETS, default="medium", help="of DIS, faster or finer (default: medium)"
+        "--preset", choices=FLOW_PRESETS, default="medium", help="speed or accuracy of DIS (default: medium)"
     )
     parser.add_argument("--bound", type=above_zero, default=20.0, metavar="PIXELS",
-                        help="the largest motion that is kept (default: 20)")  # fmt: skip
+                        help="clip motion at this many pixels (default: 20)")  # fmt: skip
     add_template_option(parser)
     add_image_options(parser)
     add_job_options(parser, TIMEOUT)

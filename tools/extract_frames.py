@@ -1,11 +1,11 @@
-"""Write the frames of videos as images, OUT/<name of the video>/img_00001.jpg and so on.
+"""Write the frames of videos as images: OUT/<name of the video>/img_00001.jpg and so on.
 
     python tools/extract_frames.py VIDEOS_PATH/ -o DATASETS_PATH/frames/ -j 16 --out_ext png
     python tools/extract_frames.py VIDEOS_PATH/ -o DATASETS_PATH/frames/ --size min=256 --keep_dirs
 
-VIDEOS_PATH is a folder, searched at any depth, or one video. A folder of frames is whole or absent; an interrupted run
-goes on where it was when started again. OUT/report.csv says what became of every video: done, cut short (what can be
-read is kept) or failed. The exit status is 1 if any failed.
+VIDEOS_PATH is a folder, searched at any depth, or one video. A folder of frames is written completely or not at all,
+and an interrupted run continues where it stopped. OUT/report.csv lists the result for every video: done, cut short (the
+frames that can be read are kept) or failed. The exit status is 1 if any failed.
 """
 
 import argparse
@@ -50,9 +50,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__)
     parser.add_argument("videos_path", metavar="VIDEOS_PATH", help="a folder of videos, or one video")
     add_place_options(parser, "the folders of frames")
-    parser.add_argument("--out_ext", choices=FORMATS, default="jpg", help="jpg (default), or png with the exact pixels")
+    parser.add_argument("--out_ext", choices=FORMATS, default="jpg",
+                        help="image format: jpg (default), or png or bmp without loss")  # fmt: skip
     parser.add_argument("-i", "--interval", type=positive, default=1, metavar="N",
-                        help="keep every N-th frame, from the first on (default: 1, all)")  # fmt: skip
+                        help="keep every N-th frame, starting with the first (default: 1)")  # fmt: skip
     add_image_options(parser)
     add_job_options(parser, TIMEOUT)
     return parser

@@ -1,20 +1,20 @@
-"""Make the lists of a dataset for training and testing, from its annotations and its frames or videos.
+"""Make the lists of a dataset for training and testing from its annotations and its frames or videos.
 
     python tools/gen_labels.py somethingv2 --annotations labels/ --data datasets/SomethingV2/frames
     python tools/gen_labels.py ucf101 --annotations ucfTrainTestlist/ --data UCF-101 --kind videos --split 1
     python tools/gen_labels.py folder --data clips --out lists --val_fraction 0.2
 
-`folder` takes any clips/CLASS/…: the classes are the folders, in alphabetical order, and of each class a share is
-drawn for validation. Else the lists go to where training looks for them, by default under $TAM_DATASETS:
+The dataset `folder` is any folder with one sub-folder per class, in alphabetical order; a share of each class is drawn
+for validation. For all other datasets the lists go where training looks for them, by default under $TAM_DATASETS:
 
-    annotations/train.txt, val.txt     of frame folders: path num_frames label; test.txt where it is annotated
-    ucf101_train_list.txt, …           of videos, likewise
-    missing_train.txt, …               what the annotations name and is not there, or cannot be read, and why
-    damaged_train.txt, …               what is listed though shorter than it claims, where there is such
+    annotations/train.txt, val.txt     frame folders: path num_frames label; also test.txt if it is annotated
+    ucf101_train_list.txt, …           videos: path num_frames label
+    missing_train.txt, …               annotated videos that are missing or cannot be read, with the reason
+    damaged_train.txt, …               listed videos that are shorter than they claim, if there are any
     annotations/class_names.txt        one class per line, in order of the labels
 
-Killed, it goes on where it was. Exit status: 0 done (what is not there is counted), 1 some files cannot be read, 2 bad
-input.
+An interrupted run continues where it stopped. Exit status: 0 done (missing files are only counted), 1 some files cannot
+be read, 2 bad input.
 """
 
 import argparse
@@ -36,18 +36,22 @@ def make_parser() -> argparse.ArgumentParser:
     """All arguments."""
     parser = Parser(description=__doc__, usage="%(prog)s dataset --data DIR [options]")
     parser.add_argument("dataset", choices=LISTED, metavar="dataset", help=", ".join(LISTED))
-    parser.add_argument("--annotations", nargs="+", metavar="PATH", help="its files, as published, or their folder")
-    parser.add_argument("--data", required=True, metavar="DIR", help="holds the frame folders or videos, at any depth")
-    parser.add_argument("--out", metavar="DIR", help="for the lists (default: the dataset's place)")
-    parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames; for folder: videos")
-    parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="of the frames (default: RGB)")
-    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="of ucf101, hmdb51 (default: 1)")
-    parser.add_argument("--class_names", metavar="FILE", help="another order of the classes")
-    parser.add_argument("--num_class", type=positive, metavar="K", help="if not the dataset's number")
+    parser.add_argument("--annotations", nargs="+", metavar="PATH",
+                        help="annotation files as published, or their folder")  # fmt: skip
+    parser.add_argument("--data", required=True, metavar="DIR",
+                        help="folder of the frame folders or videos")  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", help="folder for the lists (default: the dataset's)")
+    parser.add_argument("--kind", choices=("frames", "videos"), help="default: frames (for `folder`: videos)")
+    parser.add_argument("--modality", choices=("RGB", "Flow"), default="RGB", help="kind of frames (default: RGB)")
+    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1,
+                        help="split of ucf101 or hmdb51 (default: 1)")  # fmt: skip
+    parser.add_argument("--class_names", metavar="FILE", help="file that sets another order of the classes")
+    parser.add_argument("--num_class", type=positive, metavar="K", help="number of classes, if not the dataset's")
     add_endings_option(parser)
     add_template_option(parser)
-    parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F", help="of folder (default: 0.2)")
-    parser.add_argument("--seed", type=seed, default=0, help="of that choice (default: 0)")
+    parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F",
+                        help="validation share of folder (default: 0.2)")  # fmt: skip
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the validation draw (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
                         help="count by header, packets (default) or decode")  # fmt: skip
     add_job_options(parser)

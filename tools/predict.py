@@ -1,12 +1,12 @@
-"""Say what happens in videos: the five best classes of each, on the terminal and as files.
+"""Predict the five best classes of each video, and print them or write them to files.
 
     python tools/predict.py clip.mp4 --weights ckpt.best.pth.tar
     python tools/predict.py clips/ "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py film.mp4 --weights ckpt.best.pth.tar --window 64 --timeline out/ --save film_seen.mp4
 
-A video is looked at, and scored, as online_test_models.py does. With --window each window of frames is a video of its
-own, and the mean of their logits is the prediction. --timeline and --save look at windows in any case (64 frames, every
-16). The exit status is 1 if some videos could not be read, 2 if none could.
+Videos are scored as by online_test_models.py. With --window, each window of frames is scored like a video of its own,
+and the prediction is the mean of the logits. --timeline and --save always use windows (by default 64 frames, one every
+16). The exit status is 1 if some videos could not be read, and 2 if none could.
 """
 
 import argparse
@@ -63,14 +63,16 @@ def make_parser() -> argparse.ArgumentParser:
                         help="a file, a folder (all below it), or a pattern")  # fmt: skip
     add_endings_option(parser)
     group = parser.add_argument_group("results")
-    group.add_argument("--json", metavar="FILE", help="all predictions, with exact logits")
-    group.add_argument("--csv", metavar="FILE", help="all predictions, a row per video")
-    group.add_argument("--save", metavar="FILE|DIR", help="videos with predictions drawn on them, as H.264")
-    group.add_argument("--timeline", metavar="DIR", help="probabilities over time, as .csv and .png")
+    group.add_argument("--json", metavar="FILE", help="write all predictions, with exact logits")
+    group.add_argument("--csv", metavar="FILE", help="write all predictions, one row per video")
+    group.add_argument("--save", metavar="FILE|DIR", help="write videos with predictions drawn on them")
+    group.add_argument("--timeline", metavar="DIR", help="write probabilities over time as .csv and .png")
     group.add_argument("--window", type=positive, metavar="N", help="predict from windows of N frames")
-    group.add_argument("--stride", type=positive, metavar="N", help="a window every N frames (default: a quarter)")
+    group.add_argument("--stride", type=positive, metavar="N",
+                       help="start a window every N frames (default: a quarter)")  # fmt: skip
     add_predictor_options(parser)
-    parser.add_argument("-j", "--workers", type=positive, default=2, metavar="N", help="videos read ahead (default: 2)")
+    parser.add_argument("-j", "--workers", type=positive, default=2, metavar="N",
+                        help="number of videos to read ahead (default: 2)")  # fmt: skip
     return parser
 
 

@@ -1,12 +1,12 @@
-"""Make one page of what trainings and tests left behind: HTML that opens anywhere and loads nothing.
+"""Make one self-contained HTML page about training runs and tests, from the files that they wrote.
 
     python tools/report.py checkpoints/mine
     python tools/report.py "with TAM=runs/a" "without TAM=runs/b" --output compared.html
 
-FOLDER is that of a training run, with its test/ if there is one, or that of a test's results. The page has accuracies
-beside the published ones, curves, the confusion matrix, a table of the classes, the most confident mistakes with frames
-of each video, broken videos, protocol and hashes; of several runs also the differences class by class. What a folder
-lacks is named in the page, and so is a video that is not where the test found it.
+FOLDER is the folder of a training run (with its test/, if there is one) or of a test's results. The page shows
+accuracies beside the published ones, curves, the confusion matrix, a table of the classes, the most confident mistakes
+with frames of each video, broken videos, protocol and hashes, and for several runs also the differences per class. It
+lists files that are missing from a folder, and videos that are no longer where the test found them.
 """
 
 import argparse
@@ -28,10 +28,13 @@ log = logging.getLogger("ops.testing.results")
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help="what it is called, and where it is")
-    parser.add_argument("--output", metavar="FILE.html", help="default: report.html in FOLDER; of several, right here")
-    parser.add_argument("--root_path", metavar="DIR", help="what the lists' paths are relative to (default: as tested)")
-    parser.add_argument("--mistakes", type=count, default=12, metavar="N", help="of each test, in frames (default: 12)")
+    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER",
+                        help="a name for the run or test, and its folder")  # fmt: skip
+    parser.add_argument("--output", metavar="FILE.html", help="default: FOLDER/report.html; for several, ./report.html")
+    parser.add_argument("--root_path", metavar="DIR",
+                        help="folder that paths in the lists are relative to (default: as in the test)")  # fmt: skip
+    parser.add_argument("--mistakes", type=count, default=12, metavar="N",
+                        help="mistakes to show of each test (default: 12)")  # fmt: skip
     return parser
 
 

@@ -1,13 +1,13 @@
-"""Encode videos anew with a short side of 256 pixels and key frames close to each other: small, and quick to read.
+"""Re-encode videos with a short side of 256 pixels and frequent key frames, so that they are small and fast to read.
 
     python tools/resize_videos.py VIDEOS_PATH/ -o VIDEOS_256/ -j 16
     python tools/resize_videos.py VIDEOS_PATH/ -o VIDEOS_320/ --size 320 --gop 8 --crf 20
 
-VIDEOS_PATH is a folder, searched at any depth, or one video; OUT has the same folders, and files that end in .mp4.
-Videos are H.264, upright, with all their frames at their times and without sound; smaller ones are not enlarged. A file
-is whole or absent; an interrupted run goes on where it was when started again. It reports bytes per video and decode
-time per training clip before and after; OUT/report.csv says what became of every video, OUT/decode_times.csv how long a
-few of them take to read. The exit status is 1 if any failed.
+VIDEOS_PATH is a folder, searched at any depth, or one video. OUT gets the same folders, with files that end in .mp4.
+They are H.264, upright, without sound, and keep all frames at their times; smaller videos are not enlarged. A file is
+written completely or not at all, and an interrupted run continues where it stopped. The tool prints the bytes per video
+and the decode time per training clip before and after. OUT/report.csv lists the result for every video, and
+OUT/decode_times.csv how long a few of them take to read. The exit status is 1 if any failed.
 """
 
 import argparse
@@ -43,11 +43,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_place_options(parser, "the new videos")
     parser.add_argument("--size", type=_size, default=256, metavar="N", help="short side in pixels (default: 256)")
     parser.add_argument("--gop", type=positive, default=16, metavar="N",
-                        help="a key frame at least every N frames (default: 16); fewer: larger, quicker")  # fmt: skip
+                        help="key frame every N frames or less (default: 16); smaller: faster to read")  # fmt: skip
     parser.add_argument("--crf", type=_crf, default=23, metavar="Q", help="quality, 0 (best) to 51 (default: 23)")
-    parser.add_argument(
-        "--preset", choices=X264_PRESETS, default="veryfast", help="of x264, time for size (default: veryfast)"
-    )
+    parser.add_argument("--preset", choices=X264_PRESETS, default="veryfast", help="x264 preset (default: veryfast)")
     parser.add_argument("--upscale", action="store_true", help="enlarge videos whose short side is below N")
     add_job_options(parser, TIMEOUT)
     return parser

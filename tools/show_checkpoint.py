@@ -1,11 +1,11 @@
-"""Say what a checkpoint is: model, classes, data, recipe, results, size and compute.
+"""Describe checkpoints: model, classes, data, recipe, results, size and compute.
 
     python tools/show_checkpoint.py runs/mine/ckpt.best.pth.tar
     python tools/show_checkpoint.py a.pth.tar b.safetensors --json
 
-Ours, the published ones and those of MMAction2 can be read. What a file does not say is said to be unknown. GMACs are
-10^9 multiply-adds of one view in convolutions and matrix products, which papers call GFLOPs; PyTorch counts two FLOPs
-for each. The second figure is for --full_res, the whole short side of a frame.
+Checkpoints of this project, of the published code and of MMAction2 can be read. Facts that a file does not contain are
+shown as unknown. GMACs are 10^9 multiply-adds of one view in convolutions and matrix products, which papers call
+GFLOPs; PyTorch counts two FLOPs for each. The second figure is for --full_res, which uses the whole short side.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def main() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints")
-    parser.add_argument("--json", action="store_true", help="a list of objects, one for each file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints to describe")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list with one object per file")
     return parser
 
 

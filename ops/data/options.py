@@ -15,7 +15,7 @@ TEST_CROPS = (1, 3, 5, 10)
 def add_endings_option(parser: argparse.ArgumentParser) -> None:
     """The flag that says what is a video."""
     parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
-                        metavar="EXT", help="endings of videos (default: all usual ones)")  # fmt: skip
+                        metavar="EXT", help="file extensions of videos (default: all usual)")  # fmt: skip
 
 
 def _extension(text: str) -> str:
@@ -28,7 +28,7 @@ def _extension(text: str) -> str:
 def add_template_option(parser: Any) -> None:
     """The flag that says how frames are named; `parser` may be a group."""
     parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
-                        help="names of frames, such as shot-%%04d.png")  # fmt: skip
+                        help="file names of frames, such as shot-%%04d.png")  # fmt: skip
 
 
 def frame_template(text: str) -> str:
@@ -51,8 +51,11 @@ def add_protocol_options(parser: argparse.ArgumentParser) -> None:
     """The flags that say which frames and cuts of a video a model is given."""
     group = parser.add_argument_group("protocol")
     group.add_argument("--sample", metavar="KIND-N",
-                       help="N clips, dense-N or uniform-N (default: Kinetics dense-10, else uniform-1)")  # fmt: skip
+                       help="N clips per video, as dense-N or uniform-N "
+                       "(default: dense-10 for Kinetics, else uniform-1)")  # fmt: skip
     group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, metavar="N",
-                       help="1, 3, 5 or 10 per clip (default: 1)")  # fmt: skip
-    group.add_argument("--full_res", action="store_true", help="with 1 or 3 crops: squares of the whole short side")
-    group.add_argument("--input_size", type=positive, metavar="PIXELS", help="default: as trained, else 224")
+                       help="crops per clip: 1, 3, 5 or 10 (default: 1)")  # fmt: skip
+    group.add_argument("--full_res", action="store_true",
+                       help="crop the whole short side (1 or 3 crops only)")  # fmt: skip
+    group.add_argument("--input_size", type=positive, metavar="PIXELS",
+                       help="input size (default: as trained, else 224)")  # fmt: skip

@@ -76,15 +76,16 @@ class JobOptions:
 
 def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> None:
     """The flags that every data tool has."""
-    group = parser.add_argument_group("how it is run (results do not depend on it)")
+    group = parser.add_argument_group("execution (does not affect the results)")
     group.add_argument("-j", "--num_jobs", "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
-                       dest="num_jobs", help="processes at a time (default: one per core)")  # fmt: skip
-    group.add_argument("--engine", choices=ENGINES, default="local", help="local processes (default) or a Ray cluster")
+                       dest="num_jobs", help="parallel processes (default: one per core)")  # fmt: skip
+    group.add_argument("--engine", choices=ENGINES, default="local",
+                       help="use local processes (default) or a Ray cluster")  # fmt: skip
     group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
-                       help="share I of N; the last to end writes the results")  # fmt: skip
+                       help="do share I of N; the last one writes the results")  # fmt: skip
     group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
-                       help=f"give a video up after so long (default: {timeout:g})")  # fmt: skip
-    group.add_argument("--retry", action="store_true", help="try again what failed in an earlier run")
+                       help=f"give up on a video after this time (default: {timeout:g})")  # fmt: skip
+    group.add_argument("--retry", action="store_true", help="retry what failed in an earlier run")
 
 
 def job_options(args: argparse.Namespace) -> JobOptions:
@@ -101,7 +102,7 @@ def _shard(text: str) -> Shard:
 
 def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
     """The flags that say where `results` go and what is a video."""
-    parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"where {results} go")
+    parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"folder for {results}")
     add_endings_option(parser)
 
 
@@ -125,7 +126,9 @@ def parse_size(text: str) -> Size:
 def add_image_options(parser: argparse.ArgumentParser) -> None:
     """The flags of tools that write folders of images."""
     parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
-                        help="of the frames: min=N, a short side of N pixels; W:H, just this size, whatever the "
-                        "aspect becomes (default: as in the video)")  # fmt: skip
-    parser.add_argument("--quality", type=_quality, default=95, metavar="Q", help="of jpg, 1 to 100 (default: 95)")
-    parser.add_argument("--keep_dirs", action="store_true", help="OUT/<folders of the video>/<name>, not OUT/<name>")
+                        help="image size: min=N for a short side of N pixels, W:H for exactly this size, even if the "
+                        "aspect ratio changes (default: as in the video)")  # fmt: skip
+    parser.add_argument("--quality", type=_quality, default=95, metavar="Q",
+                        help="quality of jpg files, 1 to 100 (default: 95)")  # fmt: skip
+    parser.add_argument("--keep_dirs", action="store_true",
+                        help="write to OUT/<folders of the video>/<name>, not OUT/<name>")  # fmt: skip

@@ -20,37 +20,44 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     add_machine_options(parser, decoders)
     group = parser.add_argument_group("speed")
     add_compute_options(group)
-    group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="videos a loader hands over at once")
-    group.add_argument("--views_per_forward", type=positive, metavar="N", help="default: 30 on a GPU, 3 on a CPU")
+    group.add_argument("--batch_size", type=positive, default=1, metavar="N",
+                       help="videos that a loader process delivers at once (default: 1)")  # fmt: skip
+    group.add_argument("--views_per_forward", type=positive, metavar="N",
+                       help="views in one forward pass (default: 30 on a GPU, 3 on a CPU)")  # fmt: skip
     add_no_effect_options(parser)
     return parser
 
 
 def _add_members(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("models (several, separated by commas, are fused)")
-    group.add_argument("--weights", type=_split, required=True, metavar="CKPT[,CKPT…]", help="checkpoints")
-    group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]", help="default: as trained")
-    group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]", help="weights of their scores (default: 1)")
+    group = parser.add_argument_group("models (several models, separated by commas, are fused)")
+    group.add_argument("--weights", type=_split, required=True, metavar="CKPT[,CKPT…]", help="checkpoints to test")
+    group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]",
+                       help="frames per clip (default: as trained)")  # fmt: skip
+    group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]",
+                       help="weights of the models' scores (default: 1)")  # fmt: skip
     group.add_argument("--softmax", action="store_true", help="fuse probabilities instead of logits")
 
 
 def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]", help="one, or one per model")
-    group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the checkpoint's")
-    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
-    group.add_argument("--max_num", type=int, default=-1, metavar="N", help="only the first N videos")
+    group.add_argument("--test_list", type=_split, metavar="FILE[,FILE…]",
+                       help="list of videos, one for all models or one per model")  # fmt: skip
+    group.add_argument("--root_path", type=_split, metavar="DIR[,DIR…]",
+                       help="folder that paths in the lists are relative to")  # fmt: skip
+    group.add_argument("--num_class", type=class_count, metavar="K",
+                       help="number of classes (default: the checkpoint's)")  # fmt: skip
+    group.add_argument("--class_names", metavar="FILE", help="file of class names, in label order or numbered")
+    group.add_argument("--max_num", type=int, default=-1, metavar="N", help="test only the first N videos")
     if frames:
         add_template_option(group)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
-    group.add_argument("--output", metavar="DIR", help="where results go (default: test/ beside the weights)")
-    group.add_argument("--allow_missing", action="store_true", help="exit status 0 even where videos cannot be read")
-    group.add_argument("--save_scores", metavar="FILE.npz", help="the scores of all videos")
-    group.add_argument("--csv_file", metavar="FILE", help="predictions as the published code wrote them")
+    group.add_argument("--output", metavar="DIR", help="folder for the results (default: test/ beside the weights)")
+    group.add_argument("--allow_missing", action="store_true", help="exit with status 0 even if videos cannot be read")
+    group.add_argument("--save_scores", metavar="FILE.npz", help="save the scores of all videos in this file")
+    group.add_argument("--csv_file", metavar="FILE", help="write predictions in the format of the published code")
 
 
 test_parser.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

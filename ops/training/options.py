@@ -53,7 +53,7 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
     """The parser of `main.py` and `online_main.py`, which has `decoders`; its defaults are the Kinetics recipe."""
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
-    parser.add_argument("modality", choices=("RGB", "Flow"), help="what the network sees")
+    parser.add_argument("modality", choices=("RGB", "Flow"), help="input of the network")
     _add_data(parser, ("train", "val"), frames=not decoders)
     _add_model(parser)
     _add_schedule(parser)
@@ -67,77 +67,95 @@ def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argpa
 
 def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: bool) -> None:
     group = parser.add_argument_group("data")
+    names = {"train": "training", "val": "validation"}
     for split in lists:
-        group.add_argument(f"--{split}_list", metavar="FILE", help="default: under $TAM_DATASETS (see README)")
-    group.add_argument("--root_path", metavar="DIR", help="what paths in the lists are relative to")
-    group.add_argument("--num_class", type=class_count, metavar="K", help="default: the dataset's")
-    group.add_argument("--class_names", metavar="FILE", help="class names in order of the labels, or numbered")
-    group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="default: 224")
+        group.add_argument(f"--{split}_list", metavar="FILE",
+                           help=f"list of {names[split]} videos (default: under $TAM_DATASETS)")  # fmt: skip
+    group.add_argument("--root_path", metavar="DIR", help="folder that paths in the lists are relative to")
+    group.add_argument("--num_class", type=class_count, metavar="K", help="number of classes (default: the dataset's)")
+    group.add_argument("--class_names", metavar="FILE", help="file of class names, in label order or numbered")
+    group.add_argument("--input_size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
     if frames:
         add_template_option(group)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--arch", default="resnet50", help=f"default: resnet50; {', '.join(ARCHITECTURES)}")
-    group.add_argument("--tam", "--self_conv", action="store_true", help="TANet: a TAM in every block (else TSN)")
+    group.add_argument("--arch", default="resnet50", help=f"{', '.join(ARCHITECTURES)} (default: resnet50)")
+    group.add_argument("--tam", "--self_conv", action="store_true",
+                       help="train TANet, with a TAM in every block, instead of TSN")  # fmt: skip
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
-    group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="default: avg")
-    group.add_argument("--dropout", "--do", type=fraction, default=0.5, metavar="P", help="default: 0.5")
-    group.add_argument("--no_partialbn", "--npb", action="store_true", help="let all batch norms learn")
-    group.add_argument("--syncbn", action="store_true", help="batch norms over the batches of all GPUs")
+    group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES,
+                       help="how segments are combined (default: avg)")  # fmt: skip
+    group.add_argument("--dropout", "--do", type=fraction, default=0.5, metavar="P",
+                       help="dropout before the classifier (default: 0.5)")  # fmt: skip
+    group.add_argument("--no_partialbn", "--npb", action="store_true", help="train all batch norms, not only the first")
+    group.add_argument("--syncbn", action="store_true", help="synchronise batch norms over all GPUs")
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
-                       help="imagenet (default, downloaded), none, or a file of backbone weights")  # fmt: skip
-    group.add_argument("--tune_from", metavar="CKPT", help="start from a checkpoint of this model")
+                       help="imagenet (default; downloaded), none, or a file of backbone weights")  # fmt: skip
+    group.add_argument("--tune_from", metavar="CKPT", help="start from the weights of this checkpoint")
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    group.add_argument("--dense_sample", action="store_true", help="train on windows of 64 frames (Kinetics)")
-    group.add_argument("--epochs", type=positive, default=100, metavar="N", help="default: 100")
-    group.add_argument("--warmup_epochs", type=not_negative, default=0.0, metavar="N", help="default: 0")
+    group.add_argument("--dense_sample", action="store_true",
+                       help="sample from a window of 64 frames (as for Kinetics)")  # fmt: skip
+    group.add_argument("--epochs", type=positive, default=100, metavar="N", help="number of epochs (default: 100)")
+    group.add_argument("--warmup_epochs", type=not_negative, default=0.0, metavar="N",
+                       help="raise the learning rate linearly over N epochs (default: 0)")  # fmt: skip
     group.add_argument("-b", "--batch-size", "--batch_size", type=positive, default=64, metavar="N",
-                       help="clips per step over all processes (default: 64)")  # fmt: skip
-    group.add_argument("--lr", "--learning-rate", type=above_zero, default=0.01, metavar="RATE", help="default: 0.01")
-    group.add_argument("--scale_lr", type=positive, metavar="B", help="multiply the rate by batch size / B")
-    group.add_argument("--lr_type", default="step", choices=("step", "cos"), help="default: step")
+                       help="clips per step, in total over all processes (default: 64)")  # fmt: skip
+    group.add_argument("--lr", "--learning-rate", type=above_zero, default=0.01, metavar="RATE",
+                       help="learning rate (default: 0.01)")  # fmt: skip
+    group.add_argument("--scale_lr", type=positive, metavar="B", help="multiply the learning rate by batch size / B")
+    group.add_argument("--lr_type", default="step", choices=("step", "cos"),
+                       help="schedule of the rate: steps or a cosine (default: step)")  # fmt: skip
     group.add_argument("--lr_steps", type=not_negative, nargs="+", default=[50, 75, 90], metavar="EPOCH",
-                       help="a tenth of the rate from each of these on (default: 50 75 90)")  # fmt: skip
-    group.add_argument("--no_fc_lr5", action="store_true", help="one rate for all (default: 5 times for linear)")
-    group.add_argument("--momentum", type=fraction, default=0.9, help="default: 0.9")
+                       help="divide the rate by 10 after each of these epochs (default: 50 75 90)")  # fmt: skip
+    group.add_argument("--no_fc_lr5", action="store_true",
+                       help="train linear layers at the base rate, not at 5 times it")  # fmt: skip
+    group.add_argument("--momentum", type=fraction, default=0.9, help="momentum of SGD (default: 0.9)")
     group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
-    group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM", help="default: no bound")
-    group.add_argument("--loss_type", default="nll", choices=("nll",), help="default: nll (cross-entropy)")
+    group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM",
+                       help="largest norm of the gradients (default: no limit)")  # fmt: skip
+    group.add_argument("--loss_type", default="nll", choices=("nll",), help="loss function: nll (cross-entropy)")
     group.add_argument("--accumulate", type=positive, default=1, metavar="N",
-                       help="compute a step's batch in N parts, for less memory (default: 1)")  # fmt: skip
-    group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps of this run")
-    group.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
+                       help="compute each batch in N parts, to save memory (default: 1)")  # fmt: skip
+    group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps from this start on")
+    group.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: 0)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
-    group.add_argument("--root_log", default="checkpoints", metavar="DIR", help="for logs (default: checkpoints)")
-    group.add_argument("--root_model", default="checkpoints", metavar="DIR", help="likewise, for checkpoints")
-    group.add_argument("--store_name", metavar="NAME", help="folder in both (default: made of the settings)")
-    group.add_argument("--suffix", metavar="TEXT", help="appended to that name")
-    group.add_argument("--resume", metavar="CKPT", help="go on from a checkpoint of this run; auto: from its last one")
-    group.add_argument("--start-epoch", type=count, metavar="N", help="instead of where --resume left off")
-    group.add_argument("-e", "--evaluate", action="store_true", help="only validate, with the weights of --resume")
+    group.add_argument("--root_log", default="checkpoints", metavar="DIR",
+                       help="parent folder of logs (default: checkpoints)")  # fmt: skip
+    group.add_argument("--root_model", default="checkpoints", metavar="DIR",
+                       help="parent folder of checkpoints (default: checkpoints)")  # fmt: skip
+    group.add_argument("--store_name", metavar="NAME",
+                       help="name of the run's folder (default: made from the settings)")  # fmt: skip
+    group.add_argument("--suffix", metavar="TEXT", help="text to append to the default name")
+    group.add_argument("--resume", metavar="CKPT",
+                       help="continue from this checkpoint of the run; auto: from its last one")  # fmt: skip
+    group.add_argument("--start-epoch", type=count, metavar="N",
+                       help="continue with epoch N instead of where --resume left off")  # fmt: skip
+    group.add_argument("-e", "--evaluate", action="store_true",
+                       help="only validate, with the weights given by --resume")  # fmt: skip
     group.add_argument("--eval-freq", "-ef", type=positive, default=5, metavar="N",
-                       help="validate every N epochs and after the last (default: 5)")  # fmt: skip
+                       help="validate every N epochs and after the last one (default: 5)")  # fmt: skip
     group.add_argument("--print-freq", "-p", type=positive, default=20, metavar="N",
-                       help="renew the averages in the bar every N steps (default: 20)")  # fmt: skip
+                       help="update the averages in the progress bar every N steps (default: 20)")  # fmt: skip
 
 
 def _add_faults(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("faults")
+    group = parser.add_argument_group("checkpoints and error handling")
     group.add_argument("--ckpt_interval", type=interval, default="never", metavar="N|Nm",
-                       help="save within epochs too, every N steps or N minutes")  # fmt: skip
-    group.add_argument("--keep", type=count, default=0, metavar="N", help="keep N checkpoints before the last one")
+                       help="also save within epochs, every N steps or N minutes")  # fmt: skip
+    group.add_argument("--keep", type=count, default=0, metavar="N",
+                       help="also keep the N checkpoints before the last one")  # fmt: skip
     group.add_argument("--max_bad_fraction", type=fraction, default=0.01, metavar="P",
-                       help="stop where more of an epoch's videos are broken (default: 0.01)")  # fmt: skip
+                       help="stop if a larger share of the videos cannot be read (default: 0.01)")  # fmt: skip
     group.add_argument("--skip_nonfinite", type=count, default=0, metavar="N",
-                       help="pass over N batches whose loss or gradient is not finite (default: 0)")  # fmt: skip
+                       help="skip up to N batches whose loss or gradient is not finite (default: 0)")  # fmt: skip
 
 
 def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
@@ -146,12 +164,13 @@ def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]
     group.add_argument("-j", "--workers", type=count, default=DEFAULT_WORKERS, metavar="N",
                        help=f"loaders per process (default: 8, at most one per core: {DEFAULT_WORKERS})")  # fmt: skip
     group.add_argument("--decode_timeout", type=not_negative, default=300.0, metavar="S",
-                       help="name a video that takes longer to read, and stop (default: 300)")  # fmt: skip
-    group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID", help="several: one process for each")
+                       help="stop if reading one video takes longer than S seconds (default: 300)")  # fmt: skip
+    group.add_argument("--gpus", "--gpu", type=count, nargs="+", metavar="ID",
+                       help="GPUs to use, with one process for each")  # fmt: skip
     group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     if decoders:
         group.add_argument("--decoder", choices=decoders, default=decoders[0],
-                           help=f"default: {decoders[0]}, the fastest")  # fmt: skip
+                           help=f"video decoder (default: {decoders[0]}, the fastest)")  # fmt: skip
 
 
 def add_no_effect_options(parser: argparse.ArgumentParser) -> None:
