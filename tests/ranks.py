@@ -20,6 +20,8 @@ from ops.prepare.executors import SHARED_IMPORTS
 from ops.testing.evaluate import run_evaluation
 from ops.testing.options import test_parser as make_test_parser
 from ops.training.engine import accumulate
+from ops.training.options import train_parser as make_train_parser
+from ops.training.train import run_training
 
 CPU = Compute(torch.device("cpu"))
 COUNTS = (1, 2, 3, 5, 7)
@@ -50,6 +52,30 @@ def test_other_files(folder: Path) -> None:
         flags += ["-j", "0", "--input_size", "32", "--device", "cpu", "--output", str(folder / what)]
         try:
             run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+        except InputError as error:
+            (folder / f"{what}.{rank}").write_text(str(error))
+    distributed.stop = leave
+    leave()
+
+
+TRAIN = ["custom", "RGB", "--val_list", "l0.txt", "--root_path", ".", "--num_class", "2", "--arch", "resnet18"]
+TRAIN += ["--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--device", "cpu", "-b", "2", "-j", "0"]
+TRAIN += ["--epochs", "2"]
+
+
+def train_on_other_files(folder: Path) -> None:
+    """Train with another list, checkpoint or setting in each process; what each says goes into a file."""
+    distributed.start(CPU.device)
+    leave, distributed.stop = distributed.stop, lambda: None
+    rank = distributed.rank()
+    for what, flags in {
+        "lists": ["--train_list", f"l{rank}.txt"],
+        "checkpoint": ["--train_list", "l0.txt", "--resume", f"c{rank}.pth.tar"],
+        "lr": ["--train_list", "l0.txt", "--lr", f"0.{rank + 1}"],
+    }.items():
+        args = make_train_parser(None, tuple(DECODERS)).parse_args([*TRAIN, *flags, "--store_name", what])
+        try:
+            run_training(args, video_reader)
         except InputError as error:
             (folder / f"{what}.{rank}").write_text(str(error))
     distributed.stop = leave
@@ -114,4 +140,4 @@ def _process(rank: int, what: str, folder: Path, processes: int, port: int) -> N
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.chdir(folder)
     torch.set_num_threads(1)
-    {"score_lists": score_lists, "test_other_files": test_other_files, "save_gradients": save_gradients}[what](folder)
+    globals()[what](folder)

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ import media
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Call
+from conftest import Call
 from torch import nn
 
 from ops.common.errors import InputError, RunStoppedError, run
@@ -197,22 +195,6 @@ def test_a_full_disk_on_the_way_is_no_bad_input(tmp_path: Path) -> None:
         file.write(b"")
     assert not isinstance(error.value, RunStoppedError)
     assert not list(tmp_path.iterdir())
-
-
-def test_few_open_files_end_in_one_line(tmp_path: Path) -> None:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
-    media.write_video(tmp_path / "a.mp4", 6)
-    (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n" * 4)
-    command = (
-        f"ulimit -n 12; {sys.executable} {ROOT}/online_test_models.py custom --weights w.pth.tar --test_list l.txt"
-    )
-    done = subprocess.run(
-        ["bash", "-c", f"{command} --root_path . --input_size 32 --device cpu -j 2"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
-    assert "too few open files are allowed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ import ranks
 import torch
 from conftest import ROOT
 
+from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import build_model
+from ops.training.options import train_parser
+from ops.training.train import train
 
 
 def torchrun(folder: Path, processes: int, *command: object, options: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
@@ -75,6 +78,27 @@ def test_gradients_of_two_processes_are_those_of_one_with_all_clips(tmp_path: Pa
     assert exchanged[1] == exchanged[2] == exchanged[4] >= 1
 
 
+def test_processes_that_were_given_other_files_are_told_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoints are of the same epoch and differ in the momentum alone."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+        (tmp_path / f"l{number}.txt").write_text(f"0.mp4 8 0\n1.mp4 8 {number}\n")
+    flags = [*ranks.TRAIN, "--train_list", "l0.txt", "--max_steps", "1", "--store_name", "first"]
+    train(train_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+    saved = torch.load(tmp_path / "checkpoints/first/ckpt.pth.tar", weights_only=True)
+    for number in range(2):
+        saved["optimizer"]["state"][0]["momentum_buffer"].fill_(number)
+        torch.save(saved, tmp_path / f"c{number}.pth.tar")
+    ranks.start("train_on_other_files", tmp_path, 2)
+    for what, named in {"lists": "the lists", "checkpoint": "the checkpoint", "lr": "--lr"}.items():
+        said = [(tmp_path / f"{what}.{rank}").read_text() for rank in range(2)]
+        assert said == [f"process 1 was not given the same as process 0: {named}"] * 2
+        assert not list((tmp_path / "checkpoints" / what).glob("ckpt*"))
+
+
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "v.txt", "--root_path", ".", "--num_class", "2"]
 TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb", "--tam"]
 TRAIN += ["--device", "cpu", "-b", "4", "--epochs", "2", "--eval-freq", "1", "--lr", "0.01", "-j", "1"]
@@ -108,3 +132,25 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path
     assert "not as in the run so far" not in printed and "4 of 5 videos scored" in printed
     with (tmp_path / "checkpoints/killed/log.csv").open(newline="") as file:
         assert [(row["val_scored"], row["val_failed"]) for row in csv.DictReader(file)] == [("4", "1")] * 2
+
+
+def test_a_process_that_is_stopped_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    for number in range(4):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    lines = "".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4))
+    (tmp_path / "l.txt").write_text(lines * 20)
+    (tmp_path / "v.txt").write_text(lines)
+    process = torchrun(tmp_path, 2, ROOT / "online_main.py", *TRAIN, "--epochs", "1", "--store_name", "run")
+    checkpoint, end = tmp_path / "checkpoints/run/ckpt.pth.tar", time.monotonic() + 600
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    ranks_of_it = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    assert len(ranks_of_it) == 2, finish(process)
+    os.kill(int(ranks_of_it[1]), signal.SIGSTOP)
+    time.sleep(3)
+    seen = checkpoint.stat().st_mtime_ns
+    time.sleep(1)
+    assert checkpoint.stat().st_mtime_ns == seen and process.poll() is None, "the first one does not go on alone"
+    os.kill(int(ranks_of_it[1]), signal.SIGCONT)
+    printed = finish(process)
+    assert "Traceback" not in printed and printed.count("done: best validation") == 1, printed

@@ -160,7 +160,7 @@ def _is_at(path: Path, handle: int) -> bool:
     """Whether the open file is still the one at `path`."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(handle))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -71,6 +71,10 @@ class Reader(Protocol):
         """Look at the disk once, before any worker starts; InputError where nothing fits."""
         ...
 
+    def first_file(self, path: str) -> str:
+        """The first file that holds frames of the entry at `path`, which need not exist."""
+        ...
+
     def open(self, path: str, num_frames: int) -> AbstractContextManager[FrameSource]:
         """Open the entry at `path`; `num_frames` is the list's count, -1 where it has none."""
         ...

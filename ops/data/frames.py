@@ -91,6 +91,14 @@ class FrameReader:
             raise MediaError(path, f"the list gives it {num_frames} frames")
         yield FolderSource(path, num_frames, template, self.flow)
 
+    def first_file(self, path: str) -> str:
+        """The first image of the folder at `path`; the folder where its images cannot be found."""
+        try:
+            template = self._template_of(path)
+            return os.path.join(path, template.name(path, 0, template.axes[0]))
+        except (InputError, ValueError):
+            return path
+
     def _template_of(self, path: str) -> FrameTemplate:
         """How the files of one folder are named. Two looks at the disk where it is as in `prepare`."""
         if self.template is None:

@@ -58,6 +58,10 @@ class VideoReader:
         """Nothing to find out: every video says what it is."""
         return self
 
+    def first_file(self, path: str) -> str:
+        """The video itself."""
+        return path
+
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
         """Open one video; the list's `num_frames` is not needed."""

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from ops.common.console import progress
 from ops.common.device import Compute, pick_device
 from ops.common.errors import InputError, MediaError
+from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.optional_packages import need
 from ops.data.dataloaders import make_loader, workers_of
 from ops.data.datasets import Failure
@@ -136,6 +137,7 @@ def score_videos(predictor: Predictor, videos: Sequence[Video], workers: int) ->
 
 
 def _clips(predictor: Predictor, videos: Sequence[Video], workers: int, what: str) -> Iterator[ShownClip | Failure]:
+    allow_open_files(workers, PER_LOADER)
     dataset = ClipsDataset(videos, predictor)
     loader = make_loader(dataset, workers, _only, torch.device("cpu"))
     with workers_of(loader), progress(loader, len(videos), what, "video", len(videos) > 1) as bar:

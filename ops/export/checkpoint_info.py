@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from ops.common.tensor_files import is_safetensors
 from ops.data.pipelines import ClipShape
 from ops.models.checkpoint import Checkpoint, read_checkpoint
+from ops.models.flops import multiply_adds
 from ops.models.recognizer import Recognizer, build_model
 
 UNKNOWN = "unknown"
@@ -72,25 +70,21 @@ def sizes_of(checkpoint: Checkpoint) -> Facts:
     spec, meta = checkpoint.spec, checkpoint.meta
     size = int(meta.get("input_size") or INPUT_SIZE)
     shape = ClipShape(checkpoint.num_segments or 8, spec.modality, size)
-    with FakeTensorMode(), torch.inference_mode():  # shapes alone: nothing is computed
-        model = build_model(spec.arch, spec.num_classes, shape.num_segments, spec.modality, spec.tam).eval()
-        compute = [_compute(model, shape, pixels) for pixels in (shape.input_size, shape.scale_size)]
+    model = build_model(spec.arch, spec.num_classes, shape.num_segments, spec.modality, spec.tam)
+    compute = [_compute(model, shape, pixels) for pixels in (shape.input_size, shape.scale_size)]
     tam = sum(value.numel() for name, value in model.named_parameters() if ".tam." in name)
     total = sum(value.numel() for value in model.parameters())
     return {"tensors": len(checkpoint.state), "parameters": total, "parameters_tam": tam, "compute": compute}
 
 
 def _compute(model: Recognizer, shape: ClipShape, pixels: int) -> Facts:
-    """One clip's FLOPs in convolutions and matrix products, as PyTorch counts them: two per multiply-add (MAC).
+    """What one clip costs: two FLOPs for each multiply-add (MAC).
 
     What is called FLOPs in papers of this field are multiply-adds: 43.0 G for 8 frames of TANet-50, which has 42.7 here
     at 256 pixels.
     """
-    counter = FlopCounterMode(display=False)
-    with counter:
-        model(torch.empty(1, shape.num_segments, model.channels, pixels, pixels))
-    flops = counter.get_total_flops()
-    return {"segments": shape.num_segments, "pixels": pixels, "flops": flops, "macs": flops // 2}
+    macs = multiply_adds(model, pixels)
+    return {"segments": shape.num_segments, "pixels": pixels, "flops": 2 * macs, "macs": macs}
 
 
 def describe_facts(facts: Facts, width: int = 110) -> list[str]:

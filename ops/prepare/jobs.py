@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ops.common.console import progress
 from ops.common.errors import RunStoppedError
 from ops.common.folder_lock import locked_folder
+from ops.common.open_files import PER_JOB, allow_open_files
 from ops.common.storage import make_folder, stamp_of
 from ops.common.string_array import hash_of
 from ops.prepare.executors import Task, Work, run_tasks
@@ -54,6 +55,7 @@ class Job:
         self.work, self.items, self.root, self.unit = work, items, os.fspath(root), unit
         self.options, self._done_before = options, done_before
         share = f"{hash_of(json.dumps(settings, sort_keys=True)):016x}" if options.shard.count > 1 else ""
+        allow_open_files(options.jobs if options.engine == "local" else 0, PER_JOB)
         with ExitStack() as stack:
             stack.enter_context(locked_folder(make_folder(folder), "give another output folder", share))
             self._journal = stack.enter_context(Journal(Path(folder) / JOURNAL, settings, str(options.shard)))

@@ -26,6 +26,7 @@ from ops.common.errors import (
     memory_errors_as_media_errors,
 )
 from ops.common.folder_lock import locked_folder
+from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.storage import atomic_file, check_writable, make_folder
 from ops.data.class_order import diagnose_class_order
 from ops.data.dataloaders import make_loader, shard_sampler, workers_of
@@ -56,6 +57,7 @@ def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
     say_what_has_no_effect(args)
     if wants_launch(args.gpus, args.device):
         return distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
+    allow_open_files(args.workers, PER_LOADER)
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
     ensemble = open_ensemble(args, config, make_reader)

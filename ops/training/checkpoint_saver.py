@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ops.common import distributed
 from ops.common.errors import InputError
 from ops.common.storage import atomic_file, atomic_path
 from ops.models.checkpoint import Checkpoint, read_checkpoint
@@ -107,7 +108,7 @@ def read_first(paths: Sequence[Path]) -> Checkpoint:
     """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
     for path in paths:
         try:
-            return read_checkpoint(path)
+            return read_checkpoint(path, hashed=distributed.world_size() > 1)
         except InputError as error:
             log.warning("%s", error)
     raise InputError(f"{paths[0].parent}: none of its checkpoints can be read; a new run needs another --suffix")

@@ -91,7 +91,9 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
     path = Path(resume)
     of_a_run = run_checkpoints(path.parent)
     before = of_a_run[of_a_run.index(path) + 1 :] if path in of_a_run else []
-    return read_first([path, *before]) if before and not evaluate else read_checkpoint(path)
+    if before and not evaluate:
+        return read_first([path, *before])
+    return read_checkpoint(path, hashed=distributed.world_size() > 1)
 
 
 def check_resumable(
@@ -163,10 +165,15 @@ def changed_arithmetic(origin: Checkpoint, here: Mapping[str, Any]) -> list[str]
 
 
 def warn_of_changes(
-    args: argparse.Namespace, origin: Checkpoint, list_hashes: Mapping[str, str], device: torch.device
+    args: argparse.Namespace,
+    origin: Checkpoint,
+    list_hashes: Mapping[str, str],
+    device: torch.device,
+    changed_files: Sequence[str] = (),
 ) -> None:
-    """Name what is not as it was and has a part in the weights."""
-    for change in changed_settings(args, origin, list_hashes) + changed_arithmetic(origin, arithmetic(device)):
+    """Name what is not as it was and has a part in the weights; `changed_files` are in words."""
+    settings, here = changed_settings(args, origin, list_hashes), changed_arithmetic(origin, arithmetic(device))
+    for change in (*settings, *here, *changed_files):
         log.warning("not as in the run so far, so it will differ from one that goes through: %s", change)
 
 

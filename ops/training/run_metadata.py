@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +37,7 @@ def make_meta(
     class_names: list[str] | None,
     list_hashes: Mapping[str, str],
     device: torch.device,
+    file_sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint says of itself: plain data only."""
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
@@ -56,6 +57,7 @@ def make_meta(
         "sampling": "dense" if args.dense_sample else "uniform",
         "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
         "lists_sha256": dict(list_hashes),
+        "file_sizes": {side: list(sizes) for side, sizes in (file_sizes or {}).items()},
         "processes": distributed.world_size(),
         "arithmetic": arithmetic(device),
         **software(),

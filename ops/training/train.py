@@ -16,6 +16,7 @@ from ops.common import distributed
 from ops.common.console import start_logging
 from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
+from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.storage import atomic_file, make_folder
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, workers_of
@@ -30,6 +31,7 @@ from ops.training.engine import NOT_FINITE, validate
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
 from ops.training.resume import (
+    MATTERS,
     Progress,
     check_epoch_goes_on,
     check_resumable,
@@ -60,6 +62,7 @@ def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
     if wants_launch(args.gpus, args.device):
         status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
         return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
+    allow_open_files(args.workers, PER_LOADER)
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
     check_arguments(args, device)
@@ -84,8 +87,8 @@ def run_in(
     if resumed:
         check_resumable(args, resumed, data.num_classes, data.class_names)
         keep_threads(resumed, device)
-        warn_of_changes(args, resumed, data.list_hashes(), device)
-    origin = resumed or (read_checkpoint(args.tune_from) if args.tune_from else None)
+        warn_of_changes(args, resumed, data.list_hashes(), device, data.changed_files(resumed.meta.get("file_sizes")))
+    origin = resumed or (read_checkpoint(args.tune_from, distributed.world_size() > 1) if args.tune_from else None)
     compute = compute_of(args, device)
     for path in folders:
         make_folder(path)
@@ -119,8 +122,7 @@ def train_from(
         progress.epoch, progress.step, progress.totals, progress.bad = args.start_epoch, 0, (), 0
     elif resumed:
         check_epoch_goes_on(args, resumed, progress, len(data.train) // args.batch_size, hashes)
-    place = progress.epoch, progress.step, progress.best
-    distributed.check_same({"the lists": list(hashes.values()), "the checkpoint": place})
+    check_same_everywhere(args, data, origin)
     with noting_hangs(folder):
         fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     return EXIT_DONE
@@ -145,6 +147,14 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
     if args.resume not in (None, "auto") and args.tune_from:
         raise InputError("--resume CKPT goes on with a run, --tune_from starts one: give only one of them")
+
+
+def check_same_everywhere(args: argparse.Namespace, data: Data, origin: Checkpoint | None) -> None:
+    """InputError, in all processes, where one of them was given other files or settings than the first one."""
+    settings = {f"--{name}": vars(args)[name] for name in MATTERS if name in args}
+    lists = [data.train.records.sha256, data.val.records.sha256]
+    files = {"the lists": lists, "the class names": data.class_names, "the checkpoint": origin and origin.sha256}
+    distributed.check_same({**files, **settings})
 
 
 def start_model(
@@ -211,7 +221,8 @@ def fit(
         )  # fmt: skip
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
-        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device), runlog, compute,
+        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes), runlog,
+        compute,
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])

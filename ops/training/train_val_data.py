@@ -2,14 +2,16 @@
 
 import argparse
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ops.common import distributed
 from ops.common.errors import InputError
 from ops.data.class_names import check_class_count
 from ops.data.dataset_configs import DatasetConfig, mirror_partners
 from ops.data.datasets import ClipDataset
+from ops.data.file_sizes import changed_files, sampled_sizes
 from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
 from ops.data.pipelines import ClipShape, training_recipe, validation_recipe
 from ops.data.sampling import DENSE_WINDOW
@@ -29,10 +31,20 @@ class Data:
     num_classes: int
     class_names: list[str] | None
     decoder: str
+    file_sizes: dict[str, list[int]]
+    """Of "train" and "val", see `ops.data.file_sizes`; empty in all processes but the first."""
 
     def list_hashes(self) -> dict[str, str]:
         """The hash of each list, by its file."""
         return {side.records.source: side.records.sha256 for side in (self.train, self.val)}
+
+    def changed_files(self, before: Any) -> list[str]:
+        """In words, which files are not those of which a run `before` this one said `file_sizes`."""
+        if not isinstance(before, Mapping):
+            return []
+        sides = {"train": self.train, "val": self.val}
+        words = (changed_files(before.get(side), sizes, sides[side].records) for side, sizes in self.file_sizes.items())
+        return list(filter(None, words))
 
 
 def open_data(
@@ -49,7 +61,7 @@ def open_data(
     partners = mirror_partners(config, num_classes, names)
     if config.mirror and (partners < 0).all():
         log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
-    datasets, reader = [], make_reader(config, args.modality)
+    datasets, sizes, reader = [], {}, make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
         records, root, reader = open_list(
             config, reader, split, file, args.root_path, args.modality, num_classes, names
@@ -59,6 +71,8 @@ def open_data(
             recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
         else:
             recipe = validation_recipe(shape, args.dense_sample, num_classes)
+        if distributed.is_main():
+            sizes[split] = sampled_sizes(records, root, reader)
         datasets.append(ClipDataset(records, root, reader, recipe, args.seed, training, passed_over))
         short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
         if args.dense_sample and short:
@@ -77,4 +91,4 @@ def open_data(
             "one clip of one frame at a time (--batch-size, --accumulate, --num_segments) gives batch norms a single "
             "value, of which there is no variance: take two or more"
         )
-    return Data(datasets[0], datasets[1], num_classes, names, reader.decoder)
+    return Data(datasets[0], datasets[1], num_classes, names, reader.decoder, sizes)

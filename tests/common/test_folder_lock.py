@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import ROOT, Call
 
-from ops.common.errors import InputError
+from ops.common.errors import InputError, RunStoppedError
 from ops.common.folder_lock import LOCK, locked_folder
 from ops.models.recognizer import build_model
 
@@ -50,6 +50,22 @@ def test_the_second_is_refused_and_a_kill_leaves_no_lock(tmp_path: Path) -> None
     with locked_folder(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("put_there", ["nothing", "a file", "another folder"])
+def test_a_folder_that_goes_meanwhile_leaves_the_error_of_the_work(put_there: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(RunStoppedError, match="cannot be written"), locked_folder(folder):
+        folder.rename(tmp_path / "moved")
+        if put_there == "a file":
+            folder.touch()
+        elif put_there == "another folder":
+            folder.mkdir()
+        raise RunStoppedError("run/ckpt.pth.tar: cannot be written")
+    assert folder.exists() == (put_there != "nothing")
+    with locked_folder(tmp_path / "moved"):  # what is left of the lock there is in nobody's way
+        pass
 
 
 def test_one_process_cannot_have_it_twice_but_again(tmp_path: Path) -> None:

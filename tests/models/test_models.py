@@ -10,9 +10,11 @@ import torch
 import torchvision
 from fill import clip_for, fill
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from ops.common.errors import InputError
 from ops.models.architectures import ARCHITECTURES
+from ops.models.flops import multiply_adds
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.resnet import build_resnet
 from ops.models.tam import TAM, SpatialMean, temporal_filter
@@ -200,6 +202,15 @@ def test_the_resnet_is_torchvisions_in_names_initial_weights_and_scores(arch: st
     scores.sum().backward()
     expected.sum().backward()
     assert torch.equal(ours.conv1.weight.grad, theirs.conv1.weight.grad)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(("modality", "tam", "pixels"), [("RGB", True, 64), ("RGB", False, 75), ("Flow", True, 97)])
+def test_multiply_adds_are_those_that_pytorch_counts(arch: str, modality: str, tam: bool, pixels: int) -> None:
+    model = build_model(arch, 7, 3, modality, tam).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 3, model.channels, pixels, pixels))
+    assert 2 * multiply_adds(model, pixels) == counter.get_total_flops()
 
 
 def test_flow_takes_ten_channels_from_an_averaged_first_convolution() -> None:

@@ -14,12 +14,16 @@ from conftest import Call
 
 from ops.common.device import compute_of
 from ops.common.errors import InputError
+from ops.data.file_sizes import SAMPLE, changed_files, sampled_places, sampled_sizes
+from ops.data.frames import FrameReader
+from ops.data.lists import read_records
 from ops.models.checkpoint import Checkpoint
 from ops.models.checkpoint_names import ModelSpec
 from ops.training.resume import changed_arithmetic, changed_settings, keep_threads
 from ops.training.run_metadata import arithmetic, software, source_commit
 
 SPEC = ModelSpec("resnet18", 2, 3, "RGB", True, False)
+CPU = torch.device("cpu")
 ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "workers": 2, "print_freq": 20}
 
 
@@ -69,6 +73,54 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
 
 
+def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None:
+    for number in range(2):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    (tmp_path / "l.txt").write_text("0.mp4 8 0\n1.mp4 8 1\n")
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
+    call(*train, "--epochs", "1")
+    (tmp_path / "0.mp4").touch()  # as a copy on another disk
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    media.write_video(tmp_path / "1.mp4", 20, seed=7)
+    assert (
+        "the files of 1 of 2 entries of l.txt that were looked at, such as 1.mp4" in call(*train, "--epochs", "1").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ([3, 5], ""),
+        ([3, 6], "the files of 1 of 2 entries of l.txt that were looked at, such as b"),
+        ([4, -1], "the files of 2 of 2 entries of l.txt that were looked at, such as a"),
+        ([3], ""),  # of another list, which is named as such
+        (None, ""),  # a checkpoint that does not say
+    ],
+)
+def test_other_sizes_are_said_with_the_first_file(
+    before: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "l.txt").write_text("a 8 0\nb 8 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert changed_files(before, [3, 5], read_records("l.txt", False)) == said
+
+
+def test_of_long_lists_the_same_files_are_looked_at_each_time() -> None:
+    places = sampled_places(650_000)
+    assert places == sampled_places(650_000) == sorted(set(places)) and len(places) == SAMPLE
+    assert places[0] < 10_000 and places[-1] > 640_000 and sampled_places(3) == [0, 1, 2]
+
+
+def test_of_a_frame_folder_it_is_the_first_image(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v/img_00001.jpg").write_bytes(b"1234567")
+    (tmp_path / "l.txt").write_text("v 1 0\ngone 1 0\n")
+    reader = FrameReader("img_{index:05d}.jpg")
+    assert sampled_sizes(read_records(tmp_path / "l.txt", True), str(tmp_path), reader) == [7, -1]
+
+
 def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         author = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
@@ -105,6 +157,11 @@ def test_what_changes_the_last_bits_is_named(monkeypatch: pytest.MonkeyPatch) ->
         Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": here}), arithmetic(torch.device("cpu"))
     )
     assert changed == ["MKL_CBWR COMPATIBLE, before not set"]
+    monkeypatch.delenv("MKL_CBWR")
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # fewer threads than PyTorch counts
+    assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": here}), arithmetic(CPU)) == [
+        "OMP_THREAD_LIMIT 1, before not set"
+    ]
     assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {}), here) == []  # a checkpoint that does not say
 
 

@@ -1,0 +1,86 @@
+"""Scripts open at once: help and mistakes on the command line cost no import of PyTorch, decoders or plots."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+SLOW = {"torch", "torchvision", "cv2", "av", "matplotlib", "scipy", "sklearn", "PIL", "jinja2", "tensorboardX"}
+SCRIPTS = [
+    *("main.py", "online_main.py", "test_models.py", "online_test_models.py"),
+    *sorted(f"tools/{path.name}" for path in (ROOT / "tools").glob("*.py")),
+    "online_label_tools/gen_online_label_kinetics.py",
+]
+
+MODULES_AFTER = """
+import os, runpy, sys
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(*sorted({name.split(".")[0] for name in sys.modules}), file=open("modules", "w"))
+"""
+
+
+def run(folder: Path, *command: str, status: int) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-c", MODULES_AFTER, str(ROOT / command[0]), *command[1:]],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def slow_modules(folder: Path) -> set[str]:
+    return SLOW & set((folder / "modules").read_text().split())
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_imports_nothing_slow(script: str, tmp_path: Path) -> None:
+    assert "usage:" in run(tmp_path, script, "--help", status=0).stdout
+    assert not slow_modules(tmp_path)
+
+
+MISTAKES = {
+    "an unknown flag": ("main.py", "kinetics", "RGB", "--tamm"),
+    "an unknown dataset": ("main.py", "kinetic", "RGB"),
+    "an unknown dataset of a test": ("online_test_models.py", "kinetic", "--weights", "w.pth.tar"),
+    "a list that is not there": ("main.py", "ucf101", "RGB", "--train_list", "none.txt"),
+    "no default list": ("online_main.py", "hmdb51", "RGB"),
+    "one of two lists": ("test_models.py", "custom", "--weights", "a,b", "--test_list", "l.txt,none.txt"),
+    "lists to check": ("tools/check_dataset.py", "custom", "--train_list", "none.txt", "--root_path", "."),
+    "a dataset to check": ("tools/check_dataset.py", "kinetic"),
+    "annotations": ("tools/gen_labels.py", "ucf101", "--data", "."),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_on_the_command_line_import_nothing_slow(case: str, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("a.mp4 0\n")
+    done = run(tmp_path, *MISTAKES[case], status=2)
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not slow_modules(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["main.py", "tools/predict.py", "tools/extract_frames.py"])
+def test_an_interrupt_while_packages_are_imported_is_one_line(script: str, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    interrupting = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    for package in ("torch", "cv2"):
+        (slow / f"{package}.py").write_text(interrupting)
+    (tmp_path / "v.mp4").touch()
+    (tmp_path / "l.txt").write_text("a 9 0\n")
+    arguments = {
+        "main.py": ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."],
+        "tools/predict.py": ["v.mp4", "--weights", "w.pth.tar"],
+        "tools/extract_frames.py": ["v.mp4", "-o", "out"],
+    }[script]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, env={"PYTHONPATH": str(slow)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
