@@ -85,11 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of the benchmarks."""
     parser = Parser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=[*HALVES, *PARTS], default=PARTS, metavar="PART",
-                        help=f"what is measured: {', '.join([*HALVES, *PARTS])} (default: all)")  # fmt: skip
-    parser.add_argument("--video", metavar="FILE", help="decode this one (default: one that is drawn)")
-    parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="default: 7")
-    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="in a training step (default: 2)")
-    parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="default: 224")
+                        help=f"what to measure: {', '.join([*HALVES, *PARTS])} (default: all)")  # fmt: skip
+    parser.add_argument("--video", metavar="FILE", help="video to decode (default: a synthetic one)")
+    parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="rounds of measurement (default: 7)")
+    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="clips in a training step (default: 2)")
+    parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
     parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: a GPU if there is one)")
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.md")
     add_compute_options(parser.add_argument_group("how the network is computed"))

@@ -4,19 +4,19 @@
 #     bash examples/finetune_folder.sh DIR CKPT [--out OUT] [--epochs N] [--batch_size N] [--val_fraction F] [flags…]
 #     bash examples/finetune_folder.sh clips checkpoints/kinetics_8f.pth.tar --epochs 25
 #
-#   DIR               holds the videos: DIR/jump/a.mp4, DIR/run/b.mp4, …
-#   CKPT              what to start from: of this project, of the published code or of MMAction2
-#   --out OUT         where everything goes (default: checkpoints/finetune_DIR in the repository)
-#   --epochs N        default: 15
-#   --batch_size N    clips per step (default: 8); the learning rate, 0.001 for 8, goes with it
-#   --val_fraction F  share of each class that is tested on, not trained on (default: 0.2)
-#   flags…            are passed on to online_main.py, such as --lr 0.002 or -j 4
+#   DIR               folder of the videos: DIR/jump/a.mp4, DIR/run/b.mp4, …
+#   CKPT              checkpoint to start from: of this project, of the published code or of MMAction2
+#   --out OUT         folder for all results (default: checkpoints/finetune_DIR in the repository)
+#   --epochs N        number of epochs (default: 15)
+#   --batch_size N    clips per step (default: 8); the learning rate, 0.001 for 8 clips, is scaled with it
+#   --val_fraction F  share of each class that is used for testing, not for training (default: 0.2)
+#   flags…            passed on to online_main.py, such as --lr 0.002 or -j 4
 #
-# Depth, segments, TAM, dropout and input size are those of CKPT. OUT/lists gets the lists and the class names (change
-# val.txt if you want another choice), OUT the checkpoints and curves, OUT/test the results, OUT/report.html all of it to
-# look at. Tested is the last epoch, for the best one was chosen on the very videos of the test.
+# Depth, segments, TAM, dropout and input size are those of CKPT. The lists and class names are written to OUT/lists (edit
+# val.txt to choose other test videos), the checkpoints and curves to OUT, the results to OUT/test, and a report about all
+# of them to OUT/report.html. The test uses the last epoch, because the best one was chosen on the videos of the test.
 #
-# Stopped and started again with the same arguments, it goes on. Exit status: 0 done, 1 done but some videos could not be
+# If it is interrupted, the same command continues it. Exit status: 0 done, 1 done but some videos could not be
 # read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.11 or newer; makes .venv, once.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -6,12 +6,12 @@
 #     bash scripts/demo.sh [--frames] [--quick] [--seed N]
 #
 #   --frames   from extracted frames (main.py) instead of videos (online_main.py)
-#   --quick    a smoke run of a minute: a few steps each, accuracies mean nothing
+#   --quick    a smoke test of a minute: a few steps each, so that the accuracies mean nothing
 #   --seed N   another seed of the training (default: 0)
 #
 # Needs Python 3.11 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
-# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS put them elsewhere). Takes about 6 minutes on 2 cores; stopped
-# and started again it goes on.
+# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS select other folders). It takes about 6 minutes on 2 cores. If it
+# is interrupted, the same command continues it.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
