@@ -201,8 +201,8 @@ def test_commands_in_docstrings_parse(path: Path) -> None:
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_every_flag_is_read_somewhere(name: str) -> None:
-    files = [*(ROOT / "ops").glob("*.py"), ROOT / name]
-    read = "\n".join(path.read_text() for path in files if path.stem != "opts")
+    files = [*(ROOT / "ops").rglob("*.py"), ROOT / name]
+    read = "\n".join(path.read_text() for path in files if path.stem != "options")
     for action in PARSERS[name]._actions:
         if action.dest not in ("help", "loss_type", "consensus_type", "non_local") and "EFFECT" not in str(action.help):
             known = f"args.{action.dest}" in read or action.help == "==SUPPRESS=="

@@ -1,6 +1,8 @@
 """The packages of `ops` import each other as they may, and no module or function grows too long."""
 
 import ast
+import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,17 @@ def test_packages_import_what_they_may(package: str) -> None:
     wrong = {other: lines for other, lines in used.items() if other not in MAY_IMPORT[package]}
     assert not wrong
     assert set(used) == MAY_IMPORT[package], "the table allows what nobody needs"
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_public_names_are_there_and_are_no_modules(package: str) -> None:
+    wing = importlib.import_module(f"ops.{package}")
+    names = re.findall(r'^ +"(\w+)": "(\w+)",$', Path(wing.__file__ or "").read_text(), re.MULTILINE)
+    for name, module in names:
+        assert getattr(wing, name) is getattr(importlib.import_module(f"ops.{package}.{module}"), name)
+        assert f"{package}.{name}" not in NAMES, "importing the module would hide the name"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        wing.nothing  # noqa: B018
 
 
 def test_imports_have_no_circle() -> None:
