@@ -28,7 +28,7 @@ def _extension(text: str) -> str:
 def add_template_option(parser: Any) -> None:
     """The flag that says how frames are named; `parser` may be a group."""
     parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
-                        help="names of frames, such as shot-%%04d.png")  # fmt: skip
+                        help="names of frames (no others), such as shot-%%04d.png")  # fmt: skip
 
 
 def frame_template(text: str) -> str:
