@@ -27,11 +27,13 @@ def upright(image, frame):
 try:
     model, video = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    segments, short, side, modality = (facts[key] for key in ("num_segments", "scale_size", "input_size", "modality"))
     count = sum(1 for _ in av.open(video).decode(video=0))
+except KeyError as error:
+    sys.exit(f"error: {model} does not say its {error}: tools/export.py writes models that do")
 except Exception as error:  # whatever the two say of files that are none of theirs
-    sys.exit(f"error: {error}")
-facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-segments, short, side, modality = (facts[key] for key in ("num_segments", "scale_size", "input_size", "modality"))
+    sys.exit(f"error: {' '.join(str(error).split())}")
 if not count or modality != "RGB":
     sys.exit(f"error: {video} has {count} frames of RGB; {model} takes {segments} of {modality}")
 

@@ -13,6 +13,7 @@ from media import write_video
 from benchmarks.decoders import difference
 from ops.common.errors import MediaError
 from ops.data.decoders import DECODERS
+from ops.data.opencv_videos import OpenCVReader
 
 FRAMES = 100
 
@@ -67,7 +68,7 @@ def test_decoders_are_compared_in_time_and_pixels(call: Call, film: Path, tmp_pa
 
 
 def test_a_decoder_that_fails_says_why(call: Call, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Blind(DECODERS["opencv"]):
+    class Blind(OpenCVReader):
         def open(self, path: str, num_frames: int) -> Any:
             raise MediaError(path, "cannot see")
 

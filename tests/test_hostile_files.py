@@ -24,7 +24,7 @@ from ops.export.checkpoint_info import checkpoint_facts, describe_facts
 from ops.models.checkpoint import read_checkpoint
 from ops.models.recognizer import build_model
 from ops.predict.predictor import open_predictor
-from ops.report.read_results import read_results
+from ops.report.results import read_results
 
 
 def packed(path: Path) -> Path:
@@ -139,7 +139,7 @@ def test_numbers_that_no_float_holds_are_none(tmp_path: Path) -> None:
 
 
 def test_json_of_any_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.report.read_results.LARGEST_JSON", 20)
+    monkeypatch.setattr("ops.report.results.LARGEST_JSON", 20)
     (tmp_path / "metrics.json").write_text('{"scored": 1, "expected": 2}')
     assert read_results([str(tmp_path)])[0].missing[0].endswith("cannot be read (more than 20 bytes)")
 

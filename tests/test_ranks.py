@@ -18,7 +18,7 @@ from conftest import ROOT
 from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import build_model
 from ops.training.options import train_parser
-from ops.training.train import train
+from ops.training.train import run_training
 
 
 def torchrun(folder: Path, processes: int, *command: object, options: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
@@ -87,7 +87,7 @@ def test_processes_that_were_given_other_files_are_told_before_the_first_step(
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
         (tmp_path / f"l{number}.txt").write_text(f"0.mp4 8 0\n1.mp4 8 {number}\n")
     flags = [*ranks.TRAIN, "--train_list", "l0.txt", "--max_steps", "1", "--store_name", "first"]
-    train(train_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+    run_training(train_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
     saved = torch.load(tmp_path / "checkpoints/first/ckpt.pth.tar", weights_only=True)
     for number in range(2):
         saved["optimizer"]["state"][0]["momentum_buffer"].fill_(number)

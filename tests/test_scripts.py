@@ -364,7 +364,7 @@ def test_bad_input_to_training_ends_in_one_line_and_status_2(
     ("arguments", "message"),
     [
         (["nosuch", "RGB"], "unknown dataset nosuch; known are kinetics"),
-        (["custom", "RGB"], "custom needs --class_names or --num_class"),
+        (["custom", "RGB"], "dataset custom has no place of its own: give the lists and --root_path"),
         (["kinetics", "RGBDiff"], "invalid choice: 'RGBDiff'"),
         (["kinetics", "RGB"], "no such list; give --train_list, or set TAM_DATASETS"),
     ],

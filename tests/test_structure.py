@@ -1,6 +1,7 @@
 """The packages of `ops` import each other as they may, and no module or function grows too long."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def test_the_page_about_the_code_has_the_same_table() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text, re.M)
     assert {package: set(re.findall(r"`(\w+)`", allowed)) for package, allowed in rows} == MAY_IMPORT
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_public_names_are_there_and_are_no_modules(package: str) -> None:
+    wing = importlib.import_module(f"ops.{package}")
+    names = re.findall(r'^ +"(\w+)": "(\w+)",$', Path(wing.__file__ or "").read_text(), re.MULTILINE)
+    for name, module in names:
+        assert getattr(wing, name) is getattr(importlib.import_module(f"ops.{package}.{module}"), name)
+        assert f"{package}.{name}" not in NAMES, "importing the module would hide the name"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        wing.nothing  # noqa: B018
 
 
 def test_imports_have_no_circle() -> None:

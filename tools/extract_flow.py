@@ -12,6 +12,7 @@ the result for every video. The exit status is 1 if any failed.
 """
 
 import argparse
+import os
 import sys
 from dataclasses import asdict, replace
 from functools import partial
@@ -19,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops import prepare
+from ops import data, prepare
 from ops.common.arguments import Parser, above_zero
 from ops.common.errors import run
 from ops.data.dataset_configs import DATASETS
@@ -50,11 +51,13 @@ def main() -> int:
     )
     name_of = partial(prepare.image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
     settings = {"tool": "extract_flow", **asdict(options)}
+    del settings["frames"], settings["named"]  # as earlier versions have it
     if args.frame_template:
-        options = replace(options, frames=args.frame_template)
-        settings["frames"] = args.frame_template
-    else:
-        del settings["frames"]  # as earlier versions have it
+        config = DATASETS["custom"].with_template(args.frame_template)
+        config.check_template(["RGB"] if frames else [])
+        data.common_template((os.path.join(root, item) for item in items), config.rgb, flow=False, named=True)
+        options = replace(options, frames=config.rgb, named=True)
+        settings |= {"frames": config.rgb, "named": True}
     job = prepare.ImageJob(
         partial(prepare.extract_flow, options=options), root, items, args.out_path, name_of, template, settings
     )

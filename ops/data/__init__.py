@@ -11,6 +11,7 @@ from ops.common.lazy import lazy_names
 if TYPE_CHECKING:
     from ops.data.decoders import DECODERS as DECODERS
     from ops.data.decoders import video_reader as video_reader
+    from ops.data.frames import common_template as common_template
     from ops.data.frames import frame_reader as frame_reader
     from ops.data.open_lists import check_lists_exist as check_lists_exist
     from ops.data.videos import open_video as open_video
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
+        "common_template": "frames",
         "frame_reader": "frames",
         "DECODERS": "decoders",
         "video_reader": "decoders",

@@ -94,6 +94,18 @@ def mpeg2_frames(data: bytes) -> int:
     return 1 if whole else UNTOLD
 
 
+def sequence_of(data: bytes) -> bytes | None:
+    """What a packet of MPEG-1 or -2 that begins with a sequence header says of the pictures after it, size first.
+
+    Where that changes, FFmpeg's decoder loses the picture that it still holds.
+    """
+    start = data.find(b"\0\0\1\xb3", 0, 64)
+    if start < 0:
+        return None
+    extension = data.find(b"\0\0\1\xb5", start + 8, start + 160)  # quantiser matrices may stand before it
+    return data[start + 4 : start + 8] + (data[extension + 4 : extension + 10] if extension >= 0 else b"")
+
+
 _SCANNERS: dict[str, Scanner] = {
     "vp8": vp8_frames,
     "vp9": vp9_frames,

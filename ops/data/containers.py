@@ -7,15 +7,19 @@ from typing import Any
 import av
 
 from ops.common.errors import MediaError
+from ops.data.encryption import MOV, is_encrypted
 
-# Demuxers of plain media files. Playlists and other formats that name further files or URLs are not among them.
-_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
+FORMATS = (MOV, "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
+"""What is opened, by FFmpeg's names: plain media files. Playlists, and what else names further files or URLs, are not.
+"""
 
 MAX_PIXELS = 2**26
 """Pixels of a frame: twice those of 8K video. What claims more would only fill the memory."""
 
-_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+_ENCRYPTED = "the video is encrypted (DRM) and cannot be decoded without its key: use a copy that is not"
+
+_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
 
 # PyAV 18 raises on tags that are not UTF-8 unless told otherwise; 19 keeps their bytes and has no such argument.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -47,6 +51,14 @@ def open_container(path: str, strict: bool = False) -> "av.container.InputContai
     if not container.streams.video:
         container.close()
         raise MediaError(path, "no video stream in it")
+    try:
+        encrypted = is_encrypted(container, path)
+    except OSError as error:
+        container.close()
+        raise MediaError(path, reason_of(error)) from None
+    if encrypted:
+        container.close()
+        raise MediaError(path, _ENCRYPTED)
     codec = container.streams.video[0].codec_context
     if codec is None:  # refused before anything is decoded: some PyAV releases end the process there
         container.close()

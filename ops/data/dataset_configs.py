@@ -8,6 +8,7 @@ To add one, add an entry to `DATASETS`; nothing else needs to know its name. Eve
                       folder/annotations/{train,val,test}.txt and the frame folders these name, and
                       folder/{videos}_{train,val,test}_list.txt and the videos these name
     rgb, flow     how frames are named on disk (fields of `ops.data.frames.FrameTemplate`); other usual names are found
+    named         of which modalities `--frame_template` gave those names: then no others are taken
     mirror        whether training mirrors clips left to right
     swap          whether a mirror image changes the class: "… to the left" becomes "… to the right"
     swap_pairs    those classes by number, for when class names are not known
@@ -23,7 +24,7 @@ or do without an entry: `custom`, with --train_list, --val_list, --root_path and
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class DatasetConfig:
     videos: str | None = None
     rgb: str = "img_{index:05d}.jpg"
     flow: str = "flow_{axis}_{index:05d}.jpg"
+    named: tuple[str, ...] = ()
     mirror: bool = True
     swap: bool = False
     swap_pairs: tuple[tuple[int, int], ...] = ()
@@ -86,7 +88,15 @@ class DatasetConfig:
 
     def with_template(self, pattern: str) -> "DatasetConfig":
         """The same with another way to name frames (`--frame_template`), of flow alone where x and y have files."""
-        return replace(self, flow=pattern) if "{axis" in pattern else replace(self, rgb=pattern, flow=pattern)
+        if "{axis" in pattern:
+            return replace(self, flow=pattern, named=("Flow",))
+        return replace(self, rgb=pattern, flow=pattern, named=("RGB", "Flow"))
+
+    def check_template(self, modalities: Collection[str]) -> None:
+        """InputError where `--frame_template` names frames of none of the `modalities` that are read (none: videos)."""
+        if self.named and set(self.named).isdisjoint(modalities):
+            read = " and ".join(modalities) or "videos"
+            raise InputError(f"--frame_template {self.flow}: names frames of {' and '.join(self.named)}, not {read}")
 
     def root(self) -> Path:
         """The folder that list entries are relative to by default."""

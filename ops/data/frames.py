@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,26 +61,26 @@ class FrameReader:
 
     `pattern` is the dataset's own template (see `FrameTemplate`); `prepare` looks whether the first folder that
     exists holds such files, and if not which of the usual names it does. A folder whose files are named in another
-    way, or numbered from 0 instead of 1, is read by its own names.
+    way, or numbered from 0 instead of 1, is read by its own names. Where the pattern is `named`, by
+    `--frame_template`, no other names count.
     """
 
     kind = "frames"
     decoder = f"OpenCV {cv2.__version__} (plain JPEG) and Pillow {PIL.__version__}"
     counts_in_pairs = True
 
-    def __init__(self, pattern: str, flow: bool = False, template: FrameTemplate | None = None) -> None:
-        self.pattern, self.flow, self.template = pattern, flow, template
+    def __init__(
+        self, pattern: str, flow: bool = False, template: FrameTemplate | None = None, named: bool = False
+    ) -> None:
+        self.pattern, self.flow, self.template, self.named = pattern, flow, template, named
 
     def prepare(self, records: Records, root: str | Path) -> "FrameReader":
         """The reader with the template of most folders, detected once; InputError names what was looked for."""
-        refused: InputError | None = None
         folders = (os.path.join(root, record.path) for record in records)
-        for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
-            try:
-                return FrameReader(self.pattern, self.flow, detect_template(folder, self.pattern, self.flow))
-            except InputError as error:
-                refused = refused or error
-        raise refused or InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
+        template = common_template(folders, self.pattern, self.flow, self.named)
+        if template is None:
+            raise InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
+        return FrameReader(self.pattern, self.flow, template, self.named)
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
@@ -102,7 +103,7 @@ class FrameReader:
     def _template_of(self, path: str) -> FrameTemplate:
         """How the files of one folder are named. Two looks at the disk where it is as in `prepare`."""
         if self.template is None:
-            return detect_template(path, self.pattern, self.flow)
+            return detect_template(path, self.pattern, self.flow, self.named)
         for first in (0, 1):
             template = replace(self.template, first=first)
             try:
@@ -111,6 +112,8 @@ class FrameReader:
                 break
             if all(os.path.exists(os.path.join(path, name)) for name in names):
                 return template
+        if self.named and os.path.isdir(path):
+            return template_in(path, self.pattern, self.flow, self.named)
         with suppress(InputError):  # the first frame is missing, or there is nothing at all: said where frames are read
             found = detect_template(path, self.pattern, self.flow)
             if found.axes == self.template.axes:  # RGB frames are no flow where flow has an image for each axis
@@ -121,7 +124,7 @@ class FrameReader:
 def frame_reader(config: DatasetConfig, modality: str) -> FrameReader:
     """The reader of the extracted frames of a dataset; `modality` is "RGB" or "Flow"."""
     flow = modality == "Flow"
-    return FrameReader(config.flow if flow else config.rgb, flow)
+    return FrameReader(config.flow if flow else config.rgb, flow, named=modality in config.named)
 
 
 class FolderSource(FrameSource):
@@ -174,19 +177,46 @@ class FolderSource(FrameSource):
         return missing
 
 
-def detect_template(folder: str, pattern: str, flow: bool) -> FrameTemplate:
+def common_template(folders: Iterable[str], pattern: str, flow: bool, named: bool = False) -> FrameTemplate | None:
+    """The naming in the first of `folders` that exist; of one without frames the next is looked at, up to `PROBES`.
+
+    None where no folder exists; InputError where none of them has frames.
+    """
+    refused: InputError | None = None
+    for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
+        try:
+            return detect_template(folder, pattern, flow, named)
+        except InputError as error:
+            refused = refused or error
+    if refused:
+        raise refused
+    return None
+
+
+def template_in(folder: str, pattern: str, flow: bool, named: bool = False) -> FrameTemplate:
+    """As `detect_template`; what is wrong with the folder is a MediaError, for one folder at fault ends no job."""
+    try:
+        return detect_template(folder, pattern, flow, named)
+    except MediaError:
+        raise
+    except InputError as error:
+        raise MediaError(folder, str(error).removeprefix(f"{folder}: ")) from None
+
+
+def detect_template(folder: str, pattern: str, flow: bool, named: bool = False) -> FrameTemplate:
     """Which naming the files in `folder` follow: the dataset's own `pattern` first, then the usual ones.
 
-    InputError says what was looked for and what is there.
+    A pattern that is `named`, by `--frame_template`, is the only one. InputError says what was looked for and what is
+    there.
     """
     try:
         names = set(os.listdir(folder))
     except OSError as error:
         raise MediaError(folder, error.strerror or "cannot be listed") from None
-    stems = [os.path.splitext(pattern)[0], *(COMMON_FLOW + COMMON_RGB if flow else COMMON_RGB)]
-    own = os.path.splitext(pattern)[1]
+    stem, own = os.path.splitext(pattern)
+    stems = [stem] if named else [stem, *(COMMON_FLOW + COMMON_RGB if flow else COMMON_RGB)]
     for stem in dict.fromkeys(stems):
-        for extension in dict.fromkeys((own, *EXTENSIONS)):
+        for extension in dict.fromkeys([own] if named else [own, *EXTENSIONS]):
             for first in (0, 1):
                 template = FrameTemplate(stem + extension, first)
                 try:
@@ -195,8 +225,13 @@ def detect_template(folder: str, pattern: str, flow: bool) -> FrameTemplate:
                     continue
                 if names.issuperset(wanted):
                     return template
-    looked_for = ", ".join(list(dict.fromkeys(stems))[:9])
     there = ", ".join(sorted(names)[:3]) or "nothing"
+    if named:
+        said = re.sub(r"\{index:(\d*)d\}", r"%\1d", pattern)
+        raise InputError(
+            f"{folder}: no frames named {said}, starting at 0 or 1, as --frame_template says; it holds {there}"
+        )
+    looked_for = ", ".join(list(dict.fromkeys(stems))[:9])
     raise InputError(
         f"{folder}: no frames named like {looked_for} … with {'/'.join(EXTENSIONS[:5])}, starting at 0 or 1; "
         f"it holds {there}; --frame_template says other names"

@@ -1,7 +1,7 @@
 """The other reader of videos: OpenCV's, which decodes from the start to the last wanted frame. For comparison.
 
 It gives the pixels that PyAV's gives, more slowly. It does not decode AV1, nor interlaced video: from release 4.13 on,
-OpenCV returns memory for it that was never written.
+OpenCV returns memory for it that was never written. Frames of a video that changes its size it makes all alike.
 """
 
 import os
@@ -48,11 +48,11 @@ class OpenCVSource(FrameSource):
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`. Frames that nobody asked for are decoded, but not converted.
 
-        MediaError where one of them is interlaced.
+        MediaError where one of them is interlaced, or of another size than the others.
         """
-        matrix = self._look_at(indices)
         capture, position, start = self._capture(), -1, 0.0
         try:
+            matrix = self._look_at(indices, capture)
             for index in indices:
                 while position < index:
                     if not capture.grab():
@@ -75,15 +75,18 @@ class OpenCVSource(FrameSource):
             raise MediaError(self.path, f"before frame {index} there are some that do not decode, and OpenCV counts "
                                         "without them: use --decoder pyav")  # fmt: skip
 
-    def _look_at(self, indices: Sequence[int]) -> tuple[int, int, int, int]:
-        """How the video is held; MediaError where frames are interlaced. PyAV decodes them to know."""
-        matrix = UPRIGHT
-        for number, (_, frame) in enumerate(
-            self._video.wanted(indices if self._video.may_be_interlaced else indices[:1])
-        ):
+    def _look_at(self, indices: Sequence[int], capture: Any) -> tuple[int, int, int, int]:
+        """How the video is held; MediaError where frames cannot be had by OpenCV. PyAV decodes them to know."""
+        matrix, video = UPRIGHT, self._video
+        size = tuple(int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        all_of_them = video.may_be_interlaced or video.may_change_size
+        for number, (_, frame) in enumerate(video.wanted(indices if all_of_them else indices[:1])):
             if frame.interlaced_frame:
                 raise MediaError(self.path, f"interlaced video, which OpenCV {cv2.__version__} does not decode: "
                                             "use --decoder pyav")  # fmt: skip
+            if (frame.width, frame.height) != size:
+                raise MediaError(self.path, f"frames of {frame.width} x {frame.height} and of {size[0]} x {size[1]}, "
+                                            "which OpenCV makes one size: use --decoder pyav")  # fmt: skip
             matrix = matrix if number else matrix_of(frame)
         return matrix
 

@@ -28,7 +28,7 @@ def _extension(text: str) -> str:
 def add_template_option(parser: Any) -> None:
     """The flag that says how frames are named; `parser` may be a group."""
     parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
-                        help="file names of frames, such as shot-%%04d.png")  # fmt: skip
+                        help="read only frames named like shot-%%04d.png")  # fmt: skip
 
 
 def frame_template(text: str) -> str:

@@ -12,7 +12,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.data.bitstreams import IN_ORDER, PROGRESSIVE, always_one, is_b_picture, needs_first_packet, scanner_for
+from ops.data.bitstreams import (
+    IN_ORDER,
+    PROGRESSIVE,
+    always_one,
+    is_b_picture,
+    needs_first_packet,
+    scanner_for,
+    sequence_of,
+)
 from ops.data.h264 import UNTOLD, H264Headers
 
 MAX_PACKETS = 2**23
@@ -34,6 +42,10 @@ _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut", "mxf", "wtv")
 """Containers that say when frames are shown. Of others FFmpeg only knows in which order they are decoded."""
+
+
+_ONE_SIZE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "gif", "ivf", "yuv4mpegpipe")
+"""Containers whose header says how large all frames are. Others can go on in another size."""
 
 
 class TooManyPacketsError(Exception):
@@ -104,9 +116,11 @@ class PacketScan:
         self._pix_fmt, self._delays = context.pix_fmt, context.has_b_frames
         self._tick = stream.time_base or 0
         self.is_timed = container.format.name in _TIMED
+        self.may_change_size = container.format.name not in _ONE_SIZE
         self._facts: list[tuple[int | None, int | None, bool, bool]] = []
         self._frames: list[int] = []
         self._rises, self._anchors, self._b_pictures = True, 0, False
+        self._sequence = b""
         facts = self._facts
         try:
             for packet in container.demux(stream):
@@ -145,6 +159,10 @@ class PacketScan:
     def _frames_of(self, data: bytes) -> int:
         """How many frames a packet gives."""
         if self.codec in _WITH_B_PICTURES:
+            if self.codec != "mpeg4" and (sequence := sequence_of(data)):
+                self._sequence = self._sequence or sequence
+                if sequence != self._sequence:
+                    return UNTOLD
             if not is_b_picture(self.codec, data):
                 self._anchors += 1
             elif self._anchors < 2:  # refers to a picture that is not there

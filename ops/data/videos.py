@@ -138,6 +138,11 @@ class VideoSource(FrameSource):
         return self._scan.may_be_interlaced
 
     @property
+    def may_change_size(self) -> bool:
+        """Whether the container leaves it open that frames in the middle have another size."""
+        return self._scan.may_change_size
+
+    @property
     def shortfall(self) -> str:
         """What is wrong where fewer frames are in the file than its header promises, else ""."""
         return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ops.common.errors import InputError
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
+from ops.data.frames import EXTENSIONS
 from ops.data.list_lines import names_protocol
 
 
@@ -65,9 +66,16 @@ def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
         yield Video(folder, folder, str(error).removeprefix(f"{folder}: "))
         return
     if not len(names):
-        yield Video(folder, folder, f"no videos in this folder{endings_there(folder)}")
+        yield Video(folder, folder, f"no videos in this folder{endings_there(folder)}{_about_frames(folder)}")
     for name in names:
         yield Video(os.path.join(folder, name), name)
+
+
+def _about_frames(folder: str) -> str:
+    """What to do with a folder of images, for a message; "" where there are none."""
+    if not len(find_videos(folder, EXTENSIONS)):
+        return ""
+    return ": these are frames, which test_models.py scores (a line 'path num_frames' in --test_list)"
 
 
 def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from ops.prepare.annotations import (
     needed,
     pick,
     read_text,
+    table_rows,
     with_suffix,
     words_of,
 )
@@ -91,23 +92,30 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
 def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
     """Jester and Something-Something v1: …-labels.csv with a class per line, …-train.csv and …-validation.csv with
     lines `id;label`, …-test.csv with lines `id`, whose labels are in test-answers.csv where that is there (`id;label`).
-    The classes are in alphabetical order, whatever that of the file.
+    Files with a header, as Kaggle has them, are read by its columns `video_id` (or `id`) and `label`; then …-labels.csv
+    may be missing, and the classes are the labels that there are. They are in alphabetical order, whatever that of the
+    file.
     """
     tables = with_suffix(files, ".csv")
-    index = needed(pick(tables, ("labels",), "the csv file of labels"), "…-labels.csv", files)
-    classes = sorted(text for _, text in _lines(index))
+    index = pick(tables, ("labels",), "the csv file of labels")
+    if index is None and not any(map(_columns, tables)):
+        needed(index, "…-labels.csv", files)
+    found = _tables(files, tables)
+    if index:
+        classes = sorted(text for _, text in _lines(index))
+    else:
+        classes = sorted({label for _, path in found if _columns(path) for _, _, label in _rows(path) if label})
     place = _places(classes)
     answers = _answers(files)
 
     def pairs(path: Path, split: str) -> Iterator[Pair]:
-        for where, text in _lines(path):
-            name, semicolon, label = (part.strip() for part in text.partition(";"))
-            if not semicolon and split != "test":
-                raise InputError(f"{where}: no label, which {split} needs; expected 'id;label', got {text[:80]!r}")
-            where, label = (where, label) if semicolon else answers.get(name, (where, ""))
+        for where, name, label in _rows(path):
+            if not label and split != "test":
+                raise InputError(f"{where}: no label, which {split} needs; expected 'id;label', got {name[:80]!r}")
+            where, label = (where, label) if label else answers.get(name, (where, ""))
             yield name, _label(label, place, where) if label else -1
 
-    return Annotations(classes, [_split(name, pairs(path, name)) for name, path in _tables(files, tables)])
+    return Annotations(classes, [_split(name, pairs(path, name)) for name, path in found])
 
 
 def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
@@ -218,6 +226,26 @@ def _answers(files: Sequence[Path]) -> dict[str, tuple[str, str]]:
     path = pick(with_suffix(files, ".csv"), ("answers",), "the csv file of answers")
     lines = ((where, *text.partition(";")) for where, text in _lines(path)) if path else ()
     return {name.strip(): (where, label.strip()) for where, name, _, label in lines}
+
+
+def _columns(path: Path) -> tuple[int, int] | None:
+    """Where the id and the label are in the rows of a csv file whose header says so; None where it has none."""
+    names = [name.strip().lower() for name in next(table_rows(path), (0, [""]))[1]]
+    ids = [names.index(name) for name in ("video_id", "id") if names.count(name) == 1]
+    return (ids[0], names.index("label")) if ids and names.count("label") == 1 else None
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+    """`file:line`, the id and the label ("": none) of each row, by its header, or else of lines `id;label` or `id`."""
+    if columns := _columns(path):
+        rows = table_rows(path)
+        next(rows)
+        for line, row in rows:
+            yield f"{path}:{line}", row[columns[0]].strip(), row[columns[1]].strip()
+        return
+    for where, text in _lines(path):
+        name, _, label = text.partition(";")
+        yield where, name.strip(), label.strip()
 
 
 def _split(name: str, pairs: Iterable[Pair]) -> Split:

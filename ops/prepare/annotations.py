@@ -1,8 +1,9 @@
 """What annotations say, whatever their format: classes, and for each split the names of its videos and their labels."""
 
+import csv
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,26 @@ def check_unpacked(files: Iterable[Path], words: Sequence[str], ending: str) -> 
 def with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
     """Those of `paths` that end in `suffix`, in capitals too."""
     return [path for path in paths if path.suffix.lower() == suffix]
+
+
+def table_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a csv file, each with its line's number, empty ones left out; all but the first may be too long.
+
+    InputError where it cannot be read, or where a row has fewer columns than the first, the header.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows, columns = csv.reader(file), 0
+            for row in rows:
+                if any(row):
+                    if len(row) < columns:
+                        raise InputError(f"{path}:{rows.line_num}: {len(row)} columns, the header has {columns}")
+                    columns = columns or len(row)
+                    yield rows.line_num, row
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: not a csv file ({error})") from None
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

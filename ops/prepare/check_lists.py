@@ -41,12 +41,15 @@ class Dataset:
     num_classes: int
     class_names: list[str] | None
     pattern: str
+    named: bool = False
 
     def work(self, decode: str) -> tuple[Work, dict[str, Any]]:
         """What looks at one entry, and the settings that its results depend on."""
         if self.kind == "videos":
             return functools.partial(check_video, decode=decode), {"check": "video", "decode": decode}
         work = functools.partial(check_folder, decode=decode, pattern=self.pattern, flow=self.modality == "Flow")
+        if self.named:  # else as earlier versions have it
+            work = functools.partial(work, named=True)
         return work, {"check": "folder", **work.keywords}
 
 
@@ -70,6 +73,7 @@ def open_dataset(
     kind = kind or ("frames" if modality == "Flow" else None) or _kind_of(config, given, folder)
     if kind == "videos":
         video_reader(config, modality)  # refuses what videos do not hold
+    config.check_template([modality] if kind == "frames" else [])
     paths = {**_default_lists(config, kind), **given}
     if not paths:
         place = f"under {config.root()}" if config.folder else "by default"
@@ -89,7 +93,7 @@ def open_dataset(
         num_classes = 1 + max(int(records.labels.max()) for records in lists.values())
         log.warning("classes taken to be 0…%d, as in the lists: --class_names or --num_class says it", num_classes - 1)
     pattern = config.flow if modality == "Flow" else config.rgb
-    return Dataset(lists, folder, kind, modality, max(num_classes, 1), names, pattern)
+    return Dataset(lists, folder, kind, modality, max(num_classes, 1), names, pattern, modality in config.named)
 
 
 def _default_lists(config: DatasetConfig, kind: str) -> dict[str, Path]:

@@ -34,8 +34,8 @@ def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
     return found
 
 
-def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool) -> dict[str, Any]:
-    """What the frame folder at `path` is; `pattern` is how the dataset names frames (see `ops.data.frames`).
+def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:
+    """What the frame folder at `path` is; `pattern` and `named` say how frames are named (see `ops.data.frames`).
 
     `frames` (up to the first gap), `beyond` (after it), `pattern` and `first` (how the files are named), `broken` (the
     first image that cannot be read, of those that were tried), and what `identity_of` gives. MediaError where there are
@@ -43,7 +43,7 @@ def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool) ->
     """
     if not os.path.isdir(path):
         raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
-    template, frames, beyond = look_into(path, pattern, flow)
+    template, frames, beyond = look_into(path, pattern, flow, named)
     tried = {"none": [], "ends": [0, frames - 1], "full": range(frames)}[decode]
     ends = [os.path.join(path, template.name(path, index, template.axes[0])) for index in (0, frames - 1)]
     return {

@@ -5,8 +5,8 @@ import re
 import string
 from typing import Any
 
-from ops.common.errors import InputError, MediaError
-from ops.data.frames import FrameTemplate, detect_template
+from ops.common.errors import MediaError
+from ops.data.frames import FrameTemplate, template_in
 from ops.data.videos import header_count, open_video
 
 
@@ -25,27 +25,22 @@ def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
     return {"num_frames": num_frames, "claimed": claimed}
 
 
-def count_frames(path: str, item: str, pattern: str, flow: bool) -> dict[str, Any]:
+def count_frames(path: str, item: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:
     """Frames of the folder at `path`: `num_frames`, those before the first gap, and `claimed`, all that are there.
 
-    `pattern` is the dataset's way to name them (see `ops.data.frames.FrameTemplate`); other usual ones are found.
-    MediaError where there is none.
+    `pattern` is the dataset's way to name them (see `ops.data.frames.FrameTemplate`); other usual ones are found,
+    unless it is `named` by `--frame_template`. MediaError where there is none.
     """
-    _, num_frames, beyond = look_into(path, pattern, flow)
+    _, num_frames, beyond = look_into(path, pattern, flow, named)
     return {"num_frames": num_frames, "claimed": num_frames + beyond}
 
 
-def look_into(path: str, pattern: str, flow: bool) -> tuple[FrameTemplate, int, int]:
+def look_into(path: str, pattern: str, flow: bool, named: bool = False) -> tuple[FrameTemplate, int, int]:
     """Of a frame folder: how its files are named, how many frames it holds up to the first gap, and how many after it.
 
     MediaError where there is none.
     """
-    try:
-        template = detect_template(path, pattern, flow)
-    except MediaError:
-        raise
-    except InputError as error:  # one folder at fault does not end a job
-        raise MediaError(path, str(error).removeprefix(f"{path}: ")) from None
+    template = template_in(path, pattern, flow, named)
     there = frame_indices(os.listdir(path), path, template)
     frames = next(index for index in range(len(there) + 1) if index not in there)
     return template, frames, len(there) - frames

@@ -11,11 +11,12 @@ from ops.common.errors import InputError
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DatasetConfig, dataset_config
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, relative
+from ops.data.frames import common_template
 from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
 from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.kinetics_lists import RULES, kinetics_plans, read_kinetics
 from ops.prepare.options import KINETICS, JobOptions
-from ops.prepare.source_files import Plan, Source, locate
+from ops.prepare.source_files import Located, Plan, Source, locate
 from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Data:
     def source(self, config: DatasetConfig, root: str | None = None) -> Source:
         """What is found in it, by paths relative to `root` (default: see there)."""
         config = config.with_template(self.template) if self.template else config
+        config.check_template([] if self.kind == "videos" else ["Flow" if self.flow else "RGB"])
         return Source(self.root if root is None else root, self.kind, config, self.verify, self.flow, self.endings)
 
     @property
@@ -99,6 +101,7 @@ def make_dataset_lists(
         check_class_count(named, known.classes, name, config.num_classes, num_class, advice)
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
     parts = locate(plans, source, rules)
+    _check_template(source, parts)
     class_file = place.out / "annotations" / "class_names.txt"
     check_places(parts, place.out)
     write_class_names(class_file, known.classes, place.out)
@@ -129,6 +132,7 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobO
     plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
     class_file = place.out / "class_names.txt"
     parts = locate(plans, source, ())
+    _check_template(source, parts)
     check_places(parts, place.out)
     write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
@@ -139,6 +143,13 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobO
 def _check_folder(path: str) -> None:
     if not os.path.isdir(path):
         raise InputError(f"--data {path}: no such folder")
+
+
+def _check_template(source: Source, parts: Sequence[Located]) -> None:
+    """InputError where `--frame_template` fits none of the first frame folders: it is wrong, not they are broken."""
+    if source.named and source.kind == "frames":
+        folders = (os.path.join(source.root, item) for part in parts for item in part)
+        common_template(folders, source.pattern, source.flow, named=True)
 
 
 def _say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:

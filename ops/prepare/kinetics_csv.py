@@ -1,6 +1,5 @@
 """One csv file of Kinetics-400, -600 or -700: its clips, their labels and its splits."""
 
-import csv
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from ops.common.errors import InputError
 from ops.common.string_array import StringArray
-from ops.prepare.annotations import SPLITS
+from ops.prepare.annotations import SPLITS, table_rows
 
 
 @dataclass(frozen=True)
@@ -80,21 +79,12 @@ def _is_of(row: dict[str, str | None], split: str, shared: bool, where: str) -> 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Line numbers and rows by column, empty lines left out."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = csv.reader(file)
-            header = [name.strip().lower() for name in next(lines, [])]
-            if "youtube_id" not in header:
-                raise InputError(f"{path}:1: the header has no column youtube_id but {', '.join(header)[:80]!r}")
-            for row in lines:
-                if len(row) < len(header) and any(row):
-                    raise InputError(f"{path}:{lines.line_num}: {len(row)} columns, the header has {len(header)}")
-                if any(row):
-                    yield lines.line_num, dict(zip(header, row, strict=False))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: not a csv file ({error})") from None
+    rows = table_rows(path)
+    header = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    if "youtube_id" not in header:
+        raise InputError(f"{path}:1: the header has no column youtube_id but {', '.join(header)[:80]!r}")
+    for line, row in rows:
+        yield line, dict(zip(header, row, strict=False))
 
 
 def _clip_name(row: dict[str, str | None], where: str) -> str:

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.common.errors import InputError, MediaError
+from ops.common.errors import MediaError
 from ops.common.storage import stamp_of
 from ops.data.dataset_configs import DATASETS
-from ops.data.frames import FolderSource, FrameTemplate, detect_template
+from ops.data.frames import FolderSource, FrameTemplate, template_in
 from ops.data.videos import VideoSource, open_video
 from ops.prepare.image_folders import Image, resize_image, write_image
 from ops.prepare.options import FLOW_PRESETS, Size
@@ -40,8 +40,9 @@ class FlowOptions:
     """How flow is computed and written.
 
     `template` names the files (see `ops.data.frames.FrameTemplate`): an image per axis, or one with x in red and y in
-    green where it has no `{axis}`; `frames` names those that are read. `bound` is the motion in pixels that white and
-    black stand for; frames are brought to `size` before (None: as they are).
+    green where it has no `{axis}`; `frames` names those that are read, and where that is `named` no other names count.
+    `bound` is the motion in pixels that white and black stand for; frames are brought to `size` before (None: as they
+    are).
     """
 
     method: str = "dis"
@@ -52,6 +53,7 @@ class FlowOptions:
     quality: int = 95
     keep_dirs: bool = False
     frames: str = DATASETS["custom"].rgb
+    named: bool = False
 
 
 def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
     previous: Image | None = None
     decoded = 0
     with (
-        _gray_frames(path, options.frames) as (claimed, frames, video),
+        _gray_frames(path, options.frames, options.named) as (claimed, frames, video),
         whole_folder(out, name, options.template) as folder,
     ):
         for frame in frames:
@@ -123,23 +125,18 @@ def _match(frame: Image, like: Image) -> Image:
 
 
 @contextmanager
-def _gray_frames(path: str, pattern: str) -> Iterator[tuple[int, Iterator[Image], VideoSource | None]]:
+def _gray_frames(path: str, pattern: str, named: bool) -> Iterator[tuple[int, Iterator[Image], VideoSource | None]]:
     """How many frames a video or frame folder claims, those there are, gray `[h, w]`, and the video, if it is one."""
     if os.path.isdir(path):
-        yield *_folder_frames(path, pattern), None
+        yield *_folder_frames(path, pattern, named), None
         return
     with open_video(path) as source:
         yield source.claimed, (_gray(image, cv2.COLOR_BGR2GRAY) for image in source.images()), source
 
 
-def _folder_frames(path: str, pattern: str) -> tuple[int, Iterator[Image]]:
+def _folder_frames(path: str, pattern: str, named: bool) -> tuple[int, Iterator[Image]]:
     """Of a frame folder: the images that are named like frames, and those before the first gap."""
-    try:
-        template = detect_template(path, pattern, flow=False)
-    except MediaError:
-        raise
-    except InputError as error:
-        raise MediaError(path, str(error).removeprefix(f"{path}: ")) from None
+    template = template_in(path, pattern, flow=False, named=named)
     names, alike = set(os.listdir(path)), names_by(template.pattern)
     extension = os.path.splitext(template.pattern)[1]
     claimed = sum(name.endswith(extension) and alike.fullmatch(name) is not None for name in names)

@@ -57,17 +57,23 @@ class Source:
         return self.config.flow if self.flow else self.config.rgb
 
     @property
+    def named(self) -> bool:
+        """Whether `--frame_template` gave it, and no other names count."""
+        return ("Flow" if self.flow else "RGB") in self.config.named
+
+    @property
     def settings(self) -> dict[str, object]:
         """All that counts depend on."""
         if self.kind == "videos":
             return {"count": "videos", "verify": self.verify}
-        return {"count": "frames", "pattern": self.pattern, "flow": self.flow}
+        named: dict[str, object] = {"named": True} if self.named else {}  # as earlier versions have it, without
+        return {"count": "frames", "pattern": self.pattern, "flow": self.flow, **named}
 
     def work(self) -> functools.partial[dict[str, object]]:
         """The function that counts the frames of one file or folder."""
         if self.kind == "videos":
             return functools.partial(probe_video, verify=self.verify)
-        return functools.partial(count_frames, pattern=self.pattern, flow=self.flow)
+        return functools.partial(count_frames, pattern=self.pattern, flow=self.flow, named=self.named)
 
 
 @dataclass(frozen=True)

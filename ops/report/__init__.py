@@ -6,12 +6,12 @@ from ops.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ops.report.page import write_report as write_report
-    from ops.report.read_results import read_results as read_results
+    from ops.report.results import read_results as read_results
 
 __getattr__ = lazy_names(
     __name__,
     {
         "write_report": "page",
-        "read_results": "read_results",
+        "read_results": "results",
     },
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops.report.read_results import Test, table
+from ops.report.results import Test, table
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ops.common.figures import cluster_order, confusion_figure
 from ops.common.html import figure_uri, image_uri
-from ops.report.read_results import Test
+from ops.report.results import Test
 
 READABLE = 60
 """With more classes than this the names beside a matrix are too small for a page."""

@@ -12,7 +12,7 @@ from ops.common.figures import curves_figure
 from ops.common.html import figure_uri, image_uri, write_page
 from ops.report.comparison import compare
 from ops.report.confusion import Confusion, describe_confusion
-from ops.report.read_results import ClassResult, Results, Row, Test, Training, finite, table
+from ops.report.results import ClassResult, Results, Row, Test, Training, finite, table
 from ops.report.thumbnails import place_of, strip_uri
 
 log = logging.getLogger(__name__)

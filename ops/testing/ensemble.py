@@ -103,6 +103,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
         stream = list(readings).index((model.modality, size, file, root))
         members.append(Member(checkpoint, model, shape, 1.0 if coeff is None else coeff, stream, len(alike)))
         alike.append(model.num_segments)
+    config.check_template({modality for modality, *_ in readings})
     streams = []
     for (modality, size, file, root), alike in readings.items():
         shape = ClipShape(alike[0], modality, size)

@@ -140,11 +140,9 @@ def write_published_csv(path: str, result: TestResult, class_names: Sequence[str
 
 def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
     """How often class i was taken for class j, `[K, K]`, over the videos that were scored and have a label."""
-    from sklearn.metrics import confusion_matrix as count_pairs  # slow to import, and only a test needs it
-
-    counted = result.counted
-    classes = np.arange(result.scores.shape[1])
-    pairs: NDArray[np.int64] = count_pairs(result.labels[counted], result.ranked[counted, 0], labels=classes)
+    counted, classes = result.counted, result.scores.shape[1]
+    places = result.labels[counted] * classes + result.ranked[counted, 0]
+    pairs: NDArray[np.int64] = np.bincount(places, minlength=classes * classes).reshape(classes, classes)
     return pairs
 
 

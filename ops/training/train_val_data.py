@@ -61,6 +61,7 @@ def open_data(
     partners = mirror_partners(config, num_classes, names)
     if config.mirror and (partners < 0).all():
         log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
+    config.check_template([args.modality])
     datasets, sizes, reader = [], {}, make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
         records, root, reader = open_list(

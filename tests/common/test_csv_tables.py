@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ops.common.csv_tables import TableWriter, protected, read_rows, restored
 from ops.common.text import printable
 from ops.models.recognizer import build_model
-from ops.report.read_results import read_results
+from ops.report.results import read_results
 from ops.testing.results import TestResult, write_mistakes, write_per_class, write_predictions
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "'=1", "''@x", "=", "-"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import pytest
 
-from ops.data.containers import _FORMATS
+from ops.data.containers import FORMATS
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
 
 NO_VIDEOS = {"m4a", "m4b", "psp", "ism", "ismv", "isma", "f4a", "avif", "heic", "heif", "mk3d", "mka", "mks", "mpo",
@@ -26,7 +26,7 @@ def test_videos_in_every_container_are_found(ending: str, tmp_path: Path) -> Non
 
 def test_all_that_the_reader_takes_is_found() -> None:
     """By FFmpeg's own endings of the containers that are read."""
-    endings = {ending for name in _FORMATS for ending in av.format.ContainerFormat(name, "r").extensions}
+    endings = {ending for name in FORMATS for ending in av.format.ContainerFormat(name, "r").extensions}
     assert {f".{ending}" for ending in endings - NO_VIDEOS} <= set(VIDEO_EXTENSIONS)
 
 

@@ -128,6 +128,23 @@ def test_no_reader_turns_an_image_as_its_metadata_say(tmp_path: Path, name: str,
         assert other.read([0]).shape == (1, 3, 48, 64)
 
 
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "L"), ("PNG", "LA"), ("PNG", "P"), ("PNG", "1"), ("PNG", "RGBA"),
+     ("TIFF", "CMYK"), ("WEBP", "RGBA"), ("GIF", "P"), ("BMP", "P")],
+)  # fmt: skip
+def test_all_paths_give_the_pixels_that_pillow_gives(tmp_path: Path, format: str, mode: str) -> None:
+    """A clip, the gray frames of which flow is made, and an image alone."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    path = folder / "img_00001.jpg"
+    path.write_bytes(encoded(Image.fromarray(draw(0)).convert(mode), format))
+    with Image.open(path) as image:
+        wanted, gray = np.array(image.convert("RGB")), np.array(image.convert("L"))
+    assert np.array_equal(read(folder), wanted)
+    assert np.array_equal(read_image(path), wanted) and np.array_equal(read_image(path, gray=True), gray)
+
+
 def test_an_image_that_claims_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(draw(0)).save(tmp_path / "x.png")
     monkeypatch.setattr(images, "MAX_PIXELS", 48 * 64 - 1)

@@ -190,6 +190,50 @@ def test_opencv_refuses_interlaced_videos(tmp_path: Path, name: str, options: di
         assert len(source.read([3])) == 1
 
 
+def change_size(folder: Path, **options: object) -> Path:
+    """A transport stream of 6 frames and of 6 larger ones."""
+    parts = [write_video(folder / f"{size[0]}.ts", 6, size, **options) for size in ((32, 48), (48, 64))]
+    path = folder / "x.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize(("codec", "lost"), [("mpeg1video", 1), ("mpeg2video", 1), ("mpeg4", 0), ("libx264", 0)])
+def test_frames_are_counted_as_decoded_where_the_size_changes(
+    tmp_path: Path, codec: str, lost: int, b_frames: int
+) -> None:
+    """FFmpeg's decoders of MPEG lose the picture that they hold back: no path counts it."""
+    path = change_size(tmp_path, codec=codec, b_frames=b_frames)
+    with av.open(str(path)) as container:
+        every = [(frame.height, frame.width) for frame in container.decode(video=0)]
+    assert len(every) == 12 - (lost or (codec == "mpeg4" and b_frames > 0))
+    with open_video(path) as source:
+        assert len(source) == source.claimed == source.decodable() == len(every)
+        assert [image.shape[:2] for image in source.images()] == every
+        assert [tuple(frame.shape[1:]) for _, frame in source.frames(range(len(every)))] == every
+        assert not source.problem
+    made = extract_video(str(path), "x.ts", str(tmp_path / "out"), FrameOptions("png"))
+    assert (made["frames"], made["decoded"], made["claimed"]) == (len(every),) * 3
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "libx264"])
+def test_opencv_refuses_frames_that_it_would_resize(tmp_path: Path, codec: str) -> None:
+    """It makes all frames as large as the header, or the last ones, which it found when it opened the file."""
+    path = change_size(tmp_path, codec=codec)
+    refused = 0
+    for index in (0, 9):
+        with OpenCVReader().open(str(path), -1) as source, open_video(path) as same:
+            try:
+                assert torch.equal(source.read([index]), same.read([index]))
+            except MediaError as error:
+                assert "which OpenCV makes one size: use --decoder pyav" in str(error)
+                refused += 1
+    assert refused == 1
+    with OpenCVReader().open(str(path), -1) as source, pytest.raises(MediaError, match="which OpenCV makes one size"):
+        source.read([0, 9])
+
+
 @pytest.mark.parametrize("name", ["joined.ts", "x.avi", "x.asf", "x.mpg"])
 def test_every_frame_is_shown_as_long_as_it_was(name: str, tmp_path: Path) -> None:
     path = write_mistimed(tmp_path / name)

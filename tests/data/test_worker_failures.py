@@ -161,21 +161,34 @@ def test_a_training_whose_loader_is_killed_ends_in_one_line(clips: Path) -> None
     assert "Traceback" not in printed and torch.load(clips / "checkpoints/run/ckpt.pth.tar", weights_only=True)
 
 
+def start_and_save(clips: Path, *flags: str) -> "tuple[subprocess.Popen[str], Path]":
+    """A training that has saved its first checkpoint, and that."""
+    process = start(clips, *flags)
+    checkpoint = clips / "checkpoints/run/ckpt.pth.tar"
+    wait_for(checkpoint, process)
+    return process, checkpoint
+
+
+def stop_after_another_save(checkpoint: Path, process: "subprocess.Popen[str]") -> None:
+    """SIGTERM once the training has saved again, which shows that it goes on."""
+    seen = checkpoint.stat().st_mtime_ns
+    end = time.monotonic() + 600
+    while checkpoint.stat().st_mtime_ns == seen and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_training_whose_terminal_is_gone_saves_and_ends(ignored: bool, clips: Path) -> None:
     """SIGHUP goes to the loaders too; under nohup it is ignored, and the run goes on."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    process = start(clips)
-    signal.signal(signal.SIGHUP, before)
-    checkpoint = clips / "checkpoints/run/ckpt.pth.tar"
-    wait_for(checkpoint, process)
+    try:
+        process, checkpoint = start_and_save(clips)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     os.killpg(process.pid, signal.SIGHUP)
     if ignored:
-        seen = checkpoint.stat().st_mtime_ns
-        end = time.monotonic() + 600
-        while checkpoint.stat().st_mtime_ns == seen and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        stop_after_another_save(checkpoint, process)
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == 0 and "Traceback" not in printed, printed
     text = (clips / "checkpoints/run/preempted").read_text()
@@ -184,17 +197,11 @@ def test_a_training_whose_terminal_is_gone_saves_and_ends(ignored: bool, clips: 
 
 def test_a_training_that_was_suspended_goes_on(clips: Path) -> None:
     """SIGTSTP and SIGCONT, as by Ctrl-Z and fg: no video is taken for one that hangs."""
-    process = start(clips, "--decode_timeout", "8")  # a busy machine is slow, too
-    checkpoint = clips / "checkpoints/run/ckpt.pth.tar"
-    wait_for(checkpoint, process)
+    process, checkpoint = start_and_save(clips, "--decode_timeout", "8")  # a busy machine is slow, too
     assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGTSTP)
     time.sleep(10)
     os.killpg(process.pid, signal.SIGCONT)
-    seen = checkpoint.stat().st_mtime_ns
-    end = time.monotonic() + 600
-    while checkpoint.stat().st_mtime_ns == seen and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    stop_after_another_save(checkpoint, process)
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == 0 and "not read in" not in printed, printed

@@ -118,6 +118,46 @@ def test_half_precision_is_half_the_file_and_close(
     ]  # fmt: skip
 
 
+EXTERNAL: dict[str, str | None] = {  # where a file says that its weights are, and what is said of it
+    "weights.bin": None,
+    "gone.bin": "gone.bin",
+    "../weights.bin": "weights.bin",
+    "/etc/hostname": "bsolute path not allowed",
+}
+
+
+@pytest.mark.parametrize("place", EXTERNAL)
+def test_weights_outside_of_the_model_are_read_from_its_folder_alone(
+    place: str, exported: Path, script: Run, tmp_path: Path
+) -> None:
+    video = media.write_video(tmp_path / "v.mp4", 9)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx.save(onnx.load(exported), folder / "m.onnx", save_as_external_data=True, location="weights.bin")
+    model = onnx.load(folder / "m.onnx", load_external_data=False)
+    (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = place if entry.key == "location" else entry.value
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    said = EXTERNAL[place]
+    done = script("examples/onnx_predict.py", "model/m.onnx", video, status=1 if said else 0)
+    if said:
+        assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
+    else:
+        assert len(done.stdout.splitlines()) == 5
+
+
+def test_a_model_that_does_not_say_how_to_use_it_is_refused_by_the_example(
+    exported: Path, script: Run, tmp_path: Path
+) -> None:
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    done = script("examples/onnx_predict.py", "m.onnx", media.write_video(tmp_path / "v.mp4", 9), status=1)
+    assert done.stderr == "error: m.onnx does not say its 'num_segments': tools/export.py writes models that do\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "size", "matrix"),
     [("uniform", (48, 64), (0, 0, 0, 0)), ("uniform", (48, 64), (-1, 0, 0, 1)), ("dense", (90, 52), (0, 1, -1, 0))],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from media import corrupt, truncate, write_audio, write_video
+from media import corrupt, truncate, write_audio, write_frames, write_video
 
 from ops.common.errors import InputError, MediaError
 from ops.data.video_writer import FORMATS
@@ -108,6 +108,21 @@ def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path,
     rows = list(csv.DictReader((tmp_path / "one.csv").open()))
     assert rows[0]["path"] == str(clips / "b.mp4") and rows[0]["class_1"] == best["class"] and rows[0]["ok"] == "True"
     assert float(rows[0]["probability_1"]) == pytest.approx(best["probability"], abs=1e-6)
+
+
+def test_folders_of_frames_are_told_from_videos(weights: Path, tmp_path: Path, call: Call) -> None:
+    write_frames(tmp_path / "frames/jump/a", 6)
+    says = "no videos in this folder (there are .png): these are frames, which test_models.py scores"
+    for folder in ("frames", "frames/jump/a"):
+        done = call(TOOL, folder, "--weights", weights, "--device", "cpu", status=2)
+        assert done.err == f"error: {folder}: {says} (a line 'path num_frames' in --test_list)\n"
+    (tmp_path / "l.txt").write_text("frames/jump/a 6\n")
+    done = call("test_models.py", "custom", "--weights", weights, "--test_list", "l.txt", "--root_path", ".", "-j", 0,
+                "--device", "cpu", "--output", "out")  # fmt: skip
+    assert "1 scored" in done.out
+    write_video(tmp_path / "frames/jump/b.mp4", 6)
+    done = call(TOOL, "frames", "--weights", weights, "--device", "cpu")
+    assert "b.mp4" in done.out
 
 
 def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:

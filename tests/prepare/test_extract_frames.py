@@ -17,7 +17,7 @@ from ops.common.errors import InputError, MediaError
 from ops.common.string_array import hash_of
 from ops.data.videos import open_video
 from ops.prepare.extract_frames import FrameOptions, extract_video
-from ops.prepare.image_folders import write_image
+from ops.prepare.image_folders import resize_image, write_image
 from ops.prepare.options import Size, parse_size
 from ops.prepare.output_paths import PARTIAL, check_names, image_folder, names_by, whole_folder
 
@@ -50,7 +50,7 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 )
 def test_a_size_is_exact_or_a_short_side(text: str, size: Size, shape: tuple[int, int]) -> None:
     assert parse_size(text) == size
-    assert size.apply(media.draw(0)).shape == (*shape, 3)
+    assert resize_image(media.draw(0), size).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,56 @@ def test_answers_label_the_test_videos_of_jester(tmp_path: Path) -> None:
     assert pairs_of(FORMATS["jester"].read(files, 1))["test"] == [("1234", 0)]
 
 
+KAGGLE = "label,frames,label_id,shape,format\n"
+
+
+def write_kaggle(folder: Path, **changed: str) -> list[Path]:
+    """Jester as Kaggle has it: with headers, further columns, quotes, and no file of labels."""
+    files = {
+        "Train.csv": f'video_id,{KAGGLE}7,Swiping Right,37,0,"(37, 100, 132, 3)",jpg\n9,No gesture,37,2,,jpg\n',
+        "Validation.csv": f"\ufeffVIDEO_ID,{KAGGLE}\n8,No gesture,36,2,,jpg\n",
+        "Test.csv": f"id,{KAGGLE}5,,36,,,jpg\n6,Swiping Right,36,,,jpg\n",
+    }
+    folder.mkdir(exist_ok=True)
+    for name, text in {**files, **changed}.items():
+        (folder / name).write_text(text, "utf-8")
+    return annotation_files([str(folder)])
+
+
+def test_tables_with_a_header_are_read_by_its_columns(tmp_path: Path, call: Call) -> None:
+    annotations = FORMATS["jester"].read(write_kaggle(tmp_path / "csv"), 1)
+    assert annotations.classes == ["No gesture", "Swiping Right"]
+    expected = {"train": [("7", 1), ("9", 0)], "val": [("8", 0)], "test": [("5", -1), ("6", 1)]}
+    assert pairs_of(annotations) == expected
+    for name in ("Train/7", "Train/9", "Validation/8", "Test/5", "Test/6"):
+        media.write_frames(tmp_path / "data" / name, 2, "{index:05d}.png", (16, 16))
+    run = [TOOL, "jester", "--annotations", "csv", "--data", "data", "--out", "lists", "-j", 1]
+    assert "2 classes, where jester has 27" in call(*run, status=2).err
+    call(*run, "--num_class", 2)
+    lists = {name: (tmp_path / f"lists/annotations/{name}.txt").read_text() for name in ("train", "val", "test")}
+    assert lists == {
+        "train": "Train/7 2 1\nTrain/9 2 0\n", "val": "Validation/8 2 0\n", "test": "Test/5 2 -1\nTest/6 2 1\n",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"Train.csv": f"video_id,{KAGGLE}7,,37,0,,jpg\n"}, "Train.csv:2: no label, which train needs"),
+        ({"Train.csv": f"video_id,{KAGGLE}7,No gesture\n"}, "Train.csv:2: 2 columns, the header has 6"),
+        ({"labels.csv": "Swiping Left\nNo gesture\n"}, "Train.csv:2: 'Swiping Right' is none of the 2 classes"),
+        (
+            dict.fromkeys(("Train.csv", "Validation.csv", "Test.csv"), "name,frames\n7,37\n"),
+            "…-labels.csv is not there",
+        ),
+        ({"Validation.csv": "video_id,frames,label_id\n8,36,2\n"}, "Validation.csv:1: no label, which val needs"),
+    ],
+)
+def test_a_header_that_does_not_say_it_all_is_refused(changed: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        FORMATS["jester"].read(write_kaggle(tmp_path, **changed), 1)
+
+
 @pytest.mark.parametrize(
     ("dataset", "name"),
     [("jester", "jester-v1-train.csv"), ("jester", "jester-v1-labels.csv"), ("hmdb51", "wave_test_split1.txt"),

@@ -22,7 +22,7 @@ from PIL import Image
 from ops.common.errors import InputError, MediaError
 from ops.common.figures import draw_confusion
 from ops.report.comparison import compare
-from ops.report.read_results import TEST_FILES, TRAINING_FILES, read_results
+from ops.report.results import TEST_FILES, TRAINING_FILES, read_results
 from ops.report.thumbnails import HEIGHT, WIDEST, Place, place_of, strip_uri
 from ops.testing.results import (
     TestResult,

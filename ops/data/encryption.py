@@ -1,0 +1,106 @@
+"""Whether a video is encrypted, as those with digital rights management (DRM) are.
+
+FFmpeg opens such files, for their headers are in clear, and may even decode noise out of them.
+"""
+
+import itertools
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MOV = "mov,mp4,m4a,3gp,3g2,mj2"
+"""FFmpeg's name of the container of MP4 and QuickTime."""
+
+_SAMPLE_ENTRIES = frozenset((b"encv", b"drmi"))
+"""Types of encrypted video: of ISO/IEC 14496-12 (Common Encryption) and of Apple's FairPlay."""
+
+_MAX_BOXES = 4096
+"""Boxes that are looked at within one other. No file has so many before the box that describes its tracks (moov)."""
+
+_LARGEST_MOOV = 2**26
+"""Bytes of that box that are looked at."""
+
+_TS_PACKETS = (188, 192, 204)
+"""Lengths of the packets of a transport stream: plain, with a time stamp (Blu-ray), with error correction."""
+
+
+def is_encrypted(container: Any, path: str) -> bool:
+    """Whether the first video stream of the open `container`, the file at `path`, says that it is encrypted.
+
+    OSError where the file cannot be read.
+    """
+    stream, format = container.streams.video[0], container.format.name
+    if format == "matroska,webm":
+        return "enc_key_id" in stream.metadata
+    if format == "asf":
+        return "ASF_Protection_Type" in container.metadata
+    if format not in (MOV, "mpegts"):
+        return False
+    file = os.open(path, os.O_RDONLY)
+    try:
+        if format == MOV:
+            return not _SAMPLE_ENTRIES.isdisjoint(_sample_entries(file, stream.id))
+        return _is_scrambled(os.read(file, 2**16), stream.id)
+    finally:
+        os.close(file)
+
+
+def _sample_entries(file: int, track: int) -> Iterator[bytes]:
+    """The types of the sample entries of a track of the MP4 file with this descriptor; none where all are in clear."""
+    moov = b""
+    for kind, start, stop in _boxes(lambda place, count: os.pread(file, count, place), 0, os.fstat(file).st_size):
+        if kind == b"moov":
+            moov = os.pread(file, min(stop - start, _LARGEST_MOOV), start)
+            break
+    if not any(kind in moov for kind in _SAMPLE_ENTRIES):  # nearly always: boxes need not be looked at
+        return
+    for trak in _inside(moov, (0, len(moov)), b"trak"):
+        for start, _ in _inside(moov, trak, b"tkhd"):
+            place = start + (20 if moov[start : start + 1] == b"\1" else 12)
+            if int.from_bytes(moov[place : place + 4], "big") == track:
+                for first, last in _inside(moov, trak, b"mdia", b"minf", b"stbl", b"stsd"):
+                    yield from (kind for kind, *_ in _boxes_of(moov, (first + 8, last)))
+
+
+def _inside(data: bytes, box: tuple[int, int], *kinds: bytes) -> Iterator[tuple[int, int]]:
+    """Where the contents of boxes of the last of `kinds` are, within those of the one before it, and so on."""
+    for kind, start, stop in _boxes_of(data, box):
+        if kind == kinds[0]:
+            yield from _inside(data, (start, stop), *kinds[1:]) if kinds[1:] else ((start, stop),)
+
+
+def _boxes_of(data: bytes, box: tuple[int, int]) -> Iterator[tuple[bytes, int, int]]:
+    return _boxes(lambda place, count: data[place : place + count], *box)
+
+
+def _boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The type of each box in the bytes `[start, end)`, and where its content begins and ends.
+
+    `read(place, count)` gives the bytes.
+    """
+    for _ in range(_MAX_BOXES):
+        header = read(start, 16)
+        if start + 8 > end or len(header) < 8:
+            return
+        size, kind = struct.unpack_from(">I4s", header)
+        length = 8
+        if size == 1 and len(header) == 16:
+            size, length = struct.unpack_from(">Q", header, 8)[0], 16
+        stop = min(start + size, end) if size else end
+        if stop < start + length:
+            return
+        yield kind, start + length, stop
+        start = stop
+
+
+def _is_scrambled(data: bytes, stream: int) -> bool:
+    """Whether a packet of the stream of this number, within the beginning of a transport stream, is scrambled."""
+    for length, start in itertools.product(_TS_PACKETS, range(_TS_PACKETS[-1])):
+        places = range(start, len(data) - 4, length)
+        if len(places) > 3 and all(data[place] == 0x47 for place in places):
+            return any(
+                data[place + 3] & 0x80 and int.from_bytes(data[place + 1 : place + 3], "big") & 0x1FFF == stream
+                for place in places
+            )
+    return False

@@ -1,0 +1,186 @@
+"""Encrypted videos: named as such before anything is decoded, in every container that says so, by every tool."""
+
+import struct
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import media
+import pytest
+import torch
+from conftest import Call
+
+from ops.common.errors import MediaError
+from ops.data.encryption import is_encrypted
+from ops.data.opencv_videos import OpenCVReader
+from ops.data.videos import header_count, open_video
+from ops.models.recognizer import build_model
+
+KEY = bytes(range(16)).hex()
+SAYS = "the video is encrypted (DRM) and cannot be decoded without its key: use a copy that is not"
+
+
+def common_encryption(path: Path, codec: str, **options: str) -> Path:
+    """An MP4 whose packets FFmpeg encrypts, or with a video in clear where no `options` say so."""
+    plain = media.write_video(path.with_name(f"plain_{path.name}"), 12, codec=codec)
+    with av.open(str(plain)) as read, av.open(str(path), "w", options=options) as written:
+        stream = read.streams.video[0]
+        copy: Any = written.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                written.mux(packet)
+    plain.unlink()
+    return path
+
+
+def cenc(codec: str) -> Callable[[Path], Path]:
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": KEY, "encryption_kid": KEY}
+    return lambda folder: common_encryption(folder / "x.mp4", codec, **options)
+
+
+def sample_entry(kind: bytes) -> Callable[[Path], Path]:
+    """An MP4 whose sample entry is of another type, as in files that name their own codec nowhere."""
+
+    def make(folder: Path) -> Path:
+        path = media.write_video(folder / "x.mp4", 12)
+        path.write_bytes(path.read_bytes().replace(b"avc1", kind))
+        return path
+
+    return make
+
+
+def element(name: bytes, content: bytes) -> bytes:
+    return name + bytes([0x80 | len(content)]) + content
+
+
+def matroska(folder: Path) -> Path:
+    """The name of the track gives way to the description of its encryption (RFC 9559, section 5.1.4.1.31)."""
+    title = b"T" * 100
+    with av.open(str(media.write_video(folder / "y.mp4", 12))) as read, av.open(str(folder / "x.mkv"), "w") as written:
+        stream = read.streams.video[0]
+        copy: Any = written.add_stream_from_template(stream)
+        copy.metadata["title"] = title.decode()
+        for packet in (packet for packet in read.demux(stream) if packet.size):
+            packet.stream = copy
+            written.mux(packet)
+    (folder / "y.mp4").unlink()
+    key = element(b"\x47\xe1", b"\5") + element(b"\x47\xe2", bytes.fromhex(KEY))
+    parts = b"".join(element(b"\x50" + name, value) for name, value in ((b"1", b"\0"), (b"2", b"\1"), (b"3", b"\1")))
+    encodings = element(b"\x6d\x80", element(b"\x62\x40", parts + element(b"\x50\x35", key)))
+    name = element(b"\x53\x6e", title)
+    data = (folder / "x.mkv").read_bytes()
+    assert data.count(name) == 1
+    filled = encodings + element(b"\xec", bytes(len(name) - len(encodings) - 2))
+    (folder / "x.mkv").write_bytes(data.replace(name, filled))
+    return folder / "x.mkv"
+
+
+def windows_media(folder: Path) -> Path:
+    """A Content Encryption Object is added to the header."""
+    path = media.write_video(folder / "x.asf", 12)
+    data = path.read_bytes()
+    size, count = struct.unpack_from("<QI", data, 16)
+    texts = b"".join(struct.pack("<I", len(text)) + text for text in (b"secret", b"DRM\0", b"KEY\0", b"URL\0"))
+    name = uuid.UUID("2211B3FB-BD23-11D2-B4B7-00A0C955FC6E").bytes_le
+    added = name + struct.pack("<Q", 24 + len(texts)) + texts
+    header = data[:16] + struct.pack("<QI", size + len(added), count + 1) + data[28:size]
+    path.write_bytes(header + added + data[size:])
+    return path
+
+
+def scrambled(folder: Path) -> Path:
+    """A transport stream as it is broadcast: the payload of the video's packets is noise, and they say so."""
+    path = media.write_video(folder / "x.ts", 12)
+    data = bytearray(path.read_bytes())
+    for place in range(0, len(data), 188):
+        if int.from_bytes(data[place + 1 : place + 3], "big") & 0x1FFF == 0x100:
+            start = place + (5 + data[place + 4] if data[place + 3] & 0x20 else 4)
+            data[start : place + 188] = bytes(byte ^ 0x5A for byte in data[start : place + 188])
+            data[place + 3] |= 0x80
+    path.write_bytes(data)
+    return path
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "cenc H.264": cenc("libx264"),
+    "cenc MPEG-4": cenc("mpeg4"),
+    "cenc HEVC": cenc("libx265"),
+    "encv": sample_entry(b"encv"),
+    "drmi": sample_entry(b"drmi"),
+    "mkv": matroska,
+    "asf": windows_media,
+    "ts": scrambled,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encrypted_video_is_refused_as_such(kind: str, tmp_path: Path) -> None:
+    path = KINDS[kind](tmp_path)
+    for read in (header_count, lambda path: open_video(path).__enter__(), lambda path: opened_by_opencv(path)):
+        with pytest.raises(MediaError) as error:
+            read(path)
+        assert str(error.value) == f"{path}: {SAYS}"
+
+
+def opened_by_opencv(path: Path) -> None:
+    with OpenCVReader().open(str(path), -1):
+        pass
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mov", "x.mkv", "x.asf", "x.ts"])
+def test_a_video_in_clear_is_read(name: str, tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / name, 12)
+    with open_video(path) as source:
+        assert len(source) == source.decodable() == 12
+
+
+def test_only_the_sample_entry_of_the_video_counts(tmp_path: Path) -> None:
+    """The four letters may stand elsewhere, such as in a title; and sound may be encrypted alone."""
+    path = media.write_video(tmp_path / "x.mp4", 12)
+    data = path.read_bytes()
+    place = data.index(b"VideoHandler")
+    path.write_bytes(data[:place] + b"encv and drmi"[:12] + data[place + 12 :])
+    with open_video(path) as source:
+        assert source.decodable() == 12
+        container = source._container()
+        for cut in range(0, len(data), 7):  # and whatever is cut off, nothing is raised
+            path.write_bytes(data[:cut].replace(b"mdia", b"encv"))
+            assert not is_encrypted(container, str(path))
+        container.close()
+
+
+def test_every_tool_says_that_a_video_is_encrypted(tmp_path: Path, call: Call) -> None:
+    clips = tmp_path / "clips"
+    for name in ("a/good", "b/other"):
+        (clips / name).parent.mkdir(parents=True)
+        media.write_video(clips / f"{name}.mp4", 12)
+    cenc("libx264")(clips / "a")
+    bad = "a/x.mp4"
+    (tmp_path / "l.txt").write_text(f"{bad} 12 0\na/good.mp4 12 0\nb/other.mp4 12 1\n")
+    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    model = ("--weights", "w.pth.tar", "--device", "cpu", "--input_size", "32")
+    tested = ("online_test_models.py", "custom", *model, "--test_list", "l.txt", "--root_path", "clips", "-j", "0")
+    for decoder in ("pyav", "opencv"):
+        done = call(*tested, "--decoder", decoder, "--output", decoder, status=1)
+        assert f"not scored: {bad}: {SAYS}" in done.out and "2 scored, 1 failed" in done.out
+    done = call("tools/predict.py", "clips", *model, status=1)
+    assert f"not scored: clips/{bad}: {SAYS}" in done.out
+    for windows in ((), ("--window", "8")):
+        done = call("tools/predict.py", f"clips/{bad}", *model, *windows, status=2)
+        assert done.err == f"error: clips/{bad}: {SAYS}\n"
+    done = call("tools/explain.py", f"clips/{bad}", *model[:4], "--output", "explained", status=2)
+    assert SAYS in done.err
+    done = call("tools/check_dataset.py", "custom", "--test_list", "l.txt", "--root_path", "clips", "--num_class", 2,
+                status=1)  # fmt: skip
+    assert SAYS in done.out
+    for verify in ("header", "packets"):
+        call("tools/gen_labels.py", "folder", "--data", "clips", "--out", verify, "--verify", verify,
+             "--val_fraction", 0, status=1)  # fmt: skip
+        assert SAYS in (tmp_path / verify / "missing_train.txt").read_text()
+        assert bad not in (tmp_path / verify / "train.txt").read_text()
+    for tool in ("extract_frames", "resize_videos"):
+        done = call(f"tools/{tool}.py", "clips", "-o", tool, status=1)
+        assert SAYS in (tmp_path / tool / "report.csv").read_text(), done.out
