@@ -17,11 +17,11 @@ from ops.common.errors import InputError
 from ops.common.string_array import StringArray
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import workers_of
-from ops.data.datasets import ClipDataset, ClipRecipe
+from ops.data.datasets import ClipDataset, ClipPipeline
 from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.images import open_image
 from ops.data.lists import Records
-from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_recipe
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline
 from ops.data.sampling import parse_sample, view_indices
 from ops.data.videos import VideoReader, open_video
 from ops.data.views import load_views
@@ -112,8 +112,8 @@ def encoded_rows(path: str, folder: Path, rounds: int) -> list[Row]:
     return found
 
 
-def _recipe() -> ClipRecipe:
-    return training_recipe(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
+def _recipe() -> ClipPipeline:
+    return training_pipeline(ClipShape(SEGMENTS, "RGB", 224), dense=True, mirror=True, partners=np.arange(1))
 
 
 def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:

@@ -33,19 +33,19 @@ def main() -> int:
     videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:
         raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
-    wishes = wishes_of(args, videos)
+    options = options_of(args, videos)
     predictor = predict.predictor_of(args)
     check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
-    predict.check_places(videos, wishes)
-    return predict.predict_all(predictor, videos, wishes)
+    predict.check_places(videos, options)
+    return predict.predict_all(predictor, videos, options)
 
 
-def wishes_of(args: argparse.Namespace, videos: list[Video]) -> "predict.Wishes":
+def options_of(args: argparse.Namespace, videos: list[Video]) -> "predict.PredictOptions":
     """What the arguments want to be made of the videos."""
     by_windows = args.window is not None or args.stride is not None
     length = args.window or predict.LENGTH
     sample = parse_sample(args.sample) if args.sample and by_windows else predict.MIDDLES
-    return predict.Wishes(
+    return predict.PredictOptions(
         predict.Windows(length, args.stride or max(1, length // 4), sample),
         by_windows,
         predict.place_tables(videos, args.timeline),

@@ -66,7 +66,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class ClipRecipe:
+class ClipPipeline:
     """How clips are made from videos, for training and validation; random numbers are passed in.
 
     `choose(num_frames, rng)` gives the first frames `[T]`, `plan(height, width, label, rng)` the frame plan;
@@ -93,12 +93,12 @@ class ClipDataset(Dataset[Clip]):
         records: Records,
         root: str,
         reader: Reader,
-        recipe: ClipRecipe,
+        pipeline: ClipPipeline,
         seed: int,
         substitute: bool,
         passed_over: Collection[str] = (),
     ) -> None:
-        self.records, self.root, self.reader, self.recipe = records, root, reader, recipe
+        self.records, self.root, self.reader, self.pipeline = records, root, reader, pipeline
         self.seed, self.substitute, self.passed_over = seed, substitute, passed_over
         self.board = NO_BOARD
 
@@ -133,14 +133,14 @@ class ClipDataset(Dataset[Clip]):
 
     def _clip(self, epoch: int, asked: int, attempt: int) -> Clip:
         index, rng = self._draw(epoch, asked, attempt)
-        record, recipe = self.records[index], self.recipe
+        record, pipeline = self.records[index], self.pipeline
         views = load_views(
             self.reader, os.path.join(self.root, record.path), record.num_frames,
-            lambda num_frames: [recipe.choose(num_frames, rng)[None]],
-            lambda height, width: recipe.plan(height, width, record.label, rng), recipe.new_length,
+            lambda num_frames: [pipeline.choose(num_frames, rng)[None]],
+            lambda height, width: pipeline.plan(height, width, record.label, rng), pipeline.new_length,
         )  # fmt: skip
         pixels = views.clip(0, views.clips[0])[0]
-        label = int(recipe.partners[record.label]) if views.plan.mirrored[0] else record.label
+        label = int(pipeline.partners[record.label]) if views.plan.mirrored[0] else record.label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
         return Clip(index, pixels, label, warnings=warnings)
 

@@ -12,7 +12,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from ops.data.packet_index import READ_ERRORS, PacketIndex, PacketScan
+from ops.data.packet_index import PacketIndex
+from ops.data.packet_scan import READ_ERRORS, PacketScan
 
 Decoded = tuple[int | None, VideoFrame]
 """The number of the packet that a frame was in, None where the decoder does not tell, and the frame."""

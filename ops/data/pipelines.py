@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from ops.data.datasets import ClipRecipe
+from ops.data.datasets import ClipPipeline
 from ops.data.sampling import Indices, Sample, train_indices, val_indices, view_indices
 from ops.data.transforms import FLOW_SCALES, RGB_SCALES, FramePlan, test_plan, train_plan
 from ops.data.views import MakePlan
@@ -37,15 +37,15 @@ class ClipShape:
         return self.input_size * 256 // 224
 
 
-def training_recipe(
+def training_pipeline(
     shape: ClipShape, dense: bool, mirror: bool, partners: Indices, scales: Sequence[float] | None = None
-) -> ClipRecipe:
+) -> ClipPipeline:
     """Random sampling and cutting; `mirror` as the dataset allows, `partners [K]` the classes of mirror images.
 
     `scales` are the sides of crops as shares of the short side (None: the published ones).
     """
     scales = scales or (FLOW_SCALES if shape.modality == "Flow" else RGB_SCALES)
-    return ClipRecipe(
+    return ClipPipeline(
         partial(_training_indices, shape, dense),
         partial(_training_plan, shape, mirror, partners, scales),
         partners,
@@ -53,9 +53,9 @@ def training_recipe(
     )
 
 
-def validation_recipe(shape: ClipShape, dense: bool, num_classes: int) -> ClipRecipe:
+def validation_pipeline(shape: ClipShape, dense: bool, num_classes: int) -> ClipPipeline:
     """One clip from the middle, its centre cut out."""
-    return ClipRecipe(
+    return ClipPipeline(
         partial(_validation_indices, shape, dense),
         partial(_validation_plan, shape),
         np.arange(num_classes),

@@ -27,11 +27,10 @@ from ops.data.decoding import decode_all, decode_needed, index_by_decoding
 from ops.data.frame_source import FrameSource
 from ops.data.lists import Records
 from ops.data.orientation import UPRIGHT, matrix_of, orient
-from ops.data.packet_index import (
+from ops.data.packet_index import UNKNOWN, PacketIndex
+from ops.data.packet_scan import (
     MAX_PACKETS,
     READ_ERRORS,
-    UNKNOWN,
-    PacketIndex,
     PacketScan,
     TooManyPacketsError,
     claimed_frames,

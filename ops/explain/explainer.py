@@ -19,7 +19,7 @@ from ops.data.datasets import Failure
 from ops.data.pipelines import choose_views
 from ops.data.sampling import Indices, Sample
 from ops.data.views import load_views
-from ops.explain.tam_hooks import TamWatch, watch_tams
+from ops.explain.tam_hooks import TamRecorder, watch_tams
 from ops.predict.predictor import Prediction, Predictor, check_finite, open_predictor
 from ops.training.engine import forward
 
@@ -65,7 +65,7 @@ class Explanation:
     prediction: Prediction
     target: int
     cam: NDArray[np.float32]
-    watch: TamWatch
+    watch: TamRecorder
 
 
 class ClipsDataset(Dataset[ShownClip | Failure]):

@@ -14,7 +14,7 @@ from ops.models.tam import TAM
 
 
 @dataclass(frozen=True)
-class TamWatch:
+class TamRecorder:
     """What each TAM made of one clip, by the name of its block (`layer1.0`), in the order of the network.
 
     Attributes:
@@ -37,13 +37,13 @@ def tams_of(model: nn.Module) -> dict[str, TAM]:
 
 
 @contextmanager
-def watch_tams(model: nn.Module) -> Iterator[TamWatch]:
-    """Inside the context a forward pass of one clip leaves in the `TamWatch` what its TAMs used.
+def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
+    """Inside the context a forward pass of one clip leaves in the `TamRecorder` what its TAMs used.
 
     The numbers are taken where they arise, at the end of each branch, so they are those of the pass itself. Of several
     clips in a pass the first counts, of several passes the last.
     """
-    watch = TamWatch()
+    watch = TamRecorder()
     handles = []
     for name, tam in tams_of(model).items():
         keep_kernel = partial(_keep_kernel, watch.kernels, name, tam.in_channels)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ops.predict.inputs import check_distinct as check_distinct
     from ops.predict.inputs import find_inputs as find_inputs
     from ops.predict.options import add_predictor_options as add_predictor_options
-    from ops.predict.predict_videos import Wishes as Wishes
+    from ops.predict.predict_videos import PredictOptions as PredictOptions
     from ops.predict.predict_videos import check_places as check_places
     from ops.predict.predict_videos import is_file_name as is_file_name
     from ops.predict.predict_videos import place_drawings as place_drawings
@@ -32,7 +32,7 @@ __getattr__ = lazy_names(
         "Video": "inputs",
         "check_distinct": "inputs",
         "find_inputs": "inputs",
-        "Wishes": "predict_videos",
+        "PredictOptions": "predict_videos",
         "check_places": "predict_videos",
         "is_file_name": "predict_videos",
         "place_drawings": "predict_videos",

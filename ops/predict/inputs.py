@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ops.common.errors import InputError
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
-from ops.data.frames import EXTENSIONS
 from ops.data.list_lines import names_protocol
 
 
@@ -73,6 +72,8 @@ def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
 
 def _about_frames(folder: str) -> str:
     """What to do with a folder of images, for a message; "" where there are none."""
+    from ops.data.frames import EXTENSIONS  # slow to import
+
     if not len(find_videos(folder, EXTENSIONS)):
         return ""
     return ": these are frames, which test_models.py scores (a line 'path num_frames' in --test_list)"

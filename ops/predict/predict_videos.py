@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PredictOptions:
     """What is made of each video.
 
     Attributes:
@@ -76,29 +76,29 @@ def place_tables(videos: Sequence[Video], folder: str | None) -> dict[str, str]:
     return {path: os.path.join(folder, name) for path, name in output_names(videos, "").items()} if folder else {}
 
 
-def check_places(videos: Sequence[Video], wishes: Wishes) -> None:
+def check_places(videos: Sequence[Video], options: PredictOptions) -> None:
     """InputError now, not after the first video, where a result could not be written or would replace a video."""
-    tables = [prefix + ending for prefix in wishes.tables.values() for ending in (".csv", ".png")]
-    files = [*tables, *wishes.drawings.values(), *filter(None, (wishes.json, wishes.csv))]
+    tables = [prefix + ending for prefix in options.tables.values() for ending in (".csv", ".png")]
+    files = [*tables, *options.drawings.values(), *filter(None, (options.json, options.csv))]
     check_apart(videos, files)
     check_distinct(files)
-    for file in filter(None, (wishes.json, wishes.csv)):
+    for file in filter(None, (options.json, options.csv)):
         check_writable(file)
-    for folder in sorted({str(Path(file).parent) for file in (*tables, *wishes.drawings.values())}):
+    for folder in sorted({str(Path(file).parent) for file in (*tables, *options.drawings.values())}):
         make_folder(folder)
 
 
-def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> int:
+def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> int:
     """Predict, say and write everything; the exit status, 1 where a video could not be read.
 
     InputError where none could be: then neither `json` nor `csv` is written.
     """
     terminal, outcomes = Terminal(), []
     with progress(None, len(videos), "predicting", "video", len(videos) > 1) as bar:
-        for outcome in _outcomes(predictor, videos, wishes):
+        for outcome in _outcomes(predictor, videos, options):
             outcomes.append(outcome)
             if outcome.prediction:
-                log.info("%s", "\n".join(terminal.lines(outcome, wishes.by_windows)), extra={"lines": True})
+                log.info("%s", "\n".join(terminal.lines(outcome, options.by_windows)), extra={"lines": True})
                 if outcome.prediction.truncated:
                     log.warning("cut short, but scored: %s: %s", one_line(outcome.path), outcome.prediction.truncated)
                 if outcome.reason:
@@ -110,51 +110,55 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -
     if len(failed) == len(videos):
         first = f"{one_line(failed[0].path)}: {one_line(failed[0].reason)}"
         raise InputError(first if len(videos) == 1 else f"none of the {len(videos)} videos could be read")
-    _write(outcomes, predictor, wishes)
+    _write(outcomes, predictor, options)
     if len(videos) > 1:
         log.info("videos: %d expected, %d scored, %d failed", len(videos), len(videos) - len(failed), len(failed))
     return EXIT_WITH_FAILURES if any(outcome.reason for outcome in outcomes) else EXIT_DONE
 
 
-def _write(outcomes: Sequence[Outcome], predictor: Predictor, wishes: Wishes) -> None:
-    windows = {"length": wishes.windows.length, "stride": wishes.windows.stride, "sample": str(wishes.windows.sample)}
+def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOptions) -> None:
+    windows = {
+        "length": options.windows.length,
+        "stride": options.windows.stride,
+        "sample": str(options.windows.sample),
+    }
     facts = {
         "weights": predictor.checkpoint.path,
-        "protocol": "mean of the logits of the windows" if wishes.by_windows else predictor.protocol,
-        "windows": windows if wishes.wants_windows else None,
+        "protocol": "mean of the logits of the windows" if options.by_windows else predictor.protocol,
+        "windows": windows if options.wants_windows else None,
         "decoder": predictor.reader.decoder,
         "class_names": predictor.class_names,
     }
     errors = []
     try:
-        if wishes.json:
-            write_json(wishes.json, outcomes, facts)
+        if options.json:
+            write_json(options.json, outcomes, facts)
     except InputError as error:  # the other one may have room elsewhere
         errors.append(error)
-    if wishes.csv:
-        write_csv(wishes.csv, outcomes)
+    if options.csv:
+        write_csv(options.csv, outcomes)
     if errors:
         raise errors[0]
 
 
-def _outcomes(predictor: Predictor, videos: Sequence[Video], wishes: Wishes) -> Iterator[Outcome]:
+def _outcomes(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> Iterator[Outcome]:
     readable = [video.path for video in videos if not video.reason]
-    ahead = iter(()) if wishes.by_windows else _views_ahead(predictor, readable, wishes.workers)
+    ahead = iter(()) if options.by_windows else _views_ahead(predictor, readable, options.workers)
     for video in videos:
         try:
             if video.reason:
                 raise MediaError(video.path, video.reason)
             timeline: Timeline | None = None
-            if not wishes.by_windows:
+            if not options.by_windows:
                 views = next(ahead).result()
                 prediction = predictor.prediction(video.path, predictor.logits(views).numpy(), views.truncated)
-            if wishes.wants_windows:
-                timeline = predict_windows(predictor, video.path, wishes.windows, shown=True)
-            if wishes.by_windows and timeline:
+            if options.wants_windows:
+                timeline = predict_windows(predictor, video.path, options.windows, shown=True)
+            if options.by_windows and timeline:
                 prediction = timeline.prediction()
             reason, files = "", []
             try:
-                files = _files(timeline, wishes) if timeline else []
+                files = _files(timeline, options) if timeline else []
             except MediaError:
                 raise
             except InputError as error:  # a name that is too long with its ending, a full disk
@@ -180,19 +184,19 @@ def _views_ahead(predictor: Predictor, paths: Iterable[str], workers: int) -> It
                 future.cancel()
 
 
-def _files(timeline: Timeline, wishes: Wishes) -> list[str]:
+def _files(timeline: Timeline, options: PredictOptions) -> list[str]:
     """Write what is wanted of one video's windows; the names of the files."""
     files = []
-    if timeline.path in wishes.tables:
+    if timeline.path in options.tables:
         from ops.predict.timeline import draw_timeline, write_timeline  # Matplotlib is slow to import
 
-        prefix = wishes.tables[timeline.path]
+        prefix = options.tables[timeline.path]
         write_timeline(f"{prefix}.csv", timeline)
         draw_timeline(f"{prefix}.png", timeline)
         files += [f"{prefix}.csv", f"{prefix}.png"]
-    if timeline.path in wishes.drawings:
+    if timeline.path in options.drawings:
         from ops.predict.overlay import save_overlay
 
-        save_overlay(wishes.drawings[timeline.path], timeline, shown=True)
-        files.append(wishes.drawings[timeline.path])
+        save_overlay(options.drawings[timeline.path], timeline, shown=True)
+        files.append(options.drawings[timeline.path])
     return files

@@ -22,7 +22,7 @@ KEPT = "kept.json"
 """The names of the older checkpoints that a run made: only these are ever replaced or removed."""
 
 
-class Keeper:
+class CheckpointSaver:
     """Saves in `folder` and keeps the `keep` checkpoints before the last one as `ckpt.<step>.pth.tar`."""
 
     def __init__(self, folder: Path, keep: int) -> None:

@@ -13,7 +13,7 @@ from ops.data.dataset_configs import DatasetConfig, mirror_partners
 from ops.data.datasets import ClipDataset
 from ops.data.file_sizes import changed_files, sampled_sizes
 from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
-from ops.data.pipelines import ClipShape, training_recipe, validation_recipe
+from ops.data.pipelines import ClipShape, training_pipeline, validation_pipeline
 from ops.data.sampling import DENSE_WINDOW
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,12 @@ def open_data(
         )
         training = split == "train"
         if training:
-            recipe = training_recipe(shape, args.dense_sample, config.mirror, partners, config.scales)
+            pipeline = training_pipeline(shape, args.dense_sample, config.mirror, partners, config.scales)
         else:
-            recipe = validation_recipe(shape, args.dense_sample, num_classes)
+            pipeline = validation_pipeline(shape, args.dense_sample, num_classes)
         if distributed.is_main():
             sizes[split] = sampled_sizes(records, root, reader)
-        datasets.append(ClipDataset(records, root, reader, recipe, args.seed, training, passed_over))
+        datasets.append(ClipDataset(records, root, reader, pipeline, args.seed, training, passed_over))
         short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
         if args.dense_sample and short:
             log.warning(

@@ -26,7 +26,7 @@ from ops.data.dataloaders import TrainSampler
 from ops.data.datasets import Failure
 from ops.models.checkpoint import save_checkpoint
 from ops.models.recognizer import Recognizer
-from ops.training.checkpoint_saver import BEST, Keeper, last_good
+from ops.training.checkpoint_saver import BEST, CheckpointSaver, last_good
 from ops.training.engine import EpochResult, Stepper, train_epoch, validate
 from ops.training.epoch_summary import (
     bad_videos,
@@ -105,7 +105,7 @@ class Trainer:
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0,
         )  # fmt: skip
         self.skipped = 0
-        self.keeper = Keeper(folder, pace.keep)
+        self.saver = CheckpointSaver(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
         self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass that are in the log; all of the epoch
         self.results: dict[str, Any] = {}  # the figures of the last epoch
@@ -203,7 +203,7 @@ class Trainer:
 
     def _end_step(self, progress: Progress) -> bool:
         """Save where it is time to; whether to go on."""
-        if self.pace.interval.is_due(progress.step, self.keeper.seconds()) and progress.step < len(self.sampler):
+        if self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler):
             self._save(progress, is_best=False)
         self.preempted = self.preemption.everywhere(self.compute.device)
         return not self.preempted
@@ -283,7 +283,7 @@ class Trainer:
         so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
         meta = {**self.meta, "results": {**self.results, **so_far}}
         try:
-            self.keeper.save(
+            self.saver.save(
                 lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
             )
         except InputError as error:

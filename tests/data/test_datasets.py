@@ -19,7 +19,7 @@ from ops.data.datasets import SUBSTITUTES, ClipDataset, Failure, Stream, ViewsDa
 from ops.data.frame_source import FrameSource, Reader
 from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.lists import Records, read_records
-from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_recipe, validation_recipe
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline, validation_pipeline
 from ops.data.sampling import Indices, Sample
 from ops.data.transforms import Box, FramePlan
 from ops.data.videos import VideoReader
@@ -52,12 +52,12 @@ def drawn(indices: Sequence[int], seed: int = 0) -> Tensor:
 
 
 def training(records: Records, root: Path, partners: Sequence[int] = range(CLASSES), seed: int = 0) -> ClipDataset:
-    recipe = training_recipe(SHAPE, dense=False, mirror=True, partners=np.array(partners))
+    recipe = training_pipeline(SHAPE, dense=False, mirror=True, partners=np.array(partners))
     return ClipDataset(records, str(root), RGB, recipe, seed, substitute=True)
 
 
 def validation(records: Records, root: Path) -> ClipDataset:
-    return ClipDataset(records, str(root), RGB, validation_recipe(SHAPE, False, CLASSES), 0, substitute=False)
+    return ClipDataset(records, str(root), RGB, validation_pipeline(SHAPE, False, CLASSES), 0, substitute=False)
 
 
 def views_of(records: Records, root: Path, reader: Reader = RGB, segments: Sequence[int] = (4,)) -> ViewsDataset:
@@ -166,7 +166,7 @@ def test_flow_stacks_are_x1_y1_x2_y2_and_end_with_the_video(tmp_path: Path, num_
 
 def test_a_flow_clip_of_training_has_ten_channels(tmp_path: Path) -> None:
     write_flow(tmp_path / "x", 12)
-    recipe = training_recipe(FLOW_SHAPE, dense=False, mirror=True, partners=np.arange(CLASSES))
+    recipe = training_pipeline(FLOW_SHAPE, dense=False, mirror=True, partners=np.arange(CLASSES))
     records = records_of(tmp_path, "x 12 1", kind=FLOW)
     clip = ClipDataset(records, str(tmp_path), FLOW, recipe, 0, True)[0, 0]
     assert clip.pixels is not None

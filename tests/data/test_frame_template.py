@@ -7,11 +7,11 @@ import torch
 from conftest import Call
 from media import draw, write_frames, write_video
 
-from ops.common.arguments import frame_template
 from ops.common.errors import InputError, MediaError
 from ops.data.dataset_configs import dataset_config
 from ops.data.frames import frame_reader
 from ops.data.lists import read_records
+from ops.data.options import frame_template
 from ops.models.recognizer import build_model
 
 

@@ -18,7 +18,7 @@ from ops.data.decoders import DECODERS
 from ops.data.frame_source import FrameSource
 from ops.data.hang_detection import Board, HungError, Suspects, videos_that_hung
 from ops.data.lists import read_records
-from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_recipe
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline
 from ops.data.sampling import Sample
 from ops.data.videos import VideoReader
 from ops.models.recognizer import build_model
@@ -159,7 +159,7 @@ class Flaky(VideoReader):
 @pytest.mark.parametrize(("failures", "reads"), [(0, True), (1, True), (2, False)])
 def test_videos_are_read_a_second_time_and_no_third(failures: int, reads: bool, clips: Path) -> None:
     shape, records = ClipShape(3, "RGB", 32), read_records(Path("v.txt"), counts_in_pairs=False)
-    recipe = training_recipe(shape, False, True, torch.arange(2).numpy())
+    recipe = training_pipeline(shape, False, True, torch.arange(2).numpy())
     calm = ClipDataset(records, ".", VideoReader(), recipe, 0, True)[1, 0]
     clip = ClipDataset(records, ".", Flaky(failures), recipe, 0, True)[1, 0]
     assert (not clip.failures) == reads and clip.pixels is not None and calm.pixels is not None

@@ -18,7 +18,7 @@ from ops.common.errors import InputError, MediaError, TruncatedMediaError
 from ops.common.storage import atomic_path
 from ops.data.frame_source import FrameSource
 from ops.data.opencv_videos import OpenCVReader
-from ops.data.packet_index import PacketScan
+from ops.data.packet_scan import PacketScan
 from ops.data.pipelines import ClipShape, test_plan_for
 from ops.data.sampling import Indices, Sample, view_indices
 from ops.data.videos import open_video

@@ -19,7 +19,7 @@ from ops.prepare.image_folders import write_image
 from ops.prepare.output_paths import names_by
 from ops.prepare.ownership import is_marked, is_own_folder, recorded_stamps
 from ops.training import checkpoint_saver
-from ops.training.checkpoint_saver import Keeper, older_checkpoints
+from ops.training.checkpoint_saver import CheckpointSaver, older_checkpoints
 
 NAMES = names_by("img_{index:05d}.jpg")
 
@@ -214,7 +214,7 @@ def test_checkpoints_of_others_are_not_cleared_away(tmp_path: Path) -> None:
     mine = [tmp_path / name for name in ("ckpt.1.pth.tar", "ckpt.20240101.pth.tar", "ckpt.00000002.pth.tar")]
     for path in mine:
         path.write_text("mine")
-    run = Keeper(tmp_path, keep=1)
+    run = CheckpointSaver(tmp_path, keep=1)
     for step in (1, 2, 3, 4):
         content = {"weights": torch.full((9,), float(step))}
         run.save(lambda path, content=content: tensor_files.save_tensors(path, content), step, is_best=True)
@@ -232,5 +232,5 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     )
     for name in (*names, ".mine.tmp"):
         (tmp_path / name).touch()
-    Keeper(tmp_path, keep=0).save(lambda path: tensor_files.save_tensors(path, {}), 1, is_best=False)
+    CheckpointSaver(tmp_path, keep=0).save(lambda path: tensor_files.save_tensors(path, {}), 1, is_best=False)
     assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST]

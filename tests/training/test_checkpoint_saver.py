@@ -17,7 +17,7 @@ from conftest import ROOT, Call
 from ops.common import storage, tensor_files
 from ops.common.errors import InputError
 from ops.training import checkpoint_saver
-from ops.training.checkpoint_saver import BEST, LAST, Keeper, older_checkpoints
+from ops.training.checkpoint_saver import BEST, LAST, CheckpointSaver, older_checkpoints
 
 STAGES = {
     "made": (storage.tempfile, "mkstemp"),
@@ -33,7 +33,7 @@ STAGES = {
 
 def save(folder: Path, step: int) -> None:
     content = {"step": step, "weights": torch.full((1000,), float(step))}
-    Keeper(folder, keep=1).save(lambda path: tensor_files.save_tensors(path, content), step, is_best=True)
+    CheckpointSaver(folder, keep=1).save(lambda path: tensor_files.save_tensors(path, content), step, is_best=True)
 
 
 def loaded_step(path: Path) -> int:

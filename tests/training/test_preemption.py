@@ -18,7 +18,7 @@ from conftest import ROOT, Call
 from ops.common.errors import InputError
 from ops.data.decoders import DECODERS
 from ops.models.checkpoint import Checkpoint
-from ops.training.checkpoint_saver import Keeper, older_checkpoints, read_first
+from ops.training.checkpoint_saver import CheckpointSaver, older_checkpoints, read_first
 from ops.training.options import train_parser
 from ops.training.resume import find_resume
 from ops.training.save_interval import Interval, parse_interval
@@ -150,16 +150,16 @@ def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogC
     from ops.models.checkpoint import save_checkpoint
     from ops.models.recognizer import build_model
 
-    keeper, model = Keeper(tmp_path, 2), build_model("resnet18", 2, 3)
+    saver, model = CheckpointSaver(tmp_path, 2), build_model("resnet18", 2, 3)
     for step in (1, 2, 3, 4, 5):
-        keeper.save(lambda path, step=step: save_checkpoint(path, model, {}, epoch=step), step, is_best=step == 2)
+        saver.save(lambda path, step=step: save_checkpoint(path, model, {}, epoch=step), step, is_best=step == 2)
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000005.pth.tar", "ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
     assert (tmp_path / "ckpt.best.pth.tar").exists()
-    keeper.save(lambda path: save_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
+    saver.save(lambda path: save_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
-    keeper.save(lambda path: save_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
+    saver.save(lambda path: save_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
     paths = [tmp_path / "ckpt.pth.tar", *older_checkpoints(tmp_path)]
     media.truncate(paths[0], 0.5)  # the same file as that of step 5
     found: Checkpoint = read_first(paths)

@@ -1,0 +1,66 @@
+"""Samplers and loaders: every clip once, the same steps in any number of processes, no worker left."""
+
+import multiprocessing
+
+import pytest
+import torch
+
+from ops.data.dataloaders import ShardSampler, TrainSampler, make_loader, workers_of
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_a_training_step_has_the_same_clips_however_many_processes_share_it(world: int) -> None:
+    samplers = [TrainSampler(22, 8, seed=3, rank=rank, world_size=world) for rank in range(world)]
+    for sampler in samplers:
+        sampler.epoch = 5
+    steps = list(zip(*samplers, strict=True))
+    whole = list(TrainSamplerAt(5))
+    assert [[index for part in step for _, index in part] for step in steps] == whole
+    assert all(epoch == 5 for step in steps for part in step for epoch, _ in part)
+    assert len(whole) == 2 and len({index for step in whole for index in step}) == 16
+
+
+class Numbers(torch.utils.data.Dataset[int]):
+    """Something to load."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def test_no_worker_outlives_its_loader() -> None:
+    loader = make_loader(Numbers(), 2, list, torch.device("cpu"), sampler=ShardSampler(4, 0, 1))
+    kept = loader  # what keeps it alive does not keep its workers
+    with pytest.raises(ValueError, match="stop"), workers_of(loader):
+        assert sorted(number for batch in loader for number in batch) == [0, 1, 2, 3]
+        assert len(multiprocessing.active_children()) >= 2
+        raise ValueError("stop")
+    assert not multiprocessing.active_children() and kept is loader
+
+
+class TrainSamplerAt:
+    """The steps of one process at one epoch, as indices."""
+
+    def __init__(self, epoch: int) -> None:
+        self.sampler = TrainSampler(22, 8, seed=3, rank=0, world_size=1)
+        self.sampler.epoch = epoch
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return ([index for _, index in step] for step in self.sampler)
+
+
+def test_epochs_differ_and_parts_of_one_continue_it() -> None:
+    assert list(TrainSamplerAt(0)) != list(TrainSamplerAt(1))
+    part = TrainSamplerAt(0)
+    part.sampler.first_step = 1
+    assert list(part) == list(TrainSamplerAt(0))[1:]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_shards_hold_every_video_once(n: int, world: int) -> None:
+    shards = [list(ShardSampler(n, rank, world)) for rank in range(world)]
+    assert sorted(index for shard in shards for index in shard) == list(range(n))
+    assert next(iter(ShardSampler(n, 0, world, epoch=4))) == (4, 0)

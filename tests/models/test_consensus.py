@@ -1,0 +1,10 @@
+"""Consensus over segments."""
+
+import torch
+
+from ops.models.consensus import make_consensus
+
+
+def test_consensus_averages_segments() -> None:
+    scores = torch.arange(12.0).view(2, 3, 2)
+    assert torch.equal(make_consensus("avg")(scores), scores.mean(1))
