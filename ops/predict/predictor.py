@@ -15,9 +15,10 @@ from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import InputError, memory_errors_as_media_errors
 from ops.data.class_names import read_class_names
 from ops.data.class_order import differing_order
-from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config, mirror_partners
+from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.data.decoders import video_reader
 from ops.data.frame_source import Reader
+from ops.data.mirror import mirror_partners
 from ops.data.open_lists import count_classes, find_class_names
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for
 from ops.data.sampling import DENSE_WINDOW, Indices, Sample, parse_sample

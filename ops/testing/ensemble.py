@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from ops.common.device import Compute
 from ops.common.errors import InputError
 from ops.data.class_order import differing_order
-from ops.data.dataset_configs import DatasetConfig, mirror_partners
+from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import Stream, VideoItem
+from ops.data.mirror import mirror_partners
 from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for
 from ops.data.sampling import DENSE_WINDOW, Sample, parse_sample

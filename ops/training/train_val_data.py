@@ -9,9 +9,10 @@ from typing import Any
 from ops.common import distributed
 from ops.common.errors import InputError
 from ops.data.class_names import check_class_count
-from ops.data.dataset_configs import DatasetConfig, mirror_partners
+from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import ClipDataset
 from ops.data.file_sizes import changed_files, sampled_sizes
+from ops.data.mirror import mirror_partners
 from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
 from ops.data.pipelines import ClipShape, training_pipeline, validation_pipeline
 from ops.data.sampling import DENSE_WINDOW

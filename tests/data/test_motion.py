@@ -8,8 +8,9 @@ import torch
 
 from ops.data import motion
 from ops.data.class_names import read_class_names
-from ops.data.dataset_configs import dataset_config, mirror_partners
+from ops.data.dataset_configs import dataset_config
 from ops.data.lists import Records, read_records
+from ops.data.mirror import mirror_partners
 from ops.data.sampling import view_indices
 from ops.data.videos import open_video
 
