@@ -47,6 +47,10 @@ def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's own datasets and processes have a part in a test."""
     for name in ("TAM_DATASETS", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
+    from ops.common.threads import SPINNING
+
+    for name, value in SPINNING.items():  # what a script called in this process would set for good
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
 from ops.common.text import one_line, printable
+from ops.common.threads import limit_spinning
 
 T = TypeVar("T")
 
@@ -133,6 +134,7 @@ class _Output:
 def run(main: Callable[[], int]) -> NoReturn:
     """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
     _open_standard_streams()
+    limit_spinning()
     streams = sys.stdout, sys.stderr
     output = _Output(sys.stdout)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, _Output(sys.stderr))
