@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from ops.common.errors import InputError, MediaError, RunStoppedError
-from ops.common.storage import appended_file
+from ops.common.storage import appended_file, make_folder
 
 LOOKS = 4
 """How often the board is looked at while a video is allowed to take."""
@@ -85,8 +85,11 @@ def noting_hangs(folder: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except HungError as error:
-        with appended_file(Path(folder) / HUNG) as file:
-            file.write("".join(f"{path}\n" for path in error.paths))
+        try:
+            with appended_file(make_folder(folder) / HUNG) as file:
+                file.write("".join(f"{path}\n" for path in error.paths))
+        except InputError as problem:
+            raise RunStoppedError(f"{error}, if it is named in {HUNG}; {problem}") from error
         raise
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from ops.common.errors import (
     EXIT_WITH_FAILURES,
     InputError,
     MediaError,
+    RunStoppedError,
     memory_errors_as_media_errors,
 )
 from ops.common.folder_lock import locked_folder
 from ops.common.open_files import PER_LOADER, allow_open_files
-from ops.common.storage import atomic_file, check_writable, make_folder
+from ops.common.storage import check_writable, make_folder
 from ops.data.class_order import diagnose_class_order
 from ops.data.dataloaders import make_loader, shard_sampler, workers_of
 from ops.data.dataset_configs import DatasetConfig
@@ -38,7 +39,7 @@ from ops.testing import results
 from ops.testing.ensemble import Ensemble, open_ensemble
 from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
 from ops.testing.partial_scores import PartialScores
-from ops.testing.result_files import METRICS, check_results_replaceable, whole_results
+from ops.testing.result_files import check_results_replaceable, write_files
 from ops.testing.results import TestResult
 from ops.training.engine import NOT_FINITE
 
@@ -93,8 +94,8 @@ def run_test(
         facts |= {"published": published_figure(args, config, ensemble), "seconds": round(seconds, 3)}
         summarise(result, facts)
         facts["warning"] = warn_of_class_order(result, ensemble)
-        write_results(args, config, ensemble, result, facts)
-        partial.remove()
+        with partial.removed_when_done():
+            write_results(args, config, ensemble, result, facts)
     return result
 
 
@@ -234,22 +235,6 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
         log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", facts["published"])
 
 
-def write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
-    """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
-    from ops.common.figures import draw_confusion  # slow to import
-
-    names = class_names or [str(k) for k in range(result.scores.shape[1])]
-    confusion = results.confusion_matrix(result)
-    with atomic_file(folder / "confusion.npy") as file:
-        np.save(file, confusion)
-    draw_confusion(confusion, names, folder / "confusion.png")
-    worst = results.write_per_class(folder / "per_class.csv", result, names)
-    mistakes = results.write_mistakes(folder / "mistakes.csv", result, names, softmax)
-    with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"{results.WORST}\n" + "".join(f"  {line}\n" for line in worst[:NAMED]))
-        file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:NAMED]))
-
-
 def partial_scores(
     args: argparse.Namespace, ensemble: Ensemble, facts: Mapping[str, Any], device: torch.device
 ) -> PartialScores:
@@ -280,16 +265,22 @@ def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
 def write_results(
     args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, result: TestResult, facts: Mapping[str, Any]
 ) -> None:
-    """Write everything that was asked for, and metrics and predictions in any case."""
-    folder = output_folder(args)
-    with whole_results(folder) as staged:
-        results.write_predictions(staged / "predictions.csv", result, ensemble.class_names)
-        if result.counted.any():
-            write_details(staged, result, ensemble.class_names, args.softmax)
-        results.write_metrics(staged / METRICS, result, facts)
+    """Write everything that was asked for, and metrics and predictions in any case.
+
+    Where one place cannot be written, the others are all the same; RunStoppedError then.
+    """
+    names, published = ensemble.class_names, None if config.name == "somethingv2" else ensemble.class_names
+    folder, problems = output_folder(args), []
+    actions: list[Callable[[], None]] = [lambda: write_files(folder, result, names, args.softmax, facts)]
     if args.save_scores:
-        results.write_scores(args.save_scores, result)
+        actions.append(lambda: results.write_scores(args.save_scores, result))
     if args.csv_file:
-        names = None if config.name == "somethingv2" else ensemble.class_names
-        results.write_published_csv(args.csv_file, result, names)
+        actions.append(lambda: results.write_published_csv(args.csv_file, result, published))
+    for action in actions:
+        try:
+            action()
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise RunStoppedError("; ".join(problems))
     log.info("written: %s", folder)

@@ -4,17 +4,18 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.common.errors import InputError
-from ops.common.storage import appended_file
+from ops.common.errors import InputError, RunStoppedError, write_error
+from ops.common.storage import make_folder
 
 Scored = tuple[NDArray[np.float32], str]
 """The scores `[K]` of a video, and what was wrong with it ("")."""
@@ -32,6 +33,7 @@ class PartialScores:
         key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
         self.folder, self.prefix, self.videos, self.classes = folder, f"partial.{key}.", videos, classes
         self._file: IO[str] | None = None
+        self._path = Path()
 
     def read(self, stamp_of: Callable[[int], str]) -> dict[int, Scored]:
         """What was scored before of videos that still have the same stamp, by place in the list.
@@ -55,27 +57,71 @@ class PartialScores:
     @contextmanager
     def writing(self, rank: int) -> Iterator[None]:
         """Within this, `add` can be called, by process `rank`."""
-        path = self.folder / f"{self.prefix}{time.time_ns()}.{rank}.jsonl"
+        self._path = self.folder / f"{self.prefix}{time.time_ns()}.{rank}.jsonl"
         try:
-            with appended_file(path) as self._file:
-                yield
+            self._file = self._open()
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        try:
+            yield
         finally:
+            with suppress(OSError):  # a write that failed is tried again here
+                self._file.close()
             self._file = None
 
     def add(self, index: int, scores: NDArray[np.float32], note: str, stamp: str) -> None:
         """Keep the scores `[K]` of a video, which had that `stamp` when it was read.
 
-        They are safe from the end of this process once this returns.
+        They are safe from the end of this process once this returns. RunStoppedError where they cannot be written.
         """
         assert self._file
         encoded = base64.b64encode(scores.astype("<f4").tobytes()).decode()
-        self._file.write(json.dumps([index, note, encoded, stamp]) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps([index, note, encoded, stamp]) + "\n")
+            self._file.flush()
+            if not self._in_place():
+                self._write_again()
+        except (InputError, OSError) as error:
+            reason = error if isinstance(error, InputError) else error.strerror or error
+            raise RunStoppedError(f"{self._path}: scores cannot be kept ({reason})") from error
+
+    @contextmanager
+    def removed_when_done(self) -> Iterator[None]:
+        """Remove all once the block, which writes the results, ends well; else the error says that they are kept."""
+        try:
+            yield
+        except InputError as error:
+            if self._files():
+                raise RunStoppedError(f"{error}; the scores are kept: the same command goes on from them") from error
+            raise
+        self.remove()
 
     def remove(self) -> None:
         """Delete what was kept: the test is complete."""
         for path in self._files():
             path.unlink(missing_ok=True)
+
+    def _open(self) -> IO[str]:
+        return self._path.open("a+", encoding="utf-8", errors="surrogateescape")
+
+    def _in_place(self) -> bool:
+        """Whether the open file is still in its folder."""
+        assert self._file
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
+
+    def _write_again(self) -> None:
+        """Copy what was written so far into a new file: the folder was removed, or moved away, during the test."""
+        assert self._file
+        make_folder(self.folder)
+        self._file.seek(0)
+        again = self._open()
+        again.write(self._file.read())
+        again.flush()
+        self._file.close()
+        self._file = again
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.prefix}*.jsonl"))

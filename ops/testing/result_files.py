@@ -4,14 +4,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ops.common.csv_tables import header_line
 from ops.common.errors import InputError, RunStoppedError
-from ops.common.storage import begins_with, sync
-from ops.testing.results import MISTAKES, PER_CLASS, PREDICTIONS, WORST
+from ops.common.storage import atomic_file, begins_with, make_folder, sync
+from ops.testing import results
+from ops.testing.results import MISTAKES, PER_CLASS, PREDICTIONS, WORST, TestResult
 
 METRICS = "metrics.json"
 """Written last, and removed first: where it is not there, the results are not complete."""
@@ -22,6 +26,9 @@ TABLES = {"predictions.csv": PREDICTIONS, "per_class.csv": PER_CLASS, "mistakes.
 FILES = (*TABLES, "worst.txt", "confusion.npy", "confusion.png", METRICS)
 """All of them, in the order in which they are put in place. Not every test has all."""
 
+LINES = 20
+"""How many of the worst classes and mistakes `worst.txt` has."""
+
 _STAGED = ".results."
 """How the name of the folder begins in which they are made."""
 
@@ -30,13 +37,14 @@ _STAGED = ".results."
 def whole_results(folder: Path) -> Iterator[Path]:
     """An empty folder to write some of `FILES` into; after the block they are in `folder`, and no others of `FILES`.
 
-    After an error all is as it was. A kill while they are moved leaves results without metrics.json, which the next
-    test replaces. RunStoppedError where files cannot be written.
+    `folder` is made again if it was removed. After an error all is as it was. A kill while they are moved leaves
+    results without metrics.json, which the next test replaces. RunStoppedError where files cannot be written.
     """
-    for left in folder.glob(f"{_STAGED}*"):  # by a test that was killed
-        shutil.rmtree(left, ignore_errors=True)
     staged: Path | None = None
     try:
+        make_folder(folder)
+        for left in folder.glob(f"{_STAGED}*"):  # by a test that was killed
+            shutil.rmtree(left, ignore_errors=True)
         staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=folder))
         yield staged
         for name in reversed(FILES):
@@ -78,3 +86,33 @@ def _is_result(folder: Path, name: str) -> bool:
         return False
     # Arrays and pictures say nothing of who made them, but come with this table.
     return path.is_file() and begins_with(folder / "per_class.csv", header_line(PER_CLASS))
+
+
+def write_files(
+    folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool, facts: Mapping[str, Any]
+) -> None:
+    """Write the `result` of a test into `folder`, with `facts` about it in metrics.json; see `whole_results`.
+
+    `softmax` says that scores are probabilities.
+    """
+    with whole_results(folder) as staged:
+        results.write_predictions(staged / "predictions.csv", result, class_names)
+        if result.counted.any():
+            _write_details(staged, result, class_names, softmax)
+        results.write_metrics(staged / METRICS, result, facts)
+
+
+def _write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
+    """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
+    from ops.common.figures import draw_confusion  # slow to import
+
+    names = class_names or [str(k) for k in range(result.scores.shape[1])]
+    confusion = results.confusion_matrix(result)
+    with atomic_file(folder / "confusion.npy") as file:
+        np.save(file, confusion)
+    draw_confusion(confusion, names, folder / "confusion.png")
+    worst = results.write_per_class(folder / "per_class.csv", result, names)
+    mistakes = results.write_mistakes(folder / "mistakes.csv", result, names, softmax)
+    with atomic_file(folder / "worst.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"{results.WORST}\n" + "".join(f"  {line}\n" for line in worst[:LINES]))
+        file.write("\nThe most confident mistakes:\n\n" + "".join(f"  {line}\n" for line in mistakes[:LINES]))

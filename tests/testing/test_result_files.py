@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from conftest import Call
 
 from ops.common import tensor_files
 from ops.common.errors import InputError, RunStoppedError
+from ops.common.storage import stamp_of
 from ops.models.checkpoint import read_checkpoint
 from ops.models.recognizer import build_model
+from ops.testing import evaluate
 from ops.testing.partial_scores import PartialScores
 from ops.testing.result_files import FILES, METRICS, check_results_replaceable, whole_results
 
@@ -182,6 +187,79 @@ def test_a_video_that_was_replaced_is_scored_again(data: Path, call: Call, monke
     found = np.load(data / "s.npz")["scores"]
     call(*test, "--output", "anew")
     assert np.array_equal(found, np.load(data / "s.npz")["scores"])
+
+
+def after_two_videos(action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `action` happen during a test, once it has kept the scores of two videos."""
+    original, calls = PartialScores.add, 0
+
+    def add(self: PartialScores, *arguments: Any) -> None:
+        nonlocal calls
+        original(self, *arguments)
+        calls += 1
+        if calls == 2:
+            action()
+
+    monkeypatch.setattr(PartialScores, "add", add)
+
+
+@pytest.mark.parametrize("how", ["removed", "moved away"])
+def test_a_folder_that_goes_during_a_test_is_made_again(
+    how: str, data: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores so far are in the new folder at once, and the results in the end."""
+    kept: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(PartialScores, "remove", lambda self: kept.append(len(self.read(lambda index: stamps[index]))))
+        stamps = [stamp_of(data / f"{number}.mp4") for number in range(3)]
+        out = data / "out"
+        after_two_videos(lambda: shutil.rmtree(out) if how == "removed" else out.rename(data / "away"), patched)
+        call(*TEST, "--test_list", "labels.txt")
+    assert kept == [3]
+    assert json.loads((data / "out" / METRICS).read_text())["scored"] == 3
+
+
+def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next video, in one line; what was moved away is gone on from."""
+
+    def replace() -> None:
+        (data / "out").rename(data / "away")
+        (data / "out").write_text("mine")
+
+    with monkeypatch.context() as patched:
+        after_two_videos(replace, patched)
+        done = call(*TEST, "--test_list", "labels.txt", status=3)
+    last = done.err.splitlines()[-1]
+    assert re.fullmatch(r"error: out/partial\..*: scores cannot be kept \(out: cannot write .*\)", last)
+    assert (data / "out").read_text() == "mine"
+    (data / "out").unlink()
+    (data / "away").rename(data / "out")
+    assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_what_cannot_be_written_costs_nothing_else(last: bool, data: Path, call: Call) -> None:
+    """The folder of the scores file goes, or that of the results becomes a file after the last video."""
+    (data / "s").mkdir()
+    flags = ("--test_list", "labels.txt", "--save_scores", "s/s.npz", "--csv_file", "p.csv", "--class_names", "c.txt")
+    (data / "c.txt").write_text("a\nb\nc\n")
+
+    def replace() -> None:
+        place = data / ("out" if last else "s")
+        shutil.rmtree(place)
+        place.write_text("")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluate, "summarise", lambda *_: replace())
+        done = call(*TEST, *flags, status=3)
+    error = done.err.splitlines()[-1]
+    assert error.startswith("error: out: cannot write" if last else "error: s/s.npz: cannot be written")
+    assert (data / "p.csv").read_text().count("\n") == 3
+    assert (data / "s/s.npz").exists() == last and (data / "out" / METRICS).exists() != last
+    assert ("the scores are kept: the same command goes on from them" in done.err) != last
+    if not last:
+        (data / "s").unlink()
+        assert "3 of 3 videos are scored" in call(*TEST, *flags).out
 
 
 def test_processes_that_were_given_other_files_are_told_before_anything_is_scored(data: Path) -> None:
