@@ -1,5 +1,6 @@
 """Scripts open at once: help and mistakes on the command line cost no import of PyTorch, decoders or plots."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,5 +83,6 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(script: str, tmp_p
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, env={"PYTHONPATH": str(slow)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
