@@ -41,7 +41,7 @@ def clips(tmp_path: Path) -> Path:
         (("predict", "clips", *WEIGHTS, "--save", "out"), 1, 2),
         (("predict", "clips", *WEIGHTS, "--timeline", "out"), 1, 4),
         (("explain", "clips", *WEIGHTS, "--output", "out"), 0, 15),
-        (("gen_labels", "folder", "--data", "clips", "--out", "out"), 0, 3),
+        (("gen_labels", "folder", "--data", "clips", "--out", "out"), 0, 5),
     ],
     ids=lambda value: "-".join(value[:1] + value[4:]) if isinstance(value, tuple) else "",
 )
@@ -88,9 +88,11 @@ def test_a_long_name_of_an_output_is_taken_or_refused(
 ) -> None:
     (clips.parent / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n")
     done = call(*command, "o" * (length - 4) + ".mp4", status=None)
-    last = done.err.splitlines()[-1:]
-    assert done.status == (2 if length > 255 else done.status), done
-    assert done.status != 2 or "File name too long" in last[0] or "must end" in last[0] or "ending" in last[0], done
+    if length == 255:
+        assert done.status in (0, 1, 2), done
+    else:  # a drawing is one of perhaps many and costs no prediction
+        assert done.status == (1 if command[-1] == "--save" else 2), done
+        assert "File name too long" in (done.out + done.err).splitlines()[-1], done
 
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -168,10 +170,12 @@ def test_nothing_is_written_outside_of_the_output_folder(command: tuple[str, ...
         (tree / name).mkdir(parents=True)
     for seed, name in enumerate(("a.mp4", "x/y/b.mp4", ".../...mp4", "z/..c.mp4", "z/...d.mp4", "z/-o.mp4")):
         media.write_video(tree / name, 8, seed=seed)
+    (place / "beside").mkdir()
+    media.write_video(place / "beside/e.mp4", 8)
     (tree / "z/link.mp4").symlink_to(clips / "c/a.mp4")
     (tree / "z/absent.mp4").symlink_to(place / "made_by_a_tool.mp4")
     (tree / "z/circle").symlink_to(tree)
-    (tree / "elsewhere").symlink_to(clips)
+    (tree / "elsewhere").symlink_to(place / "beside")
     (place / "l.txt").write_text(f"../../clips/c/a.mp4 8 0\n{tree}/a.mp4 8 1\na.mp4 9 7\n")
     (place / "v.txt").write_text("x/y/b.mp4 8 0\n./../tree/z/link.mp4 8 1\n")
     before = everything(place, "out")
