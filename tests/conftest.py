@@ -1,11 +1,13 @@
 """What all tests share: random state put back, one thread per core, where the reference numbers are."""
 
+import ctypes
 import os
 import random
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,24 @@ def script(tmp_path: Path) -> Run:
         return done
 
     return run
+
+
+@contextmanager
+def modes_count() -> Iterator[None]:
+    """Within this the modes of files hold for root too: this thread gives up CAP_DAC_OVERRIDE and takes it back."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if os.geteuid() or libc.capget(header, sets):
+        yield
+        return
+    effective, without = sets[0], sets[0] & ~0b110
+    sets[0] = without
+    libc.capset(header, sets)
+    try:
+        yield
+    finally:
+        sets[0] = effective
+        libc.capset(header, sets)
 
 
 @dataclass(frozen=True)

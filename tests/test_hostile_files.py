@@ -163,6 +163,8 @@ TRAIN += ("--arch", "resnet18", "--pretrain", "none", "--input_size", "32", "--d
         (("--num_segments", "1", "-b", "1", "--tam"), "one clip of one frame at a time"),
         (("--num_segments", "1", "-b", "2", "--accumulate", "2"), "one clip of one frame at a time"),
         (("--seed", str(2**64), "-b", "1"), "must be an integer from 0 to"),
+        (("--seed", str(2**63), "-b", "1"), "must be an integer from 0 to"),
+        (("--seed=-1", "-b", "1"), "must be an integer from 0 to"),
         (("--num_class", str(10**9), "-b", "1"), "must be an integer from 1 to 1000000"),
     ],
 )

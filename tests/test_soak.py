@@ -11,17 +11,23 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import media
 import pytest
 import torch
 from conftest import ROOT
 
+from ops.models.recognizer import build_model
+
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 SEED = int(os.environ.get("SOAK_SEED", "0"))
 VIDEOS = 40
+GROWTH = 32.0
+"""MiB by which the memory of a process may differ between the first and the last third of its run."""
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "4"]
 TRAIN += ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "4", "--input_size", "32", "--npb", "--tam"]
@@ -183,3 +189,82 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
         f"{lists} other lists named, resume differences 0, memory {early:.0f} → {late:.0f} MiB\n"
     )
     assert late < 1.1 * early
+
+
+class Sample(NamedTuple):
+    """What a run holds at one moment: open files, and resident memory in MiB."""
+
+    files: float
+    memory: float
+    loaders: float
+    loader_files: float
+    """Of the loader that has most; likewise the memory."""
+    loader_memory: float
+
+
+def held_by(pid: int) -> tuple[int, float]:
+    """Open files of a process, and its resident memory in MiB.
+
+    Not what it shares with nobody: forking shares everything for a while, and writing takes it back page by page.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return len(os.listdir(f"/proc/{pid}/fd")), int(rollup.split("Rss:")[1].split()[0]) / 1024
+
+
+def watch_holdings(process: "subprocess.Popen[str]", samples: list[Sample]) -> None:
+    """Sample it and its children, ten times a second, as long as it has children."""
+    while process.poll() is None:
+        with suppress(OSError):  # one of them ended meanwhile
+            lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+            children = [held_by(int(pid)) for path in lists for pid in path.read_text().split()]
+            if children:
+                loader_files, loader_memory = map(max, zip(*children, strict=True))
+                samples.append(Sample(*held_by(process.pid), len(children), loader_files, loader_memory))
+        time.sleep(0.1)
+
+
+def make_many(folder: Path, count: int) -> None:
+    """`count` names for ten small videos, of which one is cut short and one is no video."""
+    (folder / "made").mkdir()
+    made = [
+        media.write_video(folder / "made" / f"{number}.{'mkv' if number % 2 else 'mp4'}", 4 + 3 * number, seed=number)
+        for number in range(10)
+    ]
+    media.truncate(made[3], 0.6)
+    made[7].write_bytes(b"no video" * 100)
+    for number in range(count):
+        source = made[number % 10]
+        os.link(source, folder / f"{number}{source.suffix}")
+    names = [f"{number}{made[number % 10].suffix} {number % 4}\n" for number in range(count)]
+    (folder / "l.txt").write_text("".join(names))
+
+
+TEST_MANY = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", "."]
+TEST_MANY += ["--input_size", "32", "--device", "cpu", "-j", "2", "--output", "out", "--allow_missing"]
+TRAIN_LONG = ["online_main.py", *TRAIN[: TRAIN.index("-b")], "-b", "4", "-j", "2", "--epochs", "20", "--eval-freq", "1"]
+TRAIN_LONG += ["--lr", "0.001", "--max_bad_fraction", "0.9", "--store_name", "long"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("command", "videos"), [(TEST_MANY, 500), (TRAIN_LONG, 50)], ids=["test", "training"])
+def test_open_files_and_memory_do_not_grow(command: list[str], videos: int, tmp_path: Path) -> None:
+    """500 videos of a test and 20 epochs of a training, each of them with some that cannot be read."""
+    make_many(tmp_path, videos)
+    torch.save({"state_dict": build_model("resnet18", 4, 8).state_dict()}, tmp_path / "w.pth.tar")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / command[0]), *command[1:]], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    samples: list[Sample] = []
+    watching = threading.Thread(target=watch_holdings, args=(process, samples))
+    watching.start()
+    printed = end_of(process)
+    watching.join()
+    assert process.returncode == 0, printed
+    third = len(samples) // 3
+    first, last = (Sample(*map(median, zip(*part, strict=True))) for part in (samples[:third], samples[-third:]))
+    sys.stdout.write(f"\n{len(samples)} samples, median of the first third {first}, of the last {last}\n")
+    assert third > 20
+    assert last.files <= first.files + 1 and last.loader_files <= first.loader_files + 1
+    assert last.loaders <= first.loaders
+    assert last.memory < first.memory + GROWTH and last.loader_memory < first.loader_memory + GROWTH

@@ -19,6 +19,7 @@ from ops import export
 from ops.common.arguments import Parser
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
+from ops.common.text import one_line
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
         try:
             found.append(export.checkpoint_facts(path))
         except InputError as error:
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {one_line(str(error))}\n")
             failed += 1
     if args.json:
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")

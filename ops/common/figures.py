@@ -1,5 +1,6 @@
 """The pictures that a training and a test leave behind. Matplotlib draws them without a display."""
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,9 @@ def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
     save_figure(curves_figure({"": rows}), path)
+    # A figure and what is drawn on it refer to each other. In a training, Python's own collections come so late that
+    # the figures of many epochs pile up.
+    gc.collect()
 
 
 def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:

@@ -59,9 +59,15 @@ def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[A
 def check_writable(path: str | os.PathLike[str]) -> None:
     """InputError unless a file could be written at `path`, whose folder is made; nothing else is left behind."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise InputError(f"{path}: is a directory, a file name is needed")
     make_folder(path.parent)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # its name is too long
+        raise write_error(path, error) from None
 
 
 def make_folder(folder: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BufferedReader
@@ -70,7 +71,7 @@ def load_hashed_tensors(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
 def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str]) -> tuple[Any, str]:
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise InputError(f"{path}: is a directory, a checkpoint file is needed")
     try:
         with path.open("rb") as file:
@@ -102,7 +103,8 @@ def _load_content(path: Path) -> Any:
             claimed = sum(member.file_size for member in archive.infolist())
         if claimed > path.stat().st_size:  # torch.save stores as it is; what is packed can be of any size
             raise InputError(f"{path}: a compressed archive of {claimed} bytes; checkpoints are not compressed")
-    with torch.serialization.safe_globals(_numpy_scalars()):
+    with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that sparse tensors are slow to check: they are refused anyway
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

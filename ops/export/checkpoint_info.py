@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ops.common.tensor_files import is_safetensors
+from ops.common.text import one_line
 from ops.data.pipelines import ClipShape
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.flops import multiply_adds
@@ -106,7 +107,7 @@ def describe_facts(facts: Facts, width: int = 110) -> list[str]:
     lines = [facts["file"]]
     for name, text in rows.items():
         lines += textwrap.wrap(text, width, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
-    return lines
+    return [one_line(line) for line in lines]  # names in a checkpoint are somebody's text
 
 
 def _said(value: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.common.console import progress
-from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, MediaError
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, MediaError, RunStoppedError
 from ops.common.storage import check_writable, make_folder
 from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
@@ -117,6 +117,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictO
 
 
 def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOptions) -> None:
+    """Write `json` and `csv`; RunStoppedError where one of them could be written before the work and cannot now."""
     windows = {
         "length": options.windows.length,
         "stride": options.windows.stride,
@@ -134,11 +135,14 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
         if options.json:
             write_json(options.json, outcomes, facts)
     except InputError as error:  # the other one may have room elsewhere
-        errors.append(error)
-    if options.csv:
-        write_csv(options.csv, outcomes)
+        errors.append(str(error))
+    try:
+        if options.csv:
+            write_csv(options.csv, outcomes)
+    except InputError as error:
+        errors.append(str(error))
     if errors:
-        raise errors[0]
+        raise RunStoppedError("; ".join(errors))
 
 
 def _outcomes(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> Iterator[Outcome]:

@@ -4,6 +4,7 @@ It is made in a hidden folder of the output folder and moved to its place at the
 complete, and a killed run leaves nothing that could be taken for a result.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -121,7 +122,8 @@ def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
     """An empty folder to fill, which becomes `out/name` once the block has ended without an error.
 
     An older folder of that name gives way if it holds nothing but images that were made here and are named by
-    `template` (of any format), else MediaError. InputError where nothing can be written.
+    `template` (of any format), else MediaError; likewise where the name is too long. InputError where nothing can be
+    written.
     """
     final, ours = os.path.join(out, name), names_by(template)
     _check_replaceable(final, ours, out)
@@ -143,7 +145,8 @@ def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
 def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[str]:
     """The path of a file to write, which becomes `out/name` once the block has ended without an error.
 
-    An older file of that name gives way if it `is_ours`, else MediaError. InputError where nothing can be written.
+    An older file of that name gives way if it `is_ours`, else MediaError; likewise where the name is too long.
+    InputError where nothing can be written.
     """
     final = os.path.join(out, name)
     if os.path.lexists(final) and not (Path(final).is_file() and is_ours(final)):
@@ -224,6 +227,8 @@ def _written(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # that is a matter of this item alone
+            raise MediaError(path, f"cannot be written ({error.strerror})") from None
         raise write_error(path, error) from None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import ranks
 import torch
-from conftest import Call
+from conftest import Call, modes_count
 
 from ops.common import tensor_files
 from ops.common.errors import InputError, RunStoppedError
@@ -234,6 +234,20 @@ def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkey
     assert (data / "out").read_text() == "mine"
     (data / "out").unlink()
     (data / "away").rename(data / "out")
+    assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
+
+
+def test_a_folder_that_becomes_read_only_keeps_the_scores(
+    data: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = data / "out"
+    with monkeypatch.context() as patched, modes_count():
+        after_two_videos(lambda: out.chmod(0o555), patched)
+        done = call(*TEST, "--test_list", "labels.txt", status=3)
+    error = done.err.splitlines()[-1]
+    assert error.startswith("error: out: ") and "Permission denied" in error, error
+    assert error.endswith("the scores are kept: the same command goes on from them")
+    out.chmod(0o755)
     assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
 
 

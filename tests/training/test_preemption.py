@@ -254,6 +254,14 @@ def test_an_epoch_does_not_go_on_with_other_videos(
     assert "epoch 2/2: loss" in done.out and "epoch 1/2" not in done.out
 
 
+def test_a_class_file_that_was_replaced_is_refused(clips: Path, call: Call) -> None:
+    train = ["online_main.py", *TRAIN, "--store_name", "run", "-j", "0", "--class_names", "c.txt"]
+    (clips / "c.txt").write_text("one\ntwo\n")
+    call(*train, "--max_steps", "5")
+    (clips / "c.txt").write_text("two\none\n")
+    assert "its class names differ from those given here, or their order does" in call(*train, status=2).err
+
+
 def test_an_epoch_that_is_begun_anew_is_logged_as_one(clips: Path, call: Call) -> None:
     stop_within_an_epoch(call)
     call("online_main.py", *TRAIN, "--store_name", "run", "-j", "0", "--start-epoch", "0", "--epochs", "1")
