@@ -67,6 +67,18 @@ def count_classes(config: DatasetConfig, num_class: int | None, class_names: Seq
     return num_class or (len(class_names) if class_names else config.num_classes)
 
 
+def classes_of(config: DatasetConfig, num_class: int | None, file: str | None) -> tuple[list[str] | None, int | None]:
+    """Names and number of the classes by `--class_names` and `--num_class`, else the dataset's; None where unknown.
+
+    InputError where they disagree with each other or with the dataset.
+    """
+    names = find_class_names(config, file, num_class or config.num_classes)
+    num_classes = count_classes(config, num_class, names)
+    if file and names:
+        check_class_count(file, names, config.name, config.num_classes, num_class)
+    return names, num_classes
+
+
 def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) -> Path:
     """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError where it is not there."""
     path = Path(file) if file else config.list_path("val" if split == "test" else split, kind)

@@ -4,7 +4,6 @@ It is written here because `import torchvision` takes seconds, which every predi
 temporal modules need to reach into its blocks.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -128,5 +127,5 @@ def _stage(
 def build_resnet(arch: str) -> ResNet:
     """A plain ResNet with random weights; InputError on an unknown `arch`."""
     check_architecture(arch)
-    block: Callable[..., nn.Module] = BasicBlock if arch in ("resnet18", "resnet34") else Bottleneck
-    return ResNet(block, LAYERS[arch])  # type: ignore[arg-type]
+    block = BasicBlock if arch in ("resnet18", "resnet34") else Bottleneck
+    return ResNet(block, LAYERS[arch])

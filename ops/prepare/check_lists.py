@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ops.common.errors import InputError
-from ops.data.class_names import check_class_count
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.decoders import video_reader
 from ops.data.frames import FrameReader, frame_reader
 from ops.data.lists import Records, read_records
-from ops.data.open_lists import count_classes, find_class_names
+from ops.data.open_lists import classes_of
 from ops.data.pipelines import ClipShape
 from ops.prepare.check_report import CheckedList, Findings, class_balance
 from ops.prepare.check_rules import Rules, label_problems, media_problems
@@ -78,10 +77,7 @@ def open_dataset(
     if not paths:
         place = f"under {config.root()}" if config.folder else "by default"
         raise InputError(f"no list of {kind} {place}: give --train_list and --val_list, or set TAM_DATASETS")
-    names = find_class_names(config, class_file, num_class or config.num_classes)
-    num_classes = count_classes(config, num_class, names)
-    if class_file and names:
-        check_class_count(class_file, names, config.name, config.num_classes, num_class)
+    names, num_classes = classes_of(config, num_class, class_file)
     lists = {split: read_records(paths[split], kind == "frames", names) for split in SPLITS if split in paths}
     if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
         del lists["test"]  # as published: what is validated on is tested on

@@ -129,9 +129,9 @@ def _agree_on_classes(
     """Class names, where known, and their number, which all checkpoints must have; else InputError."""
     first = checkpoints[0]
     stored = None if args.class_names else first.class_names
-    names = stored or find_class_names(config, args.class_names, first.spec.num_classes)
-    asked = count_classes(config, args.num_class, names) or first.spec.num_classes
     beside = find_class_names(config, args.class_names, first.spec.num_classes)
+    names = stored or beside
+    asked = count_classes(config, args.num_class, names) or first.spec.num_classes
     for checkpoint in checkpoints:
         source = args.class_names or f"dataset {config.name}"
         problem = differing_order(checkpoint.path, checkpoint.class_names, source, beside)

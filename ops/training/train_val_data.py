@@ -8,12 +8,11 @@ from typing import Any
 
 from ops.common import distributed
 from ops.common.errors import InputError
-from ops.data.class_names import check_class_count
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import ClipDataset
 from ops.data.file_sizes import changed_files, sampled_sizes
 from ops.data.mirror import mirror_partners
-from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
+from ops.data.open_lists import MakeReader, classes_of, open_list
 from ops.data.pipelines import ClipShape, training_pipeline, validation_pipeline
 from ops.data.sampling import DENSE_WINDOW
 
@@ -52,10 +51,7 @@ def open_data(
     args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
 ) -> Data:
     """Read and check the lists and look at what they name."""
-    names = find_class_names(config, args.class_names, args.num_class or config.num_classes)
-    num_classes = count_classes(config, args.num_class, names)
-    if args.class_names and names:
-        check_class_count(args.class_names, names, config.name, config.num_classes, args.num_class)
+    names, num_classes = classes_of(config, args.num_class, args.class_names)
     if num_classes is None:
         raise InputError(f"dataset {config.name} needs --class_names or --num_class")
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
