@@ -8,7 +8,7 @@ from torch import nn
 from ops.models.recognizer import Recognizer
 from ops.models.resnet import STAGES, BasicBlock, Bottleneck
 from ops.models.tam import TAM
-from ops.models.tanet import TABasicBlock, TABottleneck
+from ops.models.tanet import TABlock
 
 
 def multiply_adds(model: Recognizer, pixels: int) -> int:
@@ -31,7 +31,7 @@ def _halved(side: int) -> int:
 def _block(block: nn.Module, side: int, frames: int) -> tuple[int, int]:
     """The multiply-adds of a residual block whose input is `side` × `side`, and the side of its output."""
     net, own = block, 0
-    if isinstance(block, TABottleneck | TABasicBlock):
+    if isinstance(block, TABlock):
         net, own = block.net, _tam(block.tam, frames)
     assert isinstance(net, Bottleneck | BasicBlock)
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]

@@ -6,16 +6,19 @@ from ops.models.resnet import STAGES, BasicBlock, Bottleneck, ResNet
 from ops.models.tam import TAM
 
 
-class TABottleneck(nn.Module):
-    """A bottleneck block whose first convolution's output goes through TAM: `[N·T, C, H, W]` in and out.
+class TABlock(nn.Module):
+    """A residual block and its TAM. The block's own layers stay under `net`, as old checkpoints name them."""
 
-    The block's own layers stay under `net`, as old checkpoints name them.
-    """
-
-    def __init__(self, net: Bottleneck, num_segments: int) -> None:
+    def __init__(self, net: Bottleneck | BasicBlock, num_segments: int) -> None:
         super().__init__()
         self.net = net
         self.tam = TAM(net.conv1.out_channels, num_segments)
+
+
+class TABottleneck(TABlock):
+    """A bottleneck block whose first convolution's output goes through TAM: `[N·T, C, H, W]` in and out."""
+
+    net: Bottleneck
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N·T, C, H, W]` → `[N·T, C', H', W']`."""
@@ -29,13 +32,10 @@ class TABottleneck(nn.Module):
         return activated
 
 
-class TABasicBlock(nn.Module):
+class TABasicBlock(TABlock):
     """The same for the two-convolution blocks of ResNet-18 and 34 (not in the paper)."""
 
-    def __init__(self, net: BasicBlock, num_segments: int) -> None:
-        super().__init__()
-        self.net = net
-        self.tam = TAM(net.conv1.out_channels, num_segments)
+    net: BasicBlock
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N·T, C, H, W]` → `[N·T, C', H', W']`."""
