@@ -24,8 +24,9 @@ from benchmarks.timing import Timing, compare, machine, milliseconds, save, tabl
 from ops.common.arguments import Parser, positive
 from ops.common.errors import EXIT_DONE, MediaError, run
 from ops.data.decoders import DECODERS
+from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import view_indices
-from ops.data.videos import VideoReader, open_video
+from ops.data.videos import open_video
 
 SEGMENTS = 8
 WINDOWS = 8

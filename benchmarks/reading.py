@@ -22,8 +22,9 @@ from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.images import open_image
 from ops.data.lists import Records
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline
+from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import parse_sample, view_indices
-from ops.data.videos import VideoReader, open_video
+from ops.data.videos import open_video
 from ops.data.views import load_views
 from ops.models.recognizer import MEAN, STD
 from ops.prepare.extract_frames import FrameOptions, extract_video

@@ -7,7 +7,8 @@
 The flags are those of training. The check covers whether each path exists and can be read, its number of frames, the
 names of frames, labels, videos too short for the sampling, videos that are listed twice or in two lists, and classes
 without videos. It prints a summary and writes to --output: report.json, problems.csv (every problem with its list and
-line) and, with --write_clean, lists without the bad lines. It changes no video and no list. An interrupted check
+line) and, with --write_clean, lists without the bad lines. Beside each list of videos it writes NAME.index, with which
+training and tests read only the parts of videos that they need. It changes no video and no list. An interrupted check
 continues where it stopped. Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 bad input.
 """
 
@@ -76,6 +77,8 @@ def check(
         prepare.write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
         clean = prepare.write_clean_lists(folder, lists) if args.write_clean else []
         written.add([folder / "problems.csv", folder / "report.json", *clean])
+        if dataset.kind == "videos":
+            prepare.write_indexes(lists, clean, job.outcome)
         sys.stdout.write(prepare.summary(lists, dataset.num_classes, findings, folder))
         sys.stdout.write("".join(f"good lines: {path}\n" for path in clean))
     return EXIT_WITH_FAILURES if findings.total(prepare.ERROR) else EXIT_DONE

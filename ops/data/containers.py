@@ -19,7 +19,7 @@ MAX_PIXELS = 2**26
 
 _ENCRYPTED = "the video is encrypted (DRM) and cannot be decoded without its key: use a copy that is not"
 
-_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "blocksize": "16384"}
 
 # PyAV 18 raises on tags that are not UTF-8 unless told otherwise; 19 keeps their bytes and has no such argument.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -39,20 +39,25 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     return path
 
 
-def open_container(path: str, strict: bool = False) -> "av.container.InputContainer":
+def open_container(
+    path: str, strict: bool = False, known: bool = False, edits: bool = True
+) -> "av.container.InputContainer":
     """The container of the file at `path`, to be closed; MediaError where it is none, or has no video stream.
 
-    With `strict` pictures with errors raise one, and are not mended.
+    With `strict` pictures with errors raise one, and are not mended. A file that is `known` was read before, and is not
+    encrypted. Without `edits` those of an MP4 file are not applied one by one.
     """
     try:
-        container: av.container.InputContainer = av.open("file:" + path, options=dict(_OPTIONS), **_TAGS)
+        container: av.container.InputContainer = av.open(
+            "file:" + path, options=_OPTIONS | ({} if edits else {"advanced_editlist": "0"}), **_TAGS
+        )
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(path, reason_of(error)) from None
     if not container.streams.video:
         container.close()
         raise MediaError(path, "no video stream in it")
     try:
-        encrypted = is_encrypted(container, path)
+        encrypted = not known and is_encrypted(container, path)
     except OSError as error:
         container.close()
         raise MediaError(path, reason_of(error)) from None

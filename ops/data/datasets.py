@@ -139,7 +139,7 @@ class ClipDataset(Dataset[Clip]):
             lambda num_frames: [pipeline.choose(num_frames, rng)[None]],
             lambda height, width: pipeline.plan(height, width, record.label, rng), pipeline.new_length,
         )  # fmt: skip
-        pixels = views.clip(0, views.clips[0])[0]
+        pixels = views.only_clip()
         label = int(pipeline.partners[record.label]) if views.plan.mirrored[0] else record.label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
         return Clip(index, pixels, label, warnings=warnings)

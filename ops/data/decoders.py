@@ -7,11 +7,11 @@ from ops.common.errors import InputError
 from ops.data.dataset_configs import DatasetConfig
 
 if TYPE_CHECKING:
-    from ops.data.videos import VideoReader
+    from ops.data.pyav_videos import VideoReader
 
 
 def _pyav() -> "VideoReader":
-    from ops.data.videos import VideoReader
+    from ops.data.pyav_videos import VideoReader
 
     return VideoReader()
 

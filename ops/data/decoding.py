@@ -12,6 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from ops.data.numbered_packets import NumberedPackets, SeekError, times_of
 from ops.data.packet_index import PacketIndex
 from ops.data.packet_scan import READ_ERRORS, PacketScan
 
@@ -22,8 +23,11 @@ _SKIP_NOW = ("h264", "hevc")
 """Decoders that can be told from packet to packet to leave out frames that no other refers to."""
 
 
-def decode_all(container: "av.container.InputContainer") -> Iterator[Decoded]:
-    """All frames that decode; packets that do not are passed over. Nothing is raised."""
+def decode_all(container: "av.container.InputContainer", index: PacketIndex | None = None) -> Iterator[Decoded]:
+    """All frames that decode; packets that do not are passed over.
+
+    Nothing is raised, but SeekError where packets are not those of `index`, if there is one.
+    """
     stream = container.streams.video[0]
     packets, number = container.demux(stream), -1
     while True:
@@ -33,46 +37,39 @@ def decode_all(container: "av.container.InputContainer") -> Iterator[Decoded]:
             break
         if packet.size:
             number += 1
+            if index is not None and times_of(packet) != index.times(number):
+                raise SeekError
             packet.pts = number
             yield from _frames_of(stream.codec_context, packet)
     yield from _frames_of(stream.codec_context, None)
 
 
 def decode_needed(
-    container: "av.container.InputContainer", index: PacketIndex, wanted: NDArray[np.int64]
+    packets: NumberedPackets, codec: Any, index: PacketIndex, wanted: NDArray[np.int64]
 ) -> Iterator[Decoded]:
     """Decode what the frames in the packets `wanted` need and yield what comes out: these frames, and others.
 
-    Raises what demuxing and decoding raise.
+    SeekError, and what demuxing and decoding raise.
     """
-    stream = container.streams.video[0]
-    codec = stream.codec_context
-    unwanted = index.shown.copy() if _codec_name(stream) in _SKIP_NOW else np.zeros_like(index.shown)
+    unwanted = index.shown.copy() if str(codec.codec.canonical_name) in _SKIP_NOW else np.zeros_like(index.shown)
     unwanted[wanted] = False
-    needed = index.needed(wanted)
-    left, flushed = int(needed.sum()), True
-    packets: Any = (packet for packet in container.demux(stream) if packet.size)
-    for number, (packet, is_needed, can_skip) in enumerate(zip(packets, needed, unwanted, strict=False)):
-        if is_needed:
+    for start, stop in _runs(index.needed(wanted)):
+        for number, packet in packets.between(start, stop):
             packet.pts = number
-            codec.skip_frame = "NONREF" if can_skip else "DEFAULT"
+            codec.skip_frame = "NONREF" if unwanted[number] else "DEFAULT"
             yield from _numbered(packet.decode())
-            left, flushed = left - 1, False
-            if not left:
-                break
-        elif not flushed:
-            yield from _rest(codec)
-            flushed = True
-    yield from _rest(codec)
+        yield from _rest(codec)
+
+
+def _runs(needed: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """The first and the last (exclusive) of each run of True."""
+    edges = np.flatnonzero(np.diff(needed, prepend=False, append=False))
+    return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def index_by_decoding(container: "av.container.InputContainer", scan: PacketScan) -> PacketIndex:
     """Decode the whole video once to know which packets give its frames."""
     return scan.decoded_index([number for number, _ in decode_all(container)])
-
-
-def _codec_name(stream: Any) -> str:
-    return str(stream.codec_context.codec.canonical_name)
 
 
 def _frames_of(codec: Any, packet: "av.Packet[Any] | None") -> list[Decoded]:

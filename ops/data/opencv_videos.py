@@ -17,7 +17,8 @@ from torch import Tensor
 from ops.common.errors import MediaError, TruncatedMediaError
 from ops.data.frame_source import FrameSource
 from ops.data.orientation import UPRIGHT, matrix_of, orient
-from ops.data.videos import VideoReader, VideoSource, open_video
+from ops.data.pyav_videos import VideoReader
+from ops.data.videos import VideoSource
 
 
 class OpenCVReader(VideoReader):
@@ -31,7 +32,7 @@ class OpenCVReader(VideoReader):
 
         PyAV opens it first: playlists, URLs and what claims too much are refused before OpenCV sees them.
         """
-        with open_video(path) as video:
+        with self.open_video(path) as video:
             yield OpenCVSource(path, video)
 
 

@@ -1,6 +1,6 @@
 """What is known of a video's packets: which of them gives which frame, and which must be decoded to see it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ UNKNOWN = np.iinfo(np.int64).min
 """A time that the file does not say."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PacketIndex:
     """The packets of a video stream, in the order in which they are decoded, and its frames, in the order shown.
 
@@ -38,10 +38,21 @@ class PacketIndex:
     first: bool
     decoded: bool
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PacketIndex) and all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have none
+
     @cached_property
     def ranks(self) -> dict[int | None, int] | None:
         """The number of the frame that each packet gives, as `order` has it."""
         return None if self.order is None else {packet: rank for rank, packet in enumerate(self.order.tolist())}
+
+    def times(self, packet: int) -> tuple[int, int] | None:
+        """When a packet is shown and when it is decoded; None where there is none of this number."""
+        return (int(self.pts[packet]), int(self.dts[packet])) if packet < len(self.pts) else None
 
     def needed(self, frames: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which packets must be decoded for `frames`, the packets that give them: bool `[P]`.

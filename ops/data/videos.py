@@ -10,68 +10,34 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
-from pathlib import Path
 
-import av
-import cv2
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.common.errors import MediaError, TruncatedMediaError
-from ops.data.containers import checked_path, open_container, reason_of
-from ops.data.decoding import decode_all, decode_needed, index_by_decoding
+from ops.data.containers import checked_path, open_container
+from ops.data.decoding import decode_all
+from ops.data.frame_converter import FrameConverter
 from ops.data.frame_source import FrameSource
-from ops.data.lists import Records
-from ops.data.orientation import UPRIGHT, matrix_of, orient
+from ops.data.numbered_packets import SeekError
 from ops.data.packet_index import UNKNOWN, PacketIndex
-from ops.data.packet_scan import (
-    MAX_PACKETS,
-    READ_ERRORS,
-    PacketScan,
-    TooManyPacketsError,
-    claimed_frames,
-    missing_packets,
-)
+from ops.data.packet_scan import claimed_frames
+from ops.data.selective_decoder import SelectiveDecoder
 from ops.data.timestamps import frame_ticks
+from ops.data.video_index import VideoIndex, read_index
 from ops.data.video_writer import NOMINAL_RATE
-
-_UNSPECIFIED = 2
-"""FFmpeg's number for a colour matrix that is not named."""
-
-MAX_SECONDS = 7 * 24 * 3600
-"""A week. What claims more has times that mean nothing."""
-
-
-class VideoReader:
-    """Opens the videos of a list. A two-column line holds path and label: the count comes from the file."""
-
-    kind = "videos"
-    decoder = f"PyAV {av.__version__}"
-    counts_in_pairs = False
-
-    def prepare(self, records: Records, root: str | Path) -> "VideoReader":
-        """Nothing to find out: every video says what it is."""
-        return self
-
-    def first_file(self, path: str) -> str:
-        """The video itself."""
-        return path
-
-    @contextmanager
-    def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
-        """Open one video; the list's `num_frames` is not needed."""
-        with open_video(path) as source:
-            yield source
 
 
 @contextmanager
-def open_video(path: str | os.PathLike[str]) -> Iterator["VideoSource"]:
-    """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails."""
-    yield VideoSource(checked_path(path))
+def open_video(path: str | os.PathLike[str], index: VideoIndex | None = None) -> Iterator["VideoSource"]:
+    """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails.
+
+    `index` is that of the very same file from an earlier time: without it all packets are read.
+    """
+    with closing(VideoSource(checked_path(path), index)) as source:
+        yield source
 
 
 class VideoSource(FrameSource):
@@ -80,32 +46,26 @@ class VideoSource(FrameSource):
     Frame k is the k-th that a sequential decode of the intact file gives, by every method. Where a packet in the middle
     does not decode, its frame is the one before it, as players show it: later frames keep their numbers.
 
-    One thread decodes and converts: many workers with many threads each would fight for the same cores. `claimed` is
-    the number of frames that the header promises: with those whose packets are not there. `stood_in` counts the frames
-    that were given so far in the place of others.
+    One thread decodes and converts: many workers with many threads each would fight for the same cores. `index` is what
+    is known of the packets of the file. `claimed` is the number of frames that the header promises: with those whose
+    packets are not there. `stood_in` counts the frames that were given so far in the place of others.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.stood_in, self._is_upright = 0, False
-        with closing(self._container()) as container:
-            try:
-                self._scan = PacketScan(container)
-            except READ_ERRORS as error:
-                raise MediaError(path, reason_of(error)) from None
-            except TooManyPacketsError:
-                raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
-            stream = container.streams.video[0]
-            missing = missing_packets(container, self._scan.packets)
-            self._rate, self._tick = stream.guessed_rate or stream.average_rate, stream.time_base
-        if self._scan.seconds > MAX_SECONDS:
-            raise MediaError(path, f"its times span {self._scan.seconds:.0f} s, more than {MAX_SECONDS}")
-        if not self._scan.packets:
-            raise MediaError(path, "no frames in it")
-        self._index = self._scan.index() or self._decoded_index()
-        if not len(self):
-            raise MediaError(path, "no frames in it")
-        self.claimed = len(self) + missing
+    def __init__(self, path: str, index: VideoIndex | None = None) -> None:
+        self.path, self.stood_in = path, 0
+        self._converter = FrameConverter(path)
+        self._decoder = SelectiveDecoder(path, known=index)
+        self._is_kept = index is not None
+        self.index = index or self._decoder.read_index()
+        self.claimed = len(self) + self.index.missing
+
+    def close(self) -> None:
+        """Close the file."""
+        self._decoder.close()
+
+    @property
+    def _index(self) -> PacketIndex:
+        return self.index.packets
 
     def __len__(self) -> int:
         return self._index.length
@@ -117,29 +77,29 @@ class VideoSource(FrameSource):
         By the file's rate, or else 25 frames in a second, where it does not time its frames.
         """
         if self._index.order is None and not self._index.decoded and (self._index.pts == UNKNOWN).any():
-            self._index = self._decoded_index()  # only it tells which frames have a time
+            self._decode_index()  # only then it is known which frames have a time
         ticks, count = frame_ticks(self._index), len(self)
-        step = 1 / float(self._rate or NOMINAL_RATE)
-        if ticks is None or not self._tick:
+        step = 1 / float(self.index.rate or NOMINAL_RATE)
+        if ticks is None or not self.index.tick:
             return np.arange(count + 1, dtype=np.float64) * step
-        shown = (ticks - ticks[0]) * float(self._tick)
+        shown = (ticks - ticks[0]) * float(self.index.tick)
         step = float(np.median(np.diff(shown))) if count > 1 else step
         return np.append(shown, shown[-1] + step)
 
     @property
     def is_timed(self) -> bool:
         """Whether frames are told by the times that the file gives them."""
-        return self._scan.is_timed and self._index.order is not None and not self._index.decoded
+        return self.index.is_timed and self._index.order is not None and not self._index.decoded
 
     @property
     def may_be_interlaced(self) -> bool:
         """Whether frames may hold two fields; frames say it themselves, once they are decoded."""
-        return self._scan.may_be_interlaced
+        return self.index.may_be_interlaced
 
     @property
     def may_change_size(self) -> bool:
         """Whether the container leaves it open that frames in the middle have another size."""
-        return self._scan.may_change_size
+        return self.index.may_change_size
 
     @property
     def shortfall(self) -> str:
@@ -154,24 +114,28 @@ class VideoSource(FrameSource):
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`."""
-        reformatter = VideoReformatter()
         for index, frame in self.wanted(indices):
-            yield index, self._to_tensor(frame, reformatter)
+            yield index, self._converter.tensor(frame)
 
     def wanted(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """The frames at the sorted distinct `indices` as they come from the decoder; see `FrameSource.frames`."""
         done = 0
-        for item in self._needed_frames(indices):
-            yield item
-            done += 1
+        try:
+            for item in self._needed_frames(indices):
+                yield item
+                done += 1
+        except SeekError:
+            self._renew_index()
+            for item in self._needed_frames(indices[done:]):
+                yield item
+                done += 1
         yield from self._frames_in_sequence(indices[done:])
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
         """Every frame up to the last that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
-        reformatter = VideoReformatter()
         for _, frame, decodes in self._numbered():
             self.stood_in += not decodes
-            yield self._to_image(frame, reformatter)
+            yield self._converter.image(frame)
 
     def timed_images(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """`images`, each with the time at which it is shown, as in `seconds`."""
@@ -192,18 +156,23 @@ class VideoSource(FrameSource):
         wanted = order[list(indices)]
         expected = iter(zip(indices, wanted.tolist(), strict=True))
         index, target = next(expected)
-        with closing(self._container(strict=True)) as container:
-            try:
-                for packet, frame in decode_needed(container, self._index, wanted):
-                    if packet == target and not frame.is_corrupt:
-                        yield index, frame
-                        index, target = next(expected, (-1, -1))
-                        if target < 0:
-                            return
-                    elif packet is None or when[packet] >= when[target]:
-                        return
-            except READ_ERRORS:
+        for packet, frame in self._decoder.decode(self._index, wanted):
+            if packet == target and not frame.is_corrupt:
+                yield index, frame
+                index, target = next(expected, (-1, -1))
+                if target < 0:
+                    return
+            elif packet is None or when[packet] >= when[target]:
                 return
+
+    def _renew_index(self) -> None:
+        """Do without seeks from now on, and without an index from an earlier time."""
+        self._decoder.close()
+        self._decoder = SelectiveDecoder(self.path, seeks=False)
+        if self._is_kept:
+            kept, self.index, self._is_kept = len(self), self._decoder.read_index(), False
+            if len(self) != kept:
+                raise MediaError(self.path, f"{len(self)} frames, and {kept} when its index was made")
 
     def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         wanted = iter(indices)
@@ -228,45 +197,28 @@ class VideoSource(FrameSource):
         """
         ranks = self._index.ranks
         count, last = 0, None
-        with closing(self._container()) as container:
-            for packet, frame in decode_all(container):
-                index = count if ranks is None else ranks.get(packet, -1)
-                if index < count:
-                    self._index = self._decoded_index()
-                    yield from itertools.islice(self._numbered(), count, None)
-                    return
-                for missing in range(count, index):
-                    yield missing, last or frame, False
-                yield index, frame, True
-                count, last = index + 1, frame
-
-    def _decoded_index(self) -> PacketIndex:
-        with closing(self._container()) as container:
-            return index_by_decoding(container, self._scan)
-
-    def _to_tensor(self, frame: VideoFrame, reformatter: VideoReformatter) -> Tensor:
-        """RGB uint8 `[3, h, w]`, upright; a view of `[h, w, 3]` memory (channels last)."""
-        rgb = cv2.cvtColor(self._to_image(frame, reformatter), cv2.COLOR_BGR2RGB)
-        return torch.from_numpy(rgb).permute(2, 0, 1)
-
-    def _to_image(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-        """BGR uint8 `[h, w, 3]`, upright."""
         try:
-            bgr = _to_bgr(frame, reformatter)
-        except av.error.FFmpegError:
-            try:  # a colour matrix that the conversion does not know: taken as if it were not named
-                frame.colorspace = _UNSPECIFIED
-                bgr = _to_bgr(frame, reformatter)
-            except av.error.FFmpegError as error:
-                raise MediaError(self.path, reason_of(error)) from None
-        if self._is_upright and not frame.rotation:  # looked up in the first frame, for that takes a while
-            return np.ascontiguousarray(bgr)
-        matrix = matrix_of(frame)
-        self._is_upright = matrix == UPRIGHT
-        return orient(bgr, matrix)
+            with closing(open_container(self.path)) as container:
+                for packet, frame in decode_all(container, self._index if self._is_kept else None):
+                    index = count if ranks is None else ranks.get(packet, -1)
+                    if index < count:
+                        self._decode_index()
+                        break
+                    for missing in range(count, index):
+                        yield missing, last or frame, False
+                    yield index, frame, True
+                    count, last = index + 1, frame
+                else:
+                    return
+        except SeekError:
+            self._renew_index()
+        yield from itertools.islice(self._numbered(), count, None)
 
-    def _container(self, strict: bool = False) -> "av.container.InputContainer":
-        return open_container(self.path, strict)
+    def _decode_index(self) -> None:
+        """Decode the whole video, for packets do not tell enough."""
+        with closing(open_container(self.path)) as container:
+            self.index = read_index(container, self.path, decode=True)
+        self._is_kept = False
 
 
 def header_count(path: str | os.PathLike[str]) -> int:
@@ -276,9 +228,3 @@ def header_count(path: str | os.PathLike[str]) -> int:
     """
     with closing(open_container(checked_path(path))) as container:
         return claimed_frames(container)
-
-
-def _to_bgr(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-    bgr = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
-    pixels: NDArray[np.uint8] = bgr.to_ndarray().astype(np.uint8, copy=False)
-    return pixels

@@ -41,6 +41,17 @@ class Views:
         images = self.plan.cut(crop, self.frames).movedim(-3, -1)[places]  # [..., T, L, H, W, C]
         return self.plan.mirror(crop, images.movedim(-1, -3).flatten(-4, -3))
 
+    def only_clip(self) -> Tensor:
+        """Crop 0 of the one clip that there is, on the CPU: uint8 `[T, L·C, H, W]`, as `clip` gives it.
+
+        Where the clip shows every frame once, in order, its memory is that of `frames`.
+        """
+        places = self.clips[0][0]
+        if not np.array_equal(places.flatten(), np.arange(len(self.frames))):
+            return self.clip(0, places)
+        frames = self.plan.cut(0, self.frames)
+        return self.plan.mirror(0, frames.reshape(len(places), -1, *frames.shape[-2:]))
+
     @property
     def crops(self) -> int:
         """How many views each frame has."""

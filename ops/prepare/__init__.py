@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ops.prepare.resize_job import ResizeJob as ResizeJob
     from ops.prepare.resize_video import ResizeOptions as ResizeOptions
     from ops.prepare.source_files import Source as Source
+    from ops.prepare.write_index import write_indexes as write_indexes
 
 __getattr__ = lazy_names(
     __name__,
@@ -69,5 +70,6 @@ __getattr__ = lazy_names(
         "ResizeJob": "resize_job",
         "ResizeOptions": "resize_video",
         "Source": "source_files",
+        "write_indexes": "write_index",
     },
 )

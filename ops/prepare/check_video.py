@@ -7,6 +7,7 @@ from ops.common.errors import MediaError, TruncatedMediaError
 from ops.data.frames import FolderSource
 from ops.data.videos import header_count, open_video
 from ops.prepare.count_frames import look_into
+from ops.prepare.write_index import index_entry
 
 
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
 
     `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
     promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
-    `decoded`, and what `identity_of` gives. MediaError where it cannot be read at all.
+    `decoded`, `index` if packets were read, and what `identity_of` gives. MediaError where it cannot be read at all.
     """
     claimed = header_count(path)
     found: dict[str, Any] = {"frames": claimed, "claimed": claimed, "broken": "", **identity_of(path, os.stat(path))}
@@ -31,6 +32,7 @@ def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
             found["decoded"] = source.decodable()
             if found["decoded"] < len(source):
                 found["broken"] = f"only {found['decoded']} of {len(source)} frames decode"
+        found |= index_entry(source.index)
     return found
 
 

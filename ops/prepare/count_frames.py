@@ -8,21 +8,24 @@ from typing import Any
 from ops.common.errors import MediaError
 from ops.data.frames import FrameTemplate, template_in
 from ops.data.videos import header_count, open_video
+from ops.prepare.write_index import index_entry
 
 
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
-    """Frames of the video at `path`: `num_frames`, and `claimed`, those that it promises.
+    """Frames of the video at `path`: `num_frames`, `claimed`, those that it promises, and `index` if it was read.
 
     Where the header does not tell how many frames there are, packets do. MediaError where there is no frame.
     """
     claimed = num_frames = header_count(path)
+    index: dict[str, str] = {}
     if verify != "header" or not claimed:
         with open_video(path) as source:
             claimed = source.claimed
             num_frames = source.decodable() if verify == "decode" else len(source)
+            index = index_entry(source.index)
     if not num_frames:
         raise MediaError(path, "no frame of it decodes")
-    return {"num_frames": num_frames, "claimed": claimed}
+    return {"num_frames": num_frames, "claimed": claimed, **index}
 
 
 def count_frames(path: str, item: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from typing import IO
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES
 from ops.common.storage import atomic_file, make_folder
 from ops.common.text import one_line
-from ops.data.lists import Record, format_line
+from ops.data.lists import Record, format_line, read_records
 from ops.prepare.jobs import Job
 from ops.prepare.journal import Outcome
 from ops.prepare.options import JobOptions
 from ops.prepare.ownership import WrittenFiles
 from ops.prepare.source_files import Items, Located, Plan, Source
+from ops.prepare.write_index import write_index
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ def make_lists(parts: Sequence[Located], source: Source, out: Path, options: Job
         outcomes = job.outcomes()
         counts = [write_list(part, outcomes, source) for part in parts]
         WrittenFiles(out).add(_files_of(parts))
+        if source.kind == "videos":
+            for part, count in zip(parts, counts, strict=True):
+                listed = read_records(part.plan.path, counts_in_pairs=False) if count["listed"] else []
+                write_index(part.plan.path, (record.path for record in listed), job.outcome)
     return EXIT_WITH_FAILURES if any(count["failed"] for count in counts) else EXIT_DONE
 
 

@@ -15,9 +15,9 @@ from ops.common.html import image_uri
 from ops.data.dataset_configs import DATASETS
 from ops.data.frame_source import FrameSource, Reader
 from ops.data.frames import frame_reader
+from ops.data.pyav_videos import VideoReader
 from ops.data.resize import resize
 from ops.data.sampling import view_indices
-from ops.data.videos import VideoReader
 
 FRAMES = 4
 HEIGHT, WIDEST = 96, 180

@@ -20,9 +20,9 @@ from ops.data.frame_source import FrameSource, Reader
 from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.lists import Records, read_records
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline, validation_pipeline
+from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import Indices, Sample
 from ops.data.transforms import Box, FramePlan
-from ops.data.videos import VideoReader
 from ops.data.views import Views, load_views
 
 RGB = FrameReader("img_{index:05d}.png", template=FrameTemplate("img_{index:05d}.png"))

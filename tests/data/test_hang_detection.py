@@ -19,8 +19,8 @@ from ops.data.frame_source import FrameSource
 from ops.data.hang_detection import Board, HungError, Suspects, videos_that_hung
 from ops.data.lists import read_records
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline
+from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import Sample
-from ops.data.videos import VideoReader
 from ops.models.recognizer import build_model
 from ops.testing.evaluate import run_evaluation
 from ops.testing.options import test_parser as make_test_parser
@@ -145,6 +145,7 @@ class Flaky(VideoReader):
     """Fails the first `failures` times it is asked."""
 
     def __init__(self, failures: int) -> None:
+        super().__init__()
         self.left = failures
 
     @contextmanager

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from av.video.reformatter import VideoReformatter
 from media import corrupt, draw, rotate, truncate, write_audio, write_irregular, write_video
 from torch import Tensor
 
@@ -23,7 +22,8 @@ from ops.data.dataset_configs import dataset_config
 from ops.data.decoders import video_reader
 from ops.data.lists import read_records
 from ops.data.opencv_videos import OpenCVReader
-from ops.data.videos import VideoReader, header_count, open_video
+from ops.data.pyav_videos import VideoReader
+from ops.data.videos import header_count, open_video
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
 TEN_BITS = "yuv420p10le" in [pixels.name for pixels in av.Codec("libx264", "w").video_formats or ()]
@@ -191,9 +191,7 @@ def test_a_broken_key_frame_is_passed_over_as_in_a_sequence(tmp_path: Path) -> N
     path = corrupt(write_video(tmp_path / "x.mp4", 24, gop=1), 0.4, 0.7)
     with open_video(path) as source:
         claimed = len(source)
-        in_sequence = [
-            source._to_tensor(frame, VideoReformatter()) for _, frame in source._frames_in_sequence([0, 1, 2])
-        ]
+        in_sequence = [source._converter.tensor(frame) for _, frame in source._frames_in_sequence([0, 1, 2])]
         assert [index for index, _ in source.frames([0, 1, 2])] == [0, 1, 2]
         assert all(torch.equal(a, b) for (_, a), b in zip(source.frames([0, 1, 2]), in_sequence, strict=True))
         with contextlib.suppress(TruncatedMediaError):

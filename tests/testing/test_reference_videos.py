@@ -15,8 +15,9 @@ from PIL import Image
 from ops.data.frame_source import Reader
 from ops.data.frames import FrameReader
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for
+from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import parse_sample
-from ops.data.videos import VideoReader, open_video
+from ops.data.videos import open_video
 from ops.data.views import Views, load_views
 from ops.models.recognizer import build_model
 

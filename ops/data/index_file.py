@@ -1,0 +1,138 @@
+"""The indexes of the videos of a list, kept in a file beside it, so that no video is read whole again for its index.
+
+It is an SQLite database: a row per video, found by the path that the list gives, and used as long as size and time of
+the last change of the file are the same, and FFmpeg is the one that read it.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import av
+
+from ops.common.errors import InputError
+from ops.common.storage import atomic_path
+from ops.data.index_format import decode_index
+from ops.data.video_index import VideoIndex
+
+log = logging.getLogger(__name__)
+
+ENDING = ".index"
+
+VERSION = 1
+"""Raised whenever videos are indexed by other rules."""
+
+MADE_BY = " ".join(
+    [
+        str(VERSION),
+        *(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavformat", "libavcodec")),
+    ]
+)
+"""What an index depends on besides the file."""
+
+_APPLICATION = 0x54414D01
+"""What SQLite keeps at the head of a file to tell what made it: "TAM", and the version of the tables."""
+
+
+def index_file_of(source: str | os.PathLike[str]) -> Path:
+    """Where the indexes of the videos of the list `source` are kept."""
+    return Path(f"{os.fspath(source)}{ENDING}")
+
+
+class IndexFile:
+    """The file at `path`, whose videos are under the folder `root`; picklable, and opened in each process anew."""
+
+    def __init__(self, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
+        self.path, self._prefix = Path(path), os.path.join(os.fspath(root), "") if os.fspath(root) else ""
+        self._connection: Any = None
+        self._process = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return IndexFile, (self.path, self._prefix)
+
+    def get(self, path: str, stamp: str) -> VideoIndex | None:
+        """The index of the video at `path`, whose state is `stamp` (see `stamp_of`); None where there is none."""
+        if self._process != os.getpid():
+            self._connection, self._process = _connect(self.path), os.getpid()
+        if self._connection is None:
+            return None
+        item = os.fsencode(path.removeprefix(self._prefix))
+        try:
+            row = self._connection.execute(
+                "select packets from videos where item = ? and stamp = ?", (item, stamp)
+            ).fetchone()
+            return decode_index(row[0]) if row else None
+        except (ValueError, TypeError, _sqlite().Error):
+            log.warning(
+                "%s: damaged, and not used any more: delete it, or let tools/check_dataset.py renew it", self.path
+            )
+            self._connection = None
+            return None
+
+
+def write_index_file(path: str | os.PathLike[str], videos: Iterable[tuple[str, str, bytes]]) -> bool:
+    """Write the file at `path` of `(item, stamp, bytes of encode_index)`; whether Python has what that takes.
+
+    InputError where it cannot be written.
+    """
+    try:
+        sqlite = _sqlite()
+    except ImportError:
+        return False
+    with atomic_path(path) as temporary:
+        try:
+            with contextlib.closing(sqlite.connect(temporary)) as connection:
+                connection.executescript(
+                    f"pragma application_id = {_APPLICATION}; pragma journal_mode = off; pragma synchronous = off;"
+                    "create table made_by (text text);"
+                    "create table videos (item blob primary key, stamp text, packets blob) without rowid;"
+                )
+                connection.execute("insert into made_by values (?)", (MADE_BY,))
+                rows = ((os.fsencode(item), stamp, packets) for item, stamp, packets in videos)
+                connection.executemany("insert or replace into videos values (?, ?, ?)", rows)
+                connection.commit()
+        except sqlite.Error as error:
+            raise InputError(f"{path}: cannot be written ({error})") from None
+    return True
+
+
+def is_index_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is an index file at `path`, of whatever version."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(72)
+    except OSError:
+        return False
+    return head.startswith(b"SQLite format 3\0") and head[68:] == _APPLICATION.to_bytes(4, "big")
+
+
+def _connect(path: Path) -> Any:
+    """A connection to the file; None where it cannot be used."""
+    if not path.is_file():
+        return None
+    try:
+        sqlite = _sqlite()
+    except ImportError:
+        return None
+    try:
+        connection = sqlite.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
+        (application,) = connection.execute("pragma application_id").fetchone()
+        (made_by,) = connection.execute("select text from made_by").fetchone() if application == _APPLICATION else ("",)
+    except (TypeError, sqlite.Error):
+        application = made_by = None
+    if made_by == MADE_BY:
+        return connection
+    reason = "made with another FFmpeg" if made_by else "no index of videos"
+    log.warning("%s: not used (%s): delete it, or let tools/check_dataset.py renew it", path, reason)
+    return None
+
+
+def _sqlite() -> Any:
+    """The module of Python that not every build has."""
+    return importlib.import_module("sqlite3")

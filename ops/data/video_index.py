@@ -1,0 +1,84 @@
+"""What reading all packets of a video tells, which is kept: the packets, the frames, and facts of the stream."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+
+from ops.common.errors import MediaError
+from ops.data.containers import open_container, reason_of
+from ops.data.decoding import index_by_decoding
+from ops.data.encryption import MOV
+from ops.data.packet_index import PacketIndex
+from ops.data.packet_scan import MAX_PACKETS, READ_ERRORS, PacketScan, TooManyPacketsError, missing_packets
+
+LONG = 10_000
+"""Packets of a film: with as many it is worth the while to look at how it is opened."""
+
+MAX_SECONDS = 7 * 24 * 3600
+"""A week. A file that claims more has times that mean nothing."""
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The packets and frames of a video file, and what else its reader must know.
+
+    Attributes:
+        packets: which packets give which frames.
+        missing: how many packets the header counts that are not in the file.
+        rate: frames per second by the header; None where it does not say.
+        tick: seconds per tick of the times in `packets`; None likewise.
+        is_timed: whether the container says when frames are shown.
+        may_be_interlaced: whether frames may hold two fields.
+        may_change_size: whether the container leaves it open that frames in the middle have another size.
+        plain_edits: whether the packets are the same, at the same times, where FFmpeg does not apply the edits of an
+            MP4 file one by one. It takes more than half of the time to open a film of hours.
+    """
+
+    packets: PacketIndex
+    missing: int
+    rate: Fraction | None
+    tick: Fraction | None
+    is_timed: bool
+    may_be_interlaced: bool
+    may_change_size: bool
+    plain_edits: bool = False
+
+
+def read_index(container: "av.container.InputContainer", path: str, decode: bool = False) -> VideoIndex:
+    """Read all packets of the file at `path`, newly opened as `container`, which is at its end then.
+
+    The video is decoded too, once, where packets do not tell how many frames they give, or with `decode`. MediaError
+    where it cannot be read, or holds no frame.
+    """
+    try:
+        scan = PacketScan(container)
+    except READ_ERRORS as error:
+        raise MediaError(path, reason_of(error)) from None
+    except TooManyPacketsError:
+        raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
+    missing = missing_packets(container, scan.packets)
+    stream = container.streams.video[0]
+    rate, tick = stream.guessed_rate or stream.average_rate, stream.time_base
+    if scan.seconds > MAX_SECONDS:
+        raise MediaError(path, f"its times span {scan.seconds:.0f} s, more than {MAX_SECONDS}")
+    packets = scan.index() if scan.packets and not decode else None
+    if packets is None and scan.packets:
+        with closing(open_container(path)) as decoded:
+            packets = index_by_decoding(decoded, scan)
+    if not packets or not packets.length:
+        raise MediaError(path, "no frames in it")
+    return VideoIndex(packets, missing, rate, tick, scan.is_timed, scan.may_be_interlaced, scan.may_change_size,
+                      len(packets.pts) >= LONG and _has_plain_edits(container, path))  # fmt: skip
+
+
+def _has_plain_edits(container: "av.container.InputContainer", path: str) -> bool:
+    if container.format.name != MOV:
+        return False
+    with closing(open_container(path, known=True, edits=False)) as plain:
+        entries, others = (each.streams.video[0].index_entries for each in (container, plain))
+        return len(entries) == len(others) and all(
+            (a.timestamp, a.pos, a.is_discard) == (b.timestamp, b.pos, False)
+            for a, b in zip(entries, others, strict=True)
+        )

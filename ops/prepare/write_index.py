@@ -1,0 +1,56 @@
+"""From the outcomes of a job that has read videos to the index file beside their list."""
+
+import base64
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ops.common.errors import InputError
+from ops.data.index_file import index_file_of, is_index_file, write_index_file
+from ops.data.index_format import encode_index
+from ops.data.video_index import VideoIndex
+from ops.prepare.check_report import CheckedList
+from ops.prepare.journal import Outcome
+from ops.prepare.list_entries import plain_path
+
+log = logging.getLogger(__name__)
+
+
+def index_entry(index: VideoIndex) -> dict[str, str]:
+    """What a job's value holds of the index of a video."""
+    return {"index": base64.b85encode(encode_index(index)).decode()}
+
+
+def write_index(source: str | os.PathLike[str], paths: Iterable[str], outcome_of: Callable[[str], Outcome]) -> None:
+    """Write the index file beside the list `source` of videos at `paths`, if any of them was read.
+
+    `outcome_of` gives what became of a path. Training and tests do without the file where it cannot be written; then
+    the log says so.
+    """
+    outcomes = ((path, outcome_of(plain_path(path))) for path in paths)
+    rows = ((path, outcome.stamp, base64.b85decode(outcome.value["index"]))
+            for path, outcome in outcomes if "index" in outcome.value)  # fmt: skip
+    first = next(rows, None)
+    if first is None:
+        return
+    path = index_file_of(source)
+    try:
+        if os.path.lexists(path) and not is_index_file(path):
+            raise InputError(f"{path}: not a file that this project has made, and not overwritten")
+        if write_index_file(path, itertools.chain([first], rows)):
+            log.info("%s: with it, training and tests do not read videos whole", path)
+    except InputError as error:
+        log.warning("%s; without it, training and tests read every video whole", error)
+
+
+def write_indexes(lists: Sequence[CheckedList], clean: Sequence[Path], outcome_of: Callable[[str], Outcome]) -> None:
+    """`write_index` for each of `lists`, and for the lists `clean` of their good lines, if there are any."""
+    for checked, path in itertools.zip_longest(lists, clean):
+        records = checked.records
+        write_index(records.source, map(records.path, range(len(records))), outcome_of)
+        if path:
+            write_index(path, map(records.path, np.flatnonzero(checked.good).tolist()), outcome_of)
