@@ -129,7 +129,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path
     )
     assert one["epoch"] == other["epoch"] == 2
     assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
-    assert "changed since the checkpoint" not in printed and "4 of 5 videos scored" in printed
+    assert "not as in the run so far" not in printed and "4 of 5 videos scored" in printed
     with (tmp_path / "checkpoints/killed/log.csv").open(newline="") as file:
         assert [(row["val_scored"], row["val_failed"]) for row in csv.DictReader(file)] == [("4", "1")] * 2
 

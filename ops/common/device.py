@@ -41,7 +41,7 @@ class Compute:
     def for_inference(self, model: nn.Module) -> nn.Module:
         """A copy of `model` with its batch norms folded into its convolutions, compiled if `compile` is set.
 
-        On a CPU it always uses channels-last memory format, which is faster there.
+        On a CPU it is in channels last in any case: that is faster there.
         """
         folded = fold_batch_norms(copy.deepcopy(model).eval())
         if self.device.type == "cpu":
@@ -116,7 +116,7 @@ def _check_gpus(gpus: Sequence[int]) -> None:
 
 
 def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
-    """The `Compute` that the arguments ask for; InputError for settings that `device` does not support."""
+    """How the arguments want a network computed on `device`; InputError for what it cannot do."""
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} does not support bf16; use --amp fp16")
     if device.type == "cpu" and os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("1", "true"):

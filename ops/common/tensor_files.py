@@ -32,13 +32,13 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
-    """`torch.save`, atomically. Only plain data and dense tensors can be loaded again."""
+    """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
     with atomic_path(path) as temporary:
         write_tensors(temporary, value)
 
 
 def write_tensors(path: Path, value: Any) -> None:
-    """`torch.save` to a path from `atomic_path`; OSError if it cannot be written."""
+    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written."""
     with open(path, "wb") as file:
         try:
             torch.save(value, file)

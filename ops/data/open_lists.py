@@ -80,13 +80,13 @@ def classes_of(config: DatasetConfig, num_class: int | None, file: str | None) -
 
 
 def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) -> Path:
-    """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError if it does not exist."""
+    """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError where it is not there."""
     path = Path(file) if file else config.list_path("val" if split == "test" else split, kind)
     if path.exists():
         return path
     if file:
         raise InputError(f"{path}: cannot read the list ({os.strerror(errno.ENOENT)})")
-    raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to the parent of {config.folder}")
+    raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
 
 
 def check_lists_exist(args: argparse.Namespace, *splits: str) -> None:

@@ -169,7 +169,7 @@ def _why_new_head(model: Recognizer, checkpoint: Checkpoint, dataset: str, class
 
 
 def save_checkpoint(path: str | os.PathLike[str], model: Recognizer, meta: Mapping[str, Any], **rest: Any) -> None:
-    """Write `{arch, state_dict, meta, **rest}` to `path` atomically."""
+    """Write `{arch, state_dict, meta, **rest}` to `path`, whole or not at all."""
     state = {name: value.detach() for name, value in model.state_dict().items()}
     content = {"arch": model.arch, "state_dict": state, "meta": {**meta, "format": FORMAT_VERSION}, **rest}
     save_tensors(path, content)

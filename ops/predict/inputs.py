@@ -25,9 +25,9 @@ def find_inputs(
 ) -> list[Video]:
     """The videos given by `arguments`, each once, in the order given; those below a folder are sorted.
 
-    An argument is a file, a folder, searched at any depth for files with one of the `endings`, or a shell pattern
-    (`**`: any depth). The folders in `apart_from`, where results go, are not searched. Arguments that are none of these
-    are returned with the reason.
+    An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
+    have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
+    comes along with the reason.
     """
     skipped = [os.path.join(os.path.realpath(folder), "") for folder in apart_from]
     found: dict[str, Video] = {}
@@ -71,12 +71,12 @@ def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
 
 
 def _about_frames(folder: str) -> str:
-    """Advice for a folder of images, for a message; "" if there are none."""
+    """What to do with a folder of images, for a message; "" where there are none."""
     from ops.data.frames import EXTENSIONS  # slow to import
 
     if not len(find_videos(folder, EXTENSIONS)):
         return ""
-    return ": these are frames; score them with test_models.py (a line 'path num_frames' in --test_list)"
+    return ": these are frames, which test_models.py scores (a line 'path num_frames' in --test_list)"
 
 
 def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
 KEPT = "kept.json"
-"""The file that lists the older checkpoints of a run: only these are ever replaced or removed."""
+"""The names of the older checkpoints that a run made: only these are ever replaced or removed."""
 
 
 class CheckpointSaver:
@@ -29,10 +29,9 @@ class CheckpointSaver:
         self.folder, self.keep, self._saved = folder, keep, time.monotonic()
 
     def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
-        """Call `write` for the last checkpoint, and also for the best if `is_best`; then remove older ones.
+        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go.
 
-        The best is written first: if the run is killed in between, the last checkpoint does not refer to a better one
-        that does not exist.
+        The best is there first: of a run that is killed in between the last one knows of no better than it has.
         """
         last, best = self.folder / LAST, self.folder / BEST
         if is_best:
@@ -41,7 +40,7 @@ class CheckpointSaver:
         else:
             write(last)
         self._keep_older(step)
-        for name in ("ckpt.*", KEPT, "log.csv", "curves.png", "args.json"):  # left by a killed run
+        for name in ("ckpt.*", KEPT, "log.csv", "curves.png", "args.json"):  # of a run that was killed while it wrote
             for path in self.folder.glob(f".{name}.*.tmp"):
                 path.unlink(missing_ok=True)
         self._saved = time.monotonic()

@@ -174,7 +174,7 @@ def warn_of_changes(
     """Warn about everything that has changed and affects the weights; `changed_files` are descriptions."""
     settings, here = changed_settings(args, origin, list_hashes), changed_arithmetic(origin, arithmetic(device))
     for change in (*settings, *here, *changed_files):
-        log.warning("changed since the checkpoint, so results will differ from an uninterrupted run's: %s", change)
+        log.warning("not as in the run so far, so it will differ from one that goes through: %s", change)
 
 
 def keep_threads(origin: Checkpoint, device: torch.device) -> None:
@@ -218,7 +218,7 @@ def check_epoch_goes_on(
 
 
 def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
-    """Restore the optimizer's state from `origin`, with this run's rates; returns the run's progress."""
+    """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
     groups = [dict(group, params=None) for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(origin.rest["optimizer"])

@@ -112,7 +112,7 @@ def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path,
 
 def test_folders_of_frames_are_told_from_videos(weights: Path, tmp_path: Path, call: Call) -> None:
     write_frames(tmp_path / "frames/jump/a", 6)
-    says = "there are no videos in this folder (there are .png): these are frames; score them with test_models.py"
+    says = "there are no videos in this folder (there are .png): these are frames, which test_models.py scores"
     for folder in ("frames", "frames/jump/a"):
         done = call(TOOL, folder, "--weights", weights, "--device", "cpu", status=2)
         assert done.err == f"error: {folder}: {says} (a line 'path num_frames' in --test_list)\n"

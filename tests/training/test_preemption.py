@@ -93,7 +93,7 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
             time.sleep(0.01)
         process.send_signal(number)
         printed = process.communicate(timeout=600)[0]
-        assert "changed since the checkpoint" not in printed
+        assert "not as in the run so far" not in printed
         assert ("using 1 threads as in the run so far, not 2" in printed) == (threads == 2) or not printed
         if number == signal.SIGTERM:
             assert process.returncode == 0 and "to continue, add --resume auto to the command" in printed, printed

@@ -59,8 +59,8 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
     train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
-    assert "changed since the checkpoint" not in call(*train, "--epochs", "1").out
-    assert "changed since the checkpoint" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
     folder = tmp_path / "checkpoints" / "run"
     facts = json.loads((folder / "args.json").read_text())
     assert facts["commit"] == source_commit() and facts["versions"]["torch"] == torch.__version__
@@ -68,7 +68,7 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     meta = torch.load(folder / "ckpt.pth.tar", weights_only=True)["meta"]
     assert meta["commit"] == facts["commit"] and meta["lists_sha256"] == facts["lists_sha256"]
     again = call(*train, "--epochs", "2", "--lr", "0.5", "--no_fc_lr5", status=2)
-    warnings = [line for line in again.out.splitlines() if "changed since the checkpoint" in line]
+    warnings = [line for line in again.out.splitlines() if "not as in the run so far" in line]
     assert any(line.endswith("lr 0.5, before 0.01") for line in warnings)
     assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
 
@@ -82,7 +82,7 @@ def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
     call(*train, "--epochs", "1")
     (tmp_path / "0.mp4").touch()  # as a copy on another disk
-    assert "changed since the checkpoint" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
     media.write_video(tmp_path / "1.mp4", 20, seed=7)
     assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").out
 
