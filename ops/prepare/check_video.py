@@ -12,9 +12,9 @@ from ops.prepare.count_frames import look_into
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
     """Inspect the video at `path`.
 
-    Returns `frames` (the frames in the file; with "none" the number in its header), `claimed` (including frames that
-    the header claims but that are missing), `broken` (what does not decode, "" if everything that was tried does),
-    with "full" also `decoded`, and the items of `identity_of`. MediaError if it cannot be read at all.
+    `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
+    promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
+    `decoded`, and what `identity_of` gives. MediaError where it cannot be read at all.
     """
     claimed = header_count(path)
     found: dict[str, Any] = {"frames": claimed, "claimed": claimed, "broken": "", **identity_of(path, os.stat(path))}

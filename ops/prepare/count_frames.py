@@ -11,7 +11,7 @@ from ops.data.videos import header_count, open_video
 
 
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
-    """Frames of the video at `path`: `num_frames`, and `claimed`, the number in its header.
+    """Frames of the video at `path`: `num_frames`, and `claimed`, those that it promises.
 
     If the header has no number of frames, packets are counted. MediaError if there is no frame.
     """
@@ -21,7 +21,7 @@ def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
             claimed = source.claimed
             num_frames = source.decodable() if verify == "decode" else len(source)
     if not num_frames:
-        raise MediaError(path, "none of its frames can be decoded")
+        raise MediaError(path, "no frame of it decodes")
     return {"num_frames": num_frames, "claimed": claimed}
 
 
