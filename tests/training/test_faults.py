@@ -65,7 +65,7 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
 def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: Path) -> None:
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
     done = call(*train, status=3)
-    assert "step 2: the loss is nan" in done.err and "with the videos a.mp4, a.mp4; there is no checkpoint" in done.err
+    assert "step 2: the loss is nan" in done.err and "for the videos a.mp4, a.mp4; there is no checkpoint" in done.err
     assert len(done.err.strip().splitlines()) >= 1 and not list(tmp_path.rglob("*.tar"))
     done = call(*train, "--skip_nonfinite", "1", status=3)
     assert "skipped (1 of 1)" in done.out and "step 3: the loss is nan" in done.err
