@@ -1,1 +1,1 @@
-"""What is measured, and how: see `python -m benchmarks --help`."""
+"""Benchmarks: see `python -m benchmarks --help`."""

@@ -1,11 +1,11 @@
-"""Measure the speed of this project against the published method, re-created here, and against the floor.
+"""Compare the speed of this project with a reimplementation of the published method, and with lower bounds.
 
     python -m benchmarks --output benchmarks/results/laptop
     python -m benchmarks --device cuda --amp bf16 --channels_last --clips 32 --only network
     python -m benchmarks --only encoded --video holiday.mp4
 
-Every row is the ratio of two things measured in turn in the same rounds; times are medians with the range. --output
-NAME writes NAME.json and NAME.md. Preparing data has a benchmark of its own: python benchmarks/prepare.py.
+Each row compares two variants, measured in turn in the same rounds; times are medians with the range. --output NAME
+writes NAME.json and NAME.md. Preparing data has its own benchmark: python benchmarks/prepare.py.
 """
 
 import argparse
@@ -31,7 +31,7 @@ HEADER = ("what", "against", "ours, ms", "other, ms", "ratio", "target")
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     args = make_parser().parse_args()
     device = pick_device(None, args.device)
     compute = compute_of(args, device)
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def reading_rows(args: argparse.Namespace, parts: set[str]) -> list[Row]:
-    """The rows of reading, on one thread, in a folder that is gone afterwards."""
+    """The rows of reading, on one thread, in a temporary folder."""
     wanted = [rows for part, rows in reading.PARTS.items() if part in parts]
     if not wanted:
         return []
@@ -69,7 +69,7 @@ def reading_rows(args: argparse.Namespace, parts: set[str]) -> list[Row]:
 
 
 def network_rows(args: argparse.Namespace, compute: Compute, parts: set[str]) -> tuple[list[Row], dict[str, float]]:
-    """The rows of the network, and the memory at the peak of training steps in MiB."""
+    """The rows of the network, and the peak memory of training steps in MiB."""
     load = network.Load(args.clips, args.size)
     rows: list[Row] = []
     if "tam" in parts:
@@ -97,13 +97,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def describe(title: str, rows: Sequence[Row], memory: dict[str, float]) -> str:
-    """All of it as Markdown."""
+    """All results as Markdown."""
     lines = [title, "", table(HEADER, [row.cells() for row in rows]).rstrip()]
     if memory:
         ours, published, plain = (memory[name] for name in network.VARIANTS)
         lines += [
             "",
-            f"Memory at the peak of a training step: {ours:.0f} MiB; by the published method {published:.0f}; without "
+            f"Peak memory of a training step: {ours:.0f} MiB; with the published method {published:.0f}; without "
             f"TAM {plain:.0f}. TAM's extra: {(ours - plain) / (published - plain):.2f} of the published one (target "
             f"≤ 0.4); total {ours / plain:.2f} of no TAM (target ≤ 1.10).",
         ]

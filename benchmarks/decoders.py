@@ -1,11 +1,11 @@
-"""Compare the decoders of videos with each other, on videos that are given.
+"""Compare the video decoders on given videos.
 
     python -m benchmarks.decoders holiday.mp4 skiing.mkv --output benchmarks/results/laptop_decoders
 
 For each video and decoder, on one thread, opening the file included: a training clip (8 frames of a window of 64, the
 mean over 8 windows from the first to the last of the video) and the frames of a test (dense-10 × 8 frames). Videos
 shorter than a window wrap around, as in training. Decoders take turns in the same rounds; times are medians with the
-range, ratios say how many times as long as the default a decoder takes. Pixels are compared to those of the default.
+range, and ratios are relative to the default decoder. Pixels are compared with those of the default.
 --output NAME writes NAME.json and NAME.md.
 """
 
@@ -38,9 +38,9 @@ Clips = Sequence[NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Figure:
-    """What one decoder takes for one thing, in seconds; `problem` says why it has no figures.
+    """The time of one decoder for one task, in seconds; `problem` says why there are no figures.
 
-    `share` of the values of all frames differ from the default's, by at most `largest` of 255.
+    A fraction `share` of the values of all frames differs from the default's, by at most `largest` of 255.
     """
 
     video: str
@@ -53,7 +53,7 @@ class Figure:
     problem: str = ""
 
     def cells(self) -> list[str]:
-        """What the table shows."""
+        """The cells of the table."""
         if self.time is None:
             return [self.video, self.what, self.decoder, self.problem, "", "", ""]
         pixels = [f"{100 * (self.share or 0):.2g} %", str(self.largest)]
@@ -61,7 +61,7 @@ class Figure:
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     args = make_parser().parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def figures_of(path: str, rounds: int) -> list[Figure]:
-    """The figures of all decoders for the video at `path`. MediaError where the default cannot read it."""
+    """The figures of all decoders for the video at `path`. MediaError if the default cannot read it."""
     with open_video(path) as source:
         length = len(source)
     video = describe_video(path)
@@ -97,7 +97,7 @@ def figures_of(path: str, rounds: int) -> list[Figure]:
 
 
 def describe_video(path: str) -> str:
-    """A video by its codec, width × height, frames, seconds and key frames."""
+    """A description of a video: codec, width × height, frames, seconds and key frames."""
     with open_video(path) as source:
         frames, seconds = len(source), source.seconds[-1]
     with av.open(path) as container:
@@ -110,7 +110,7 @@ def describe_video(path: str) -> str:
 
 
 def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[Figure]:
-    """Figures for `clips`, each the ascending frames of one reading: times are those of one."""
+    """Figures for `clips`, each the sorted frames of one reading; times are per clip."""
     readers = {name: make() for name, make in DECODERS.items()}
     pixels, problems = _pixels(readers, path, clips)
     steps: Mapping[str, Callable[[], object]] = {
@@ -132,7 +132,7 @@ def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[F
 def _pixels(
     readers: Mapping[str, VideoReader], path: str, clips: Clips
 ) -> tuple[dict[str, list[torch.Tensor]], dict[str, str]]:
-    """The frames of `clips` by each decoder that gives them; why the others do not. MediaError of the default's."""
+    """The frames of `clips` by decoder, and why other decoders fail. MediaError if the default fails."""
     pixels, problems = {}, {}
     for name, reader in readers.items():
         try:
@@ -145,13 +145,13 @@ def _pixels(
 
 
 def read(reader: VideoReader, path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:
-    """The frames at ascending `indices`, uint8 `[3, h, w]` each."""
+    """The frames at sorted `indices`, uint8 `[3, h, w]` each."""
     with reader.open(path, -1) as source:
         return [frame for _, frame in source.frames(indices.tolist())]
 
 
 def difference(ours: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> tuple[float, int]:
-    """The share of values that differ, and the largest difference; all of them where sizes do."""
+    """The fraction of values that differ, and the largest difference; 1 if sizes differ."""
     if any(a.shape != b.shape for a, b in zip(ours, other, strict=True)):
         return 1.0, 255
     apart = [(a.int() - b.int()).abs() for a, b in zip(ours, other, strict=True)]

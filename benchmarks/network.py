@@ -1,4 +1,4 @@
-"""The network: TAM alone, a training step, memory, latency; against the published method and against no TAM at all."""
+"""The network: TAM alone, a training step, memory and latency, compared with the published method and with no TAM."""
 
 import json
 import re
@@ -22,12 +22,12 @@ from ops.training.engine import accumulate, forward
 
 VARIANTS = ("ours", "published", "plain")
 STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
-"""Channels of the maps that TAM sees in the four stages of a ResNet-50, and pixels per side of one of their values."""
+"""Channels and strides of the feature maps in the four stages of a ResNet-50, where TAM is applied."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is computed at once: clips of 8 frames of `size` pixels square."""
+    """The size of a computation: clips of 8 frames of `size` pixels square."""
 
     clips: int
     size: int = 224
@@ -66,7 +66,7 @@ def _there_and_back(tam: TAM, x: Tensor, gradient: Tensor) -> None:
 
 
 def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
-    """A training step of a ResNet-50: with TAM, with TAM by the published method, without."""
+    """A training step of a ResNet-50: with TAM, with the published TAM, and without."""
     steps = {name: training_step(name, compute, load) for name in VARIANTS}
     times = compare(steps, rounds, _wait(compute.device))
     what = f"TANet-50 training step, {load.clips} × 8 × {load.size}²"
@@ -77,7 +77,7 @@ def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
 
 
 def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
-    """The scores of one clip, as tests compute them: batch norms folded into convolutions."""
+    """The scores of one clip, computed as in tests: with batch norms folded into convolutions."""
     models: dict[str, nn.Module] = {name: _model(name, compute).eval() for name in VARIANTS}
     models["folded"] = compute.for_inference(models["plain"])
     models["ours"] = compute.for_inference(models["ours"])
@@ -101,7 +101,7 @@ def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
 
 
 def peak_memory(compute: Compute, load: Load) -> dict[str, float]:
-    """The most memory of a process that takes training steps, in MiB, for each variant."""
+    """The peak memory of a process during training steps, in MiB, for each variant."""
     found = {}
     for name in VARIANTS:
         command = [
@@ -150,7 +150,7 @@ def _wait(device: torch.device) -> Callable[[], None]:
 
 
 def _peak(name: str, device: torch.device, load: Load) -> float:
-    """MiB at the peak of two training steps, less what the process had before; of this process's life."""
+    """Peak memory of two training steps in MiB, minus the memory before; over the lifetime of this process."""
     step = training_step(name, Compute(device), load)
     before = _most_resident()
     for _ in range(2):
@@ -161,7 +161,7 @@ def _peak(name: str, device: torch.device, load: Load) -> float:
 
 
 def _most_resident() -> int:
-    """KiB at the peak of this process, from where Linux counts anew after an exec, which getrusage does not."""
+    """Peak memory of this process in KiB, from a counter that Linux resets on exec, unlike that of getrusage."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0])

@@ -1,12 +1,12 @@
-"""Measure what preparing videos costs: reading, extracting, the pool, and memory.
+"""Measure the cost of preparing videos: reading, extracting, the pool, and memory.
 
     python benchmarks/prepare.py
     python benchmarks/prepare.py --videos ~/kinetics/val --output prepare
 
-Times are of one core, without the pool: the median over --repeats rounds and the range around it, after a round to warm
-up. Every round takes all measurements in turn, so that a machine that slows down does so for all. The plain decode that
-they are compared to is PyAV's own loop over the frames. The videos are drawn from a seed (340 x 256, 300 frames, H.264,
-2 key frames), or up to --count of those below --videos. Memory is measured on a simulated list of --simulate videos.
+Times are for one core, without the pool: the median over --repeats rounds with the range, after a warm-up round. Every
+round runs all measurements in turn, so that a slower machine affects all of them. They are compared with a plain
+decode, which is PyAV's own loop over the frames. The videos are synthetic (340 x 256, 300 frames, H.264, 2 key frames),
+or up to --count of those below --videos. Memory is measured on a simulated list of --simulate videos.
 --output NAME writes NAME.json and NAME.md.
 """
 
@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 
 def main() -> int:
-    """Measure, print the tables, write them."""
+    """Measure, print and write the tables."""
     args = make_parser().parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -75,7 +75,7 @@ def main() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this benchmark."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--videos", metavar="DIR", help="real videos (default: drawn ones)")
+    parser.add_argument("--videos", metavar="DIR", help="real videos (default: synthetic ones)")
     parser.add_argument("--count", type=positive, default=6, metavar="N", help="videos (default: 6)")
     parser.add_argument("--repeats", type=positive, default=7, metavar="N", help="rounds (default: 7)")
     parser.add_argument("-j", "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def draw_video(path: Path, seed: int) -> str:
-    """A video as those of Kinetics are: a textured scene that pans, with objects moving over it."""
+    """A video similar to those of Kinetics: a textured, panning scene with moving objects."""
     rng = np.random.default_rng(seed)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (SIZE[0] + 80, SIZE[1] + 400, 3), np.uint8), (0, 0), 2)
     scene: NDArray[np.uint8] = np.interp(texture, (texture.min(), texture.max()), (0, 255)).astype(np.uint8)
@@ -108,10 +108,10 @@ def draw_video(path: Path, seed: int) -> str:
 
 
 def find_sample(folder: str, number: int) -> Iterator[str]:
-    """At most `number` videos below a folder, evenly from all; InputError where there is none."""
+    """At most `number` videos below a folder, evenly spread over all; InputError if there are none."""
     found = find_videos(folder)
     if not len(found):
-        raise InputError(f"--videos {folder}: no videos in it")
+        raise InputError(f"--videos {folder}: contains no videos")
     for place in np.linspace(0, len(found) - 1, min(number, len(found))).astype(int):
         yield os.path.join(folder, found[int(place)])
 
@@ -135,7 +135,7 @@ def measurements(folder: Path) -> dict[str, Callable[[str], object]]:
 
 
 def plain_decode(path: str) -> int:
-    """Every frame of a video, by PyAV's own loop on one thread."""
+    """Decode every frame of a video with PyAV's own loop, on one thread."""
     with av.open(path) as container:
         container.streams.video[0].thread_count = 1
         return sum(1 for _ in container.decode(video=0))
@@ -144,9 +144,9 @@ def plain_decode(path: str) -> int:
 def compare(
     steps: dict[str, Callable[[str], object]], videos: Sequence[str], repeats: int, handing: float
 ) -> list[Row]:
-    """Seconds per video of each step: median, least and most over the rounds, and what follows from the median.
+    """Seconds per video of each step: median, minimum and maximum over the rounds, and figures derived from the median.
 
-    No number of cores is faster than the pool hands videos out, one in `handing` seconds.
+    The rate is limited by the pool, which needs `handing` seconds to distribute one video.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(repeats + 1):
@@ -168,12 +168,12 @@ def compare(
 
 
 def nothing(path: str, item: str) -> dict[str, Any]:
-    """The work of an item that costs nothing."""
+    """An item that takes no time."""
     return {}
 
 
 def pool_overhead(items: int, jobs: int) -> dict[str, float]:
-    """Seconds until the pool gives its first result, and seconds for each of `items` further ones, by processes."""
+    """Seconds until the pool returns its first result, and seconds for each of `items` further ones."""
     began = time.perf_counter()
     results = run_tasks(nothing, (Task("", str(number), "") for number in range(items + 1)), "local", jobs, 60)
     next(results)
@@ -184,7 +184,7 @@ def pool_overhead(items: int, jobs: int) -> dict[str, float]:
 
 
 def simulate_apart(videos: int) -> dict[str, float]:
-    """What benchmarks/scale.py says, a process whose memory is nothing else's."""
+    """The results of benchmarks/scale.py, run in its own process so that only its memory is measured."""
     script = Path(__file__).with_name("scale.py")
     done = subprocess.run([sys.executable, str(script), str(videos)], capture_output=True, text=True, check=True)
     result: dict[str, float] = json.loads(done.stdout)
@@ -192,7 +192,7 @@ def simulate_apart(videos: int) -> dict[str, float]:
 
 
 def describe(title: str, rows: Sequence[Row], overhead: dict[str, float], jobs: int, memory: dict[str, float]) -> str:
-    """All of it as Markdown."""
+    """All results as Markdown."""
     lines = [
         title,
         "",
@@ -205,7 +205,7 @@ def describe(title: str, rows: Sequence[Row], overhead: dict[str, float], jobs: 
                  f"{row['ratio']:.3f}", _duration(row["hours"]))  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     start, each = overhead["start"], 1e6 * overhead["per_item"]
-    lines += ["", f"Pool of {jobs}: first result after {start:.1f} s, then {each:.0f} µs per item that costs nothing"]
+    lines += ["", f"Pool of {jobs}: first result after {start:.1f} s, then {each:.0f} µs per item without its work"]
     if memory:
         lines += [
             "",

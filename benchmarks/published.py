@@ -1,4 +1,4 @@
-"""The published method, in our words: what the speed of this project is compared to."""
+"""A reimplementation of the published method, for comparison with the speed of this project."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from ops.models.tam import TAM
 
 
 class PublishedTAM(TAM):
-    """TAM by copies: bring channels before time, multiply, convolve with one group per channel, bring back."""
+    """TAM with copies: move channels before time, multiply, convolve with one group per channel, move back."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N·T, C, H, W]` → the same shape."""
@@ -30,14 +30,14 @@ class PublishedTAM(TAM):
 
 
 def use_published_tam(model: Recognizer) -> None:
-    """Let `model` compute TAM by the published method, with the same weights, in place."""
+    """Make `model` compute TAM with the published method and the same weights, in place."""
     for module in model.modules():
         if type(module) is TAM:
             module.__class__ = PublishedTAM
 
 
 def decode_by_seeking(path: str, clips: NDArray[np.int64]) -> list[Image.Image]:
-    """One frame after another, each sought by its number; what clips `[V, T]` share is decoded again."""
+    """One frame after another, each with a seek; frames shared by clips `[V, T]` are decoded repeatedly."""
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     images = []
     for index in clips.ravel().tolist():
@@ -49,7 +49,7 @@ def decode_by_seeking(path: str, clips: NDArray[np.int64]) -> list[Image.Image]:
 
 
 def three_crops(images: list[Image.Image], size: int, mean: list[float], std: list[float]) -> Tensor:
-    """Every image resized by Pillow, three squares cut from each, all in float: `[3 · len(images) · 3, size, size]`."""
+    """All images resized by Pillow, with three square crops each, in float: `[3 · len(images) · 3, size, size]`."""
     crops = []
     for image in images:
         width, height = image.size

@@ -1,4 +1,4 @@
-"""From file to batch: decoding, and a whole test sample, on one thread."""
+"""Reading from file to batch: decoding, and a whole test sample, on one thread."""
 
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ def decode_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def sample_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """One video of a test, dense-10 × 3 crops at 256 pixels."""
+    """Reading one video of a test, dense-10 × 3 crops at 256 pixels."""
     with open_video(path) as source:
         clips = view_indices(len(source), SEGMENTS, "dense-10")
 
@@ -92,7 +92,7 @@ def load_sample(path: str) -> object:
 
 
 def encoded_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """A training clip and a test sample of the video, and of the same re-encoded with a key frame every 16."""
+    """A training clip and a test sample of the video, compared with the video re-encoded with a key frame every 16."""
     resize_video(path, "small.mp4", str(folder), ResizeOptions())
     small, recipe = str(folder / "small.mp4"), _recipe()
 
@@ -118,7 +118,7 @@ def _recipe() -> ClipPipeline:
 
 
 def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Eight extracted frames, as this project reads them and by Pillow."""
+    """Reading eight extracted frames, with this project and with Pillow."""
     extract_video(path, "frames.mp4", str(folder), FrameOptions("jpg"))
     template = FrameTemplate("img_{index:05d}.jpg")
     frames = str(folder / "frames")
@@ -140,7 +140,7 @@ def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def loader_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Two workers and their first batch, by the ways of starting a process."""
+    """Starting two workers and getting their first batch, for each start method."""
     records = Records("", StringArray([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
     dataset = ClipDataset(records, "", VideoReader(), _recipe(), seed=0, substitute=False)
 
@@ -158,13 +158,13 @@ def loader_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def decode(path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:
-    """The distinct frames among `indices`, as this project reads them."""
+    """Read the distinct frames among `indices` with this project."""
     with open_video(path) as source:
         return [frame for _, frame in source.frames(np.unique(indices).tolist())]
 
 
 def decode_through(path: str, first: int, last: int) -> None:
-    """Decode the packets `first` … `last`, in order of decoding, and nothing else."""
+    """Decode only the packets `first` … `last`, in decoding order."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
@@ -176,10 +176,10 @@ def decode_through(path: str, first: int, last: int) -> None:
 
 
 def check_length(path: str) -> None:
-    """InputError where the video at `path` is too short for what is measured."""
+    """InputError if the video at `path` is too short to be measured."""
     with open_video(path) as source:
         if len(source) < SHORTEST:
-            raise InputError(f"{path}: {len(source)} frames, and {SHORTEST} are needed")
+            raise InputError(f"{path}: {len(source)} frames, but {SHORTEST} are needed")
 
 
 def _key_frame_before(path: str, index: int) -> int:
@@ -195,4 +195,4 @@ PARTS = {
     "frames": frame_rows,
     "workers": loader_rows,
 }
-"""What is measured, by name: each gives rows for the video at a path, with a folder to work in."""
+"""The measurements by name: each gives rows for the video at a path, using a temporary folder."""

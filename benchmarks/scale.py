@@ -1,8 +1,8 @@
-"""Measure the memory and the time that lists of many videos take, without any video.
+"""Measure the memory and time for lists of many videos, without any video.
 
     python benchmarks/scale.py 650000
 
-Prints JSON. Items, journal, outcomes, list and findings are real; only the look at each video is not.
+Prints JSON. Items, journal, outcomes, list and findings are real; only the inspection of each video is simulated.
 """
 
 import json
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 class Numbered:
-    """Items that are made as they are asked for."""
+    """Items that are generated on demand."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -68,12 +68,12 @@ class Numbered:
 
 
 def look(path: str, item: str) -> dict[str, Any]:
-    """What a check of a video gives."""
+    """The simulated result of checking a video."""
     return {"frames": 300, "claimed": 300, "broken": "", "file": item, "size": len(item)}
 
 
 def run_job(items: Items, folder: Path) -> None:
-    """A job over all items, and the list that a tool makes of it."""
+    """Run a job over all items, and write a list from it."""
     with Job(look, items, folder, folder, {}, HERE) as job:
         job.run("job", shown=False)
         with atomic_file(folder / "list.txt", "w") as file:
@@ -82,7 +82,7 @@ def run_job(items: Items, folder: Path) -> None:
 
 
 def check_list(items: Items, folder: Path) -> None:
-    """The check of that list."""
+    """Check that list."""
     records = read_records(folder / "list.txt", counts_in_pairs=False)
     dataset = Dataset({"train": records}, str(folder), "videos", "RGB", 400, None, "")
     entries = Entries([records])
@@ -93,7 +93,7 @@ def check_list(items: Items, folder: Path) -> None:
 
 
 def peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """The peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -1,10 +1,10 @@
-"""Measure what commands cost before they do anything: CPU seconds of the whole process.
+"""Measure the start-up cost of commands: CPU seconds of the whole process.
 
     python benchmarks/startup.py
     python benchmarks/startup.py --against ../older-checkout --output benchmarks/results/cpu_startup
 
-Each command runs in this checkout and, with --against, in another one, in turns, after a round to warm up. Without
---against it is compared to `import torch, torchvision`. Times are medians with the range. --output NAME writes
+Each command runs in this checkout and, with --against, in another one, in turn, after a warm-up round. Without
+--against, it is compared with `import torch, torchvision`. Times are medians with the range. --output NAME writes
 NAME.json and NAME.md.
 """
 
@@ -35,7 +35,7 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a script, and ends the process where a network is first used."""
+"""Runs a script, and ends the process when a network is first used."""
 
 MODEL = ("--input_size", "64", "--device", "cpu", "-j", "0")
 TRAINING = ("--arch", "resnet18", "--tam", "--num_segments", "4", "--pretrain", "none", "-b", "2", "--npb", *MODEL)
@@ -65,15 +65,15 @@ COMMANDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
          "--num_class", "5", *TRAINING),
     ),
 }  # fmt: skip
-"""What is measured: the target for the ratio, the exit status, the command."""
+"""A measurement: the target for the ratio, the exit status, the command."""
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     args = make_parser().parse_args()
     other = Path(args.against).resolve() if args.against else None
     if other and not (other / "main.py").is_file():
-        raise InputError(f"--against {args.against}: no main.py in it")
+        raise InputError(f"--against {args.against}: contains no main.py")
     from benchmarks.timing import machine, save, table
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What all benchmarks share: rounds of measurements that can be compared, and what they ran on."""
+"""Shared by all benchmarks: rounds of comparable measurements, tables, and a description of the machine."""
 
 import json
 import os
@@ -25,17 +25,17 @@ class Timing:
     most: float
 
     def divided(self, number: float) -> "Timing":
-        """The time of one of so many equal parts."""
+        """The time of one of `number` equal parts."""
         return Timing(self.median / number, self.least / number, self.most / number)
 
 
 def compare(
     steps: Mapping[str, Callable[[], object]], rounds: int, wait: Callable[[], None] = lambda: None
 ) -> dict[str, Timing]:
-    """Time each of `steps`, once per round, after a round to warm up.
+    """Time each of `steps`, once per round, after a warm-up round.
 
-    Every round takes all steps in turn, so that a machine that slows down does so for all. `wait` is called before a
-    clock is read, to let a device finish.
+    Every round runs all steps in turn, so that a slower machine affects all of them. `wait` is called before reading
+    the clock, so that a device can finish.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 1):
@@ -51,7 +51,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ours against what it is compared to, and the target for the ratio."""
+    """One row of the table: our time, the time that it is compared with, and the target for the ratio."""
 
     what: str
     against: str
@@ -61,22 +61,22 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times as long the other takes where the target begins with ≥, else how many times as long ours."""
+        """The other's time divided by ours if the target begins with ≥, else the inverse."""
         faster = self.other.median / self.ours.median
         return faster if self.target.startswith("≥") else 1 / faster
 
     def cells(self) -> list[str]:
-        """What the table shows: milliseconds as median (least–most)."""
+        """The cells of the table: milliseconds as median (minimum–maximum)."""
         times = milliseconds(self.ours), milliseconds(self.other)
         return [self.what, self.against, *times, f"{self.ratio:.2f}", self.target]
 
     def plain(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The row as data for JSON."""
         return {**asdict(self), "ratio": self.ratio}
 
 
 def milliseconds(time: Timing) -> str:
-    """A timing as median (least–most)."""
+    """A timing as median (minimum–maximum)."""
     return f"{1e3 * time.median:.2f} ({1e3 * time.least:.2f}–{1e3 * time.most:.2f})"
 
 
@@ -87,7 +87,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save(name: str, text: str, facts: Mapping[str, Any]) -> None:
-    """Write NAME.md, the text, and NAME.json, the facts."""
+    """Write the text to NAME.md and the facts to NAME.json."""
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     for suffix, content in ((".md", text), (".json", json.dumps(facts, indent=2) + "\n")):
         with atomic_file(name + suffix, "w", encoding="utf-8") as file:
@@ -95,7 +95,7 @@ def save(name: str, text: str, facts: Mapping[str, Any]) -> None:
 
 
 def machine(device: torch.device) -> str:
-    """What this runs on."""
+    """A description of the machine and the software."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -37,22 +37,22 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$CKPT" ] || fail "a folder of videos and a checkpoint are needed (see bash examples/finetune_folder.sh --help)"
-[ -d "$DIR" ] || fail "$DIR: no such folder; it should hold the videos, a sub-folder per class"
-[ -f "$CKPT" ] || fail "$CKPT: no such file; the checkpoint to start from is needed"
+[ -d "$DIR" ] || fail "$DIR: no such folder; it must contain the videos, in one sub-folder per class"
+[ -f "$CKPT" ] || fail "$CKPT: no such file; give the checkpoint to start from"
 DIR="$(cd "$DIR" && pwd)"
 OUT="${OUT:-$ROOT/checkpoints/finetune_$(basename "$DIR")}"
 
 source "$ROOT/scripts/environment.sh"
 run() { "$PYTHON" -u "$ROOT/$1" "${@:2}"; }
-unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but not with all videos
+unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but some videos could not be read
 STATUS=0
 
 WHAT="$DIR from $(cd "$(dirname "$CKPT")" && pwd)/$(basename "$CKPT")"
 if [ -f "$OUT/finetune.txt" ] && [ "$(cat "$OUT/finetune.txt")" != "$WHAT" ]; then
-    fail "$OUT: holds a fine-tuning of $(cat "$OUT/finetune.txt"), not of $WHAT; give another --out"
+    fail "$OUT: contains a fine-tuning of $(cat "$OUT/finetune.txt"), not of $WHAT; use another --out"
 fi
 
-echo "== What the checkpoint is"
+echo "== Model of the checkpoint"
 MODEL="$("$PYTHON" -c '
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -67,10 +67,10 @@ echo "$WHAT" > "$OUT/finetune.txt"
 echo "== Lists"
 LISTS="$OUT/lists"
 if [ -f "$LISTS/train.txt" ] && [ -f "$LISTS/val.txt" ] && [ -f "$LISTS/class_names.txt" ]; then
-    echo "as they are in $LISTS"
+    echo "using the existing lists in $LISTS"
 else
     run tools/gen_labels.py folder --data "$DIR" --out "$LISTS" --val_fraction "$FRACTION" || unreadable $?
-    [ -f "$LISTS/val.txt" ] || fail "$DIR: nothing was drawn for the test; a class needs two videos, and F must be above 0"
+    [ -f "$LISTS/val.txt" ] || fail "$DIR: no videos for the test; a class needs at least two videos, and F must be above 0"
 fi
 
 echo "== Training"
@@ -84,7 +84,7 @@ run online_main.py custom RGB --train_list "$LISTS/train.txt" --val_list "$LISTS
     --root_log "$(dirname "$OUT")" --root_model "$(dirname "$OUT")" --store_name "$(basename "$OUT")" \
     "${START[@]}" ${FLAGS[@]+"${FLAGS[@]}"}
 if [ -f "$OUT/preempted" ]; then
-    echo "stopped; this script, with the same arguments, goes on"
+    echo "stopped; run this script with the same arguments to continue"
     exit 3
 fi
 

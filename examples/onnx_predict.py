@@ -1,4 +1,4 @@
-"""What happens in a video, by a model that tools/export.py wrote: onnxruntime, PyAV, Pillow and NumPy.
+"""Predict a video with a model written by tools/export.py, using only onnxruntime, PyAV, Pillow and NumPy.
 
 python examples/onnx_predict.py tanet.onnx video.mp4
 """
@@ -14,10 +14,10 @@ from PIL import Image
 
 
 def upright(image, frame):
-    """An image as its display matrix has it shown: turned by quarters, mirrored, or as it is stored."""
+    """An image rotated and mirrored according to its display matrix."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20]) if matrix else (1, 0, 0, 0, 1)
-    if a * d == b * c:  # no orientation at all
+    if a * d == b * c:  # an invalid matrix
         return image
     if abs(b * c) > abs(a * d):
         image, a, d = image.swapaxes(0, 1), c, b
@@ -31,18 +31,18 @@ try:
     segments, short, side, modality = (facts[key] for key in ("num_segments", "scale_size", "input_size", "modality"))
     count = sum(1 for _ in av.open(video).decode(video=0))
 except KeyError as error:
-    sys.exit(f"error: {model} does not say its {error}: tools/export.py writes models that do")
-except Exception as error:  # whatever the two say of files that are none of theirs
+    sys.exit(f"error: {model} has no {error} in its metadata: use a model written by tools/export.py")
+except Exception as error:  # the two libraries raise errors of many types
     sys.exit(f"error: {' '.join(str(error).split())}")
 if not count or modality != "RGB":
-    sys.exit(f"error: {video} has {count} frames of RGB; {model} takes {segments} of {modality}")
+    sys.exit(f"error: {video} has {count} RGB frames, but {model} takes {segments} of {modality}")
 
-# Which frames: the middle of each of T equal parts, or a window of 64 in the middle of the video.
+# Sampling: the middle of each of T equal parts, or a window of 64 frames in the middle of the video.
 dense = facts["sampling"] == "dense"
 first, step = (max(count - 63, 1) // 2, 64 // segments) if dense else (count / segments / 2, count / segments)
 wanted = [int(first + step * t) % count for t in range(segments)]
 
-images = {}  # their pixels: the short side resized, the middle cut out, upright
+images = {}  # upright, with the short side resized, and cropped to the centre
 for index, frame in enumerate(av.open(video).decode(video=0)):
     if index in wanted:
         h, w = (int(short * length / min(frame.height, frame.width)) for length in (frame.height, frame.width))

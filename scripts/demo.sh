@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows on a CPU, in minutes, that the temporal module works: trains TANet-18 on the built-in dataset of motions, tests
-# it, does the same without TAM, and prints both accuracies. With TAM it tells a film from the same film run backwards;
-# without, no model that averages single frames can be right in more than half of the cases.
+# it, does the same without TAM, and prints both accuracies. With TAM, it distinguishes a clip from the same
+# clip played backwards; without it, a model that averages single frames cannot be right in more than half of the cases.
 #
 #     bash scripts/demo.sh [--frames] [--quick] [--seed N]
 #
@@ -41,7 +41,7 @@ train_and_test() {
             --gd 2 --npb --eval-freq 2 -j 2 --device cpu --seed "$SEED" --root_log "$RUNS" --root_model "$RUNS" \
             --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@"
         if [ -f "$RUNS/$name/preempted" ]; then
-            echo "the demo stopped; bash scripts/demo.sh, with the same options, goes on"
+            echo "the demo was stopped; run bash scripts/demo.sh with the same options to continue"
             exit 3
         fi
         "$PYTHON" -u "$ROOT/$TEST" motion --weights "$RUNS/$name/ckpt.pth.tar" --sample uniform-1 --test_crops 1 \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains on a Slurm cluster, one torchrun per node. Two minutes before its time is up the run saves itself and ends, and
-# the job queues again; it goes on from where it was. Submit it from the repository's root:
+# Trains on a Slurm cluster, with one torchrun per node. Two minutes before the time limit, the run saves and stops, and the
+# job is queued again to continue. Submit it from the repository's root:
 #
 #     sbatch --nodes 2 --gpus-per-node 8 scripts/slurm_train.sh online_main.py kinetics RGB \
 #         --tam --dense_sample --npb --gd 20 -b 128 --scale_lr 64 --ckpt_interval 15m --keep 1
@@ -26,7 +26,7 @@ srun --kill-on-bad-exit=0 "$PYTHON" -m torch.distributed.run \
     "$ROOT/$SCRIPT" "$@" --resume auto &
 STEP=$!
 
-# torchrun hands SIGTERM on to its processes, which agree, save at the next step and end.
+# torchrun forwards SIGTERM to its processes, which all save after the current step and exit.
 ENDING=""
 trap 'ENDING=1; kill -TERM "$STEP"' USR1
 STATUS=0

@@ -1,4 +1,4 @@
-"""What all tests share: random state put back, one thread per core, where the reference numbers are."""
+"""Shared by all tests: random state is restored, one thread per core, and the path of the reference numbers."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
-    """A test's random numbers start from a seed and leave no trace."""
+    """Seed the random numbers of each test, and restore the state afterwards."""
     states, threads = (torch.get_rng_state(), np.random.get_state(), random.getstate()), torch.get_num_threads()
     torch.manual_seed(0)
     yield
@@ -38,7 +38,7 @@ def _random_state() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _usual_scheduling() -> Iterator[None]:
-    """No test keeps another process from the processor."""
+    """No test may leave the process at real-time priority."""
     schedule_as_usual()
     yield
     schedule_as_usual()
@@ -46,7 +46,7 @@ def _usual_scheduling() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's own datasets and processes have a part in a test."""
+    """Hide the user's own datasets and distributed environment from tests."""
     for name in ("TAM_DATASETS", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     from ops.common.threads import SPINNING

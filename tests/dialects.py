@@ -1,4 +1,4 @@
-"""What tests of checkpoints share: the names of tensors in every dialect, and a model to write in them."""
+"""Shared by tests of checkpoints: tensor names in every dialect, and a model to write in them."""
 
 import json
 import re
@@ -34,7 +34,7 @@ DIALECTS = {
 
 
 def distinct_model(**options: Any) -> Recognizer:
-    """A model no two tensors of which are alike, so that a mistake would show."""
+    """A model whose tensors are all different, so that a mistake is noticed."""
     model = build_model(**{"arch": "resnet18", "num_classes": 5, "num_segments": 4, **options})
     for name, value in model.state_dict().items():
         if "num_batches" not in name:

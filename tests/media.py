@@ -1,4 +1,4 @@
-"""Tiny real media for tests, made on the spot: videos, frame folders, and the ways in which they break.
+"""Tiny real media for tests, generated when needed: videos, frame folders, and the ways in which they break.
 
 Sizes are `(height, width)`, as everywhere in the project. The content is a function of the seed and the frame's
 number: coloured shapes that move a little from frame to frame over a still background.
@@ -182,14 +182,14 @@ def write_flow(
 
 
 def truncate(path: Path, share: float) -> Path:
-    """Keep the first `share` of the file's bytes."""
+    """Keep the first fraction `share` of the file's bytes."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
 
 
 def corrupt(path: Path, start: float = 0.45, stop: float = 0.55, seed: int = 0) -> Path:
-    """Overwrite the bytes between two shares of the file, in its middle, with noise."""
+    """Overwrite the bytes between two fractions of the file with noise."""
     data = bytearray(path.read_bytes())
     first, last = int(len(data) * start), int(len(data) * stop)
     data[first:last] = np.random.default_rng(seed).bytes(last - first)

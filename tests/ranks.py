@@ -1,4 +1,4 @@
-"""What each of several processes does for `test_ranks.py`, and how they are started."""
+"""The work of each process in `test_ranks.py`, and starting the processes."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ def score_lists(folder: Path) -> None:
 
 
 def test_other_files(folder: Path) -> None:
-    """Test with another list, and with another checkpoint, in each process; what each says goes into a file."""
+    """Test with another list, and with another checkpoint, in each process; the output of each goes to a file."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
     rank = distributed.rank()
@@ -64,7 +64,7 @@ TRAIN += ["--epochs", "2"]
 
 
 def train_on_other_files(folder: Path) -> None:
-    """Train with another list, checkpoint or setting in each process; what each says goes into a file."""
+    """Train with another list, checkpoint or setting in each process; the output of each goes to a file."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
     rank = distributed.rank()
@@ -83,7 +83,7 @@ def train_on_other_files(folder: Path) -> None:
 
 
 def network() -> Recognizer:
-    """A network in double precision whose batch norms are frozen, so that a clip does not see its neighbours."""
+    """A network in double precision with frozen batch norms, so that clips do not affect each other."""
     torch.manual_seed(0)
     return build_model("resnet18", 5, 4, dropout=0).double().eval()
 
@@ -97,7 +97,7 @@ def batch(rank: int, world_size: int) -> ClipBatch:
 
 
 def gradients(model: Recognizer, network: nn.Module, share: ClipBatch, parts: int) -> dict[str, Tensor]:
-    """Those of the mean loss over all clips."""
+    """The gradients of the mean loss over all clips."""
     model.zero_grad()
     accumulate(network, share, CPU.scaler(), CPU, parts)
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
@@ -127,7 +127,7 @@ def save_gradients(folder: Path) -> None:
 
 
 def start(what: str, folder: Path, processes: int) -> None:
-    """Run a function of this module in that many processes, which know of each other what torchrun tells its own."""
+    """Run a function of this module in several processes, with the environment variables that torchrun sets."""
     set_forkserver_preload(list(SHARED_IMPORTS))  # PyTorch is imported once for all of them
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

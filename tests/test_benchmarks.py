@@ -1,4 +1,4 @@
-"""The benchmarks run, in a tiny form, and give a figure and a target for every row."""
+"""The benchmarks run, in a tiny version, and give a figure and a target for every row."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def film(tmp_path: Path) -> Path:
 
 
 def timed(row: dict[str, Any], *names: str) -> bool:
-    """Whether the timings of those names are finite, above zero and in order, and the ratio is."""
+    """Whether the timings are finite, above zero and ordered, and the ratio is finite and above zero."""
     times = [row[name] for name in names]
     ordered = all(0 < time["least"] <= time["median"] <= time["most"] < math.inf for time in times)
     return ordered and 0 < row["ratio"] < math.inf

@@ -49,7 +49,7 @@ python -u {} kinetics --weights=./checkpoints/kinetics_RGB_resnet50_tam_avg_segm
 
 @functools.cache
 def parser_of(name: str) -> ArgumentParser | None:
-    """The parser of the script called `name`; None where it is none of ours."""
+    """The parser of the script called `name`; None if it is not one of ours."""
     if name in TOOLS:
         parser: ArgumentParser = runpy.run_path(str(TOOLS[name]))["make_parser"]()
         return parser
@@ -57,7 +57,7 @@ def parser_of(name: str) -> ArgumentParser | None:
 
 
 def parse(command: list[str]) -> Namespace | None:
-    """Parse a command line of ours; None where it runs something else."""
+    """Parse a command line of ours; None if it runs something else."""
     command = shlex.split(
         re.sub(r"-m benchmarks(?:\.(\w+))?", lambda m: f"{m[1] or '__main__'}.py", shlex.join(command))
     )
@@ -166,7 +166,7 @@ def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The command lines that run a script of ours, joined over backslashes, comments left out."""
+    """The command lines that run a script of ours, joined at backslashes, without comments."""
     found = []
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         line = re.sub(r"^cd \S+ && ", "", line.strip().removeprefix("$ ").strip("`"))

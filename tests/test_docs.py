@@ -1,4 +1,4 @@
-"""What the documents name is there."""
+"""Files, tests and headings that the documents refer to exist."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
 
 
 def anchors_of(path: Path) -> set[str]:
-    """What GitHub makes of the headings of a page, for links to them."""
+    """The anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

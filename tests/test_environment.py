@@ -17,11 +17,11 @@ REQUIREMENTS = {
     "requirements-optional.txt": "extra>=1",
     "constraints.txt": "# tested together\nhelper==1.0\ntorch==2.11\ntorchvision==0.26\nnvidia-cublas==1",
 }
-"""A small project: the names that environment.sh knows, and a package that stands for all others."""
+"""A small project: the names that environment.sh uses, and one package that represents all others."""
 
 
 def make_wheel(index: Path, name: str, version: str, needs: str = "") -> None:
-    """Add the package `name`, which consists of nothing but its version, to a package index in the folder `index`."""
+    """Add the package `name`, which contains only its version, to a package index in the folder `index`."""
     wheel = index / name / f"{name}-{version}-py3-none-any.whl"
     wheel.parent.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
@@ -81,14 +81,14 @@ def set_up(project: Path, index: Path | None = None, **variables: object) -> "su
 
 
 def versions(python: Path) -> dict[str, str]:
-    """What is installed, but for pip."""
+    """The installed packages, except pip."""
     code = "import importlib.metadata as m; print([(d.name, d.version) for d in m.distributions()])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     return {name: version for name, version in eval(done.stdout) if name not in ("pip", "setuptools", "wheel")}
 
 
 def make_python(folder: Path, name: str, version: str) -> Path:
-    """A stand-in that says it is Python `version` and makes environments out of itself."""
+    """A stub that claims to be Python `version` and makes environments from itself."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(

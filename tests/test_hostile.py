@@ -1,4 +1,4 @@
-"""Files that mean harm or are merely broken: lists, checkpoints and videos end in a clear error, or are read.
+"""Malicious and broken files: lists, checkpoints and videos end in a clear error, or are read.
 
 Fifty cases of each here, five hundred with `pytest -m fuzz`.
 """
@@ -30,7 +30,7 @@ Test = Callable[..., None]
 
 
 def cases(**arguments: Any) -> Callable[[Test], tuple[Test, Test]]:
-    """The same test twice: a few cases, always the same, and many, always new."""
+    """The same test twice: with a few fixed cases, and with many random ones."""
 
     def make(test: Test) -> tuple[Test, Test]:
         def again(**drawn: Any) -> None:  # hypothesis marks the function that it is given
@@ -45,7 +45,7 @@ def cases(**arguments: Any) -> Callable[[Test], tuple[Test, Test]]:
 
 
 def with_file(content: bytes, suffix: str, look: Callable[[Path], None]) -> None:
-    """Write `content` and `look` at the file; only InputError, in one line that names it, may come of it."""
+    """Write `content` and `look` at the file; the only allowed error is an InputError of one line that names it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
@@ -94,7 +94,7 @@ def small_checkpoint() -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, original: Callable[[], bytes]) -> bytes:
-    """A file with some bytes changed, cut out or put in."""
+    """A file with some bytes changed, removed or inserted."""
     content = bytearray(original())
     for _ in range(draw(st.integers(1, 12))):
         place = draw(st.integers(0, max(len(content) - 1, 0)))
@@ -135,7 +135,7 @@ def names_of_a_model() -> dict[str, torch.Size]:
     extra=st.dictionaries(st.text(max_size=20), st.sampled_from([1, "x", None, torch.ones(2)]), max_size=2),
 )
 def _tensors(dropped: set[int], shapes: dict[int, list[int]], extra: dict[str, Any]) -> None:
-    """The tensors of a model, some of them gone, of another shape, or strange."""
+    """The tensors of a model, some of them missing, of another shape, or unusual."""
     names = names_of_a_model()
     state: dict[str, Any] = {
         name: torch.zeros(shapes.get(place, shape))

@@ -1,4 +1,4 @@
-"""Files that claim more than they hold, or something else than they should: refused in one line, at once."""
+"""Files that claim more than they contain, or contain something unexpected: refused immediately, in one line."""
 
 import errno
 import io
@@ -92,7 +92,7 @@ META: list[tuple[str, Any]] = [
 def test_what_a_checkpoint_says_of_itself_is_looked_at(key: str, value: Any, tmp_path: Path) -> None:
     path = tmp_path / "w.pth.tar"
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict(), "meta": {key: value}}, path)
-    with pytest.raises(InputError, match=rf"w\.pth\.tar: its meta says {key} is .*, where .* belongs"):
+    with pytest.raises(InputError, match=rf"w\.pth\.tar: {key} in its meta is .*, but must be .*"):
         read_checkpoint(path)
 
 

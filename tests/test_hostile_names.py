@@ -1,4 +1,4 @@
-"""Names that mean harm, or are as long as a file system allows: one line for each, and the other videos are done."""
+"""Malicious names, and names as long as a file system allows: one line for each, and other videos are processed."""
 
 import os
 import subprocess
@@ -13,10 +13,10 @@ from conftest import ROOT, Call
 from ops.models.recognizer import build_model
 
 LONG = f"{'l' * 251}.mp4"
-"""A name of 255 bytes, as many as there may be."""
+"""A name of 255 bytes, the maximum."""
 
 LONGER_AS_MP4 = f"{'s' * 252}.ts"
-"""One that has 256 with the ending .mp4, .csv or .png."""
+"""A name that has 256 bytes with the extension .mp4, .csv or .png."""
 
 WEIGHTS = ("--weights", "w.pth.tar", "--device", "cpu")
 
@@ -139,7 +139,7 @@ def test_names_of_tensors_reach_no_terminal_as_they_are(
 
 
 def everything(folder: Path, but: str) -> dict[str, bytes | None]:
-    """All files and folders below `folder` with what is in them, but those in the folder `but` of it."""
+    """All files and folders below `folder` with their content, except those in its folder `but`."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -164,7 +164,7 @@ def everything(folder: Path, but: str) -> dict[str, bytes | None]:
     ids=lambda value: f"{value[0]}{value[-1]}",
 )  # fmt: skip
 def test_nothing_is_written_outside_of_the_output_folder(command: tuple[str, ...], clips: Path, call: Call) -> None:
-    """Links out of the tree, in a circle and to nothing, names of dots, and lists with `../` and absolute names."""
+    """Links out of the tree, in a cycle and to nothing, names of dots, and lists with `../` and absolute paths."""
     place, tree = clips.parent, clips.parent / "place/tree"
     for name in ("x/y", "z", "..."):
         (tree / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Several processes do what one does: the same scores, the same gradients; and one that dies is started again."""
+"""Several processes give the same scores and gradients as one; a process that dies is started again."""
 
 import csv
 import os
@@ -81,7 +81,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_all_clips(tmp_path: Pa
 def test_processes_that_were_given_other_files_are_told_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checkpoints are of the same epoch and differ in the momentum alone."""
+    """The checkpoints are from the same epoch and differ only in the momentum."""
     monkeypatch.chdir(tmp_path)
     for number in range(2):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
@@ -95,7 +95,7 @@ def test_processes_that_were_given_other_files_are_told_before_the_first_step(
     ranks.start("train_on_other_files", tmp_path, 2)
     for what, named in {"lists": "the lists", "checkpoint": "the checkpoint", "lr": "--lr"}.items():
         said = [(tmp_path / f"{what}.{rank}").read_text() for rank in range(2)]
-        assert said == [f"process 1 was not given the same as process 0: {named}"] * 2
+        assert said == [f"process 1 and process 0 were given different settings: {named}"] * 2
         assert not list((tmp_path / "checkpoints" / what).glob("ckpt*"))
 
 

@@ -1,4 +1,4 @@
-"""The four scripts as users run them: train, resume, test, fuse, on real videos and frames, alone and by two."""
+"""The four scripts as users run them: train, resume, test and fuse, on real videos and frames."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Checkpoints as published code leaves them: no word of classes or sampling."""
+    """Checkpoints as written by the published code: without classes or sampling."""
     from ops.models.recognizer import build_model
 
     folder = tmp_path_factory.mktemp("weights")
@@ -115,7 +115,7 @@ def test_training_on_videos_leaves_a_run_folder_and_resumes_as_if_never_stopped(
     assert load_model(run / "ckpt.best.pth.tar").num_segments == 3
 
     # An older run is not overwritten, and --evaluate only looks.
-    assert "an earlier run is here" in call(*train, "--store_name", "whole", status=2).err
+    assert "belongs to an earlier run" in call(*train, "--store_name", "whole", status=2).err
     seen = call(*train, "-j", "0", "--store_name", "whole", "-e", "--resume", run / "ckpt.pth.tar")
     assert "6 of 6 videos scored" in seen.out
 
@@ -181,7 +181,7 @@ def test_training_on_frames_and_on_flow(kind: str, modality: str, clips: Clips, 
 def test_tuning_from_another_segment_count(clips: Clips, call: Call, weights: dict[str, Path], tmp_path: Path) -> None:
     arguments = ["main.py", *clips.arguments("frames"), *TINY, "--tam", "-b", "6", "--epochs", "1", "-j", "0"]
     done = call(*arguments, "--tune_from", weights["five"], "--store_name", "tuned")
-    assert "global branch starts anew" in done.out and "classifier starts anew" in done.out
+    assert "global branch is initialised again" in done.out and "classifier is initialised again" in done.out
     assert read_checkpoint(tmp_path / "checkpoints/tuned/ckpt.pth.tar").num_segments == 3
     again = [*arguments, "--tune_from", weights["five"], "--store_name", "tuned", "--resume", "auto"]
     assert "1 epochs and 0 steps are done" in call(*again).out  # the same command goes on, and does not start anew
@@ -189,7 +189,7 @@ def test_tuning_from_another_segment_count(clips: Clips, call: Call, weights: di
 
 @pytest.fixture
 def damaged(clips: Clips, tmp_path: Path) -> Path:
-    """A list whose videos are whole, missing, broken, and cut short."""
+    """A list of videos that are intact, missing, broken, and cut short."""
     media.truncate(media.write_video(tmp_path / "cut.mp4", 24, gop=4), 0.6)
     (tmp_path / "text.mp4").write_text("<html>not found</html>")
     lines = [f"{clips.root / 'clip 0.mp4'} 8 0", "gone.mp4 9 1", "text.mp4 9 1", "cut.mp4 24 1"]
@@ -206,7 +206,7 @@ def test_a_test_never_replaces_a_broken_video(
     )  # fmt: skip
     assert "videos: 4 expected, 2 scored, 2 failed" in done.out
     assert "not scored: gone.mp4: No such file" in done.out and "not scored: text.mp4: not a readable video" in done.out
-    assert "cut short, but scored: " in done.out and "where the list says 24" in done.out
+    assert "cut short, but scored: " in done.out and "but the list says 24" in done.out
     scores = np.load(tmp_path / "s.npz")
     assert scores["ok"].tolist() == [True, False, False, True]
     assert np.isnan(scores["scores"]).any(1).tolist() == [False, True, True, False]
@@ -308,7 +308,7 @@ BAD_TRAINING = {
     ),
     "label out of range": (["--train_list", "label.txt"], "label.txt:1: label 2 is outside 0…1"),
     "no label": (["--train_list", "unlabelled.txt"], "unlabelled.txt:1: no label"),
-    "no file exists": (["--train_list", "gone.txt"], "gone.txt: none of its 2 paths exists"),
+    "no file exists": (["--train_list", "gone.txt"], "gone.txt: none of its 2 paths exist;"),
     "directory as list": (["--train_list", "."], "is a directory"),
     "no such root": (["--root_path", "nowhere"], "--root_path nowhere: no such folder"),
     "fewer videos than a batch": (["-b", "7"], "6 videos do not fill one batch of --batch-size 7"),
@@ -317,20 +317,20 @@ BAD_TRAINING = {
     "non-local": (["--non_local"], "--non_local"),
     "too many dense segments": (["--dense_sample", "--num_segments", "65"], "--num_segments (65) must be at most 64"),
     "unreadable resume": (["--resume", "text.txt"], "text.txt: not a readable checkpoint"),
-    "resume of a directory": (["--resume", "."], "is a directory, a checkpoint file is needed"),
-    "resume of another model": (["--resume", "WEIGHTS/five.pth.tar"], "--num_segments is 5 there and 3 here"),
-    "resume of other classes": (["--resume", "WEIGHTS/classes.pth.tar"], "the number of classes is 3 there and 2 here"),
-    "resume without TAM": (["--resume", "WEIGHTS/tsn.pth.tar"], "--tam is False there and True here"),
-    "resume without optimizer": (["--resume", "WEIGHTS/three.pth.tar"], "holds no optimizer state that fits"),
+    "resume of a directory": (["--resume", "."], "is a directory; give a checkpoint file"),
+    "resume of another model": (["--resume", "WEIGHTS/five.pth.tar"], "--num_segments is 5 in the checkpoint"),
+    "resume of other classes": (["--resume", "WEIGHTS/classes.pth.tar"], "number of classes is 3 in the checkpoint"),
+    "resume without TAM": (["--resume", "WEIGHTS/tsn.pth.tar"], "--tam is False in the checkpoint"),
+    "resume without optimizer": (["--resume", "WEIGHTS/three.pth.tar"], "it has no optimizer state that fits"),
     "resume and tune": (["--resume", "x", "--tune_from", "x"], "give only one of them"),
     "evaluate nothing": (["-e"], "--evaluate needs --resume"),
-    "unwritable output": (["--root_model", "text.txt/x"], "cannot write in this folder"),
-    "unwritable log": (["--root_log", "text.txt/x"], "cannot write in this folder"),
+    "unwritable output": (["--root_model", "text.txt/x"], "cannot write to this folder"),
+    "unwritable log": (["--root_log", "text.txt/x"], "cannot write to this folder"),
     "class names of another count": (["--class_names", "three.txt"], "--num_class (2) and the 3 class names"),
     "class names twice": (["--class_names", "twice.txt"], "'a' occurs more than once"),
     "synchronised norms on a CPU": (["--syncbn"], "--syncbn needs GPUs"),
-    "GPUs that are not there": (["--device", "cuda:77"], "GPU 77 is not there"),
-    "GPUs and a CPU": (["--gpus", "0", "1"], "does not go with --device cpu"),
+    "GPUs that are not there": (["--device", "cuda:77"], "GPU 77 does not exist"),
+    "GPUs and a CPU": (["--gpus", "0", "1"], "cannot be combined with --device cpu"),
     "unknown device": (["--device", "abacus"], "--device (abacus) must be"),
     "negative rate": (["--lr", "-1"], "'-1' must be a number above 0"),
     "unknown flag": (["--what"], "unrecognized arguments: --what"),
@@ -363,8 +363,8 @@ def test_bad_input_to_training_ends_in_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch", "RGB"], "unknown dataset nosuch; known are kinetics"),
-        (["custom", "RGB"], "dataset custom has no place of its own: give the lists and --root_path"),
+        (["nosuch", "RGB"], "unknown dataset nosuch; use one of kinetics"),
+        (["custom", "RGB"], "dataset custom has no default folder: give the lists and --root_path"),
         (["kinetics", "RGBDiff"], "invalid choice: 'RGBDiff'"),
         (["kinetics", "RGB"], "no such list; give --train_list, or set TAM_DATASETS"),
     ],
@@ -377,16 +377,16 @@ def test_datasets_that_are_not_there(arguments: list[str], message: str, call: C
 def test_videos_are_rgb(clips: Clips, call: Call) -> None:
     arguments = clips.arguments("videos")
     arguments[1] = "Flow"
-    assert "videos are RGB" in call("online_main.py", *arguments, *TINY, status=2).err
+    assert "videos contain only RGB" in call("online_main.py", *arguments, *TINY, status=2).err
 
 
 BAD_TESTS = {
     "segments not trained for": (["--test_segments", "8"], "trained for 3 segments"),
     "another class count": (["--num_class", "4"], "has 2 classes, but 4 are asked for"),
     "pickled code": (["--weights", "code.pth"], "refused, because loading it would run code"),
-    "unwritable output": (["--output", "text.txt"], "cannot write in this folder"),
-    "unwritable scores": (["--save_scores", "text.txt/s.npz"], "cannot write in this folder"),
-    "scores into a directory": (["--save_scores", "."], "is a directory, a file name is needed"),
+    "unwritable output": (["--output", "text.txt"], "cannot write to this folder"),
+    "unwritable scores": (["--save_scores", "text.txt/s.npz"], "cannot write to this folder"),
+    "scores into a directory": (["--save_scores", "."], "is a directory; give the name of a file"),
     "no class file": (["--csv_file", "p.csv"], "--csv_file needs class names"),
     "missing class file": (["--class_names", "nothing.txt"], "nothing.txt: cannot read the class names"),
     "odd sample": (["--sample", "dense"], "sample (dense) must be dense-N or uniform-N"),
@@ -398,7 +398,7 @@ BAD_TESTS = {
 
 
 class Payload:
-    """What an attacker puts in a pickle."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return (print, ("code ran",))
@@ -421,7 +421,7 @@ def test_old_flags_are_taken_and_said_to_do_nothing(clips: Clips, call: Call) ->
     train = ["main.py", *clips.arguments("frames"), *TINY, "-b", "6", "--epochs", "1", "-j", "0"]
     done = call(*train, *flags)
     assert done.out.splitlines()[0] == (
-        "--k, --img_feature_dim, --snapshot_pref, --flow_prefix: accepted for old command lines, without effect"
+        "--k, --img_feature_dim, --snapshot_pref, --flow_prefix: accepted for compatibility, but without effect"
     )
 
 
@@ -429,6 +429,6 @@ def test_a_rate_that_does_not_fit_the_batch_is_warned_of(clips: Clips, call: Cal
     arguments = clips.arguments("frames")
     arguments[0] = "something"
     train = ["main.py", *arguments, *TINY, "-b", "2", "--epochs", "1", "-j", "0", "--max_steps", "1"]
-    assert "--lr 0.01 does not fit a batch of 2" in call(*train, "--store_name", "a").out
+    assert "--lr 0.01 does not fit a batch size of 2" in call(*train, "--store_name", "a").out
     done = call(*train, "--scale_lr", "64", "--store_name", "b")
     assert "does not fit" not in done.out and "learning rate 0.0003125" in done.out

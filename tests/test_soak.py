@@ -1,4 +1,4 @@
-"""Half an hour of training under random kills, with bad files and changing numbers of workers, ends as a calm run does.
+"""Half an hour of training with random kills, bad files and changing numbers of workers gives the normal result.
 
 python -m pytest -m soak -s        SOAK_MINUTES=5 for a shorter one, SOAK_SEED for other kills
 """
@@ -36,7 +36,7 @@ TRAIN += ["--max_bad_fraction", "0.9", "--deterministic", "--resume", "auto"]
 
 
 def make_videos(folder: Path, rng: random.Random) -> None:
-    """Videos of many lengths, some of them cut short, full of something else, empty, or not there."""
+    """Videos of many lengths, some of them cut short, with other content, empty, or missing."""
     lines = []
     for number in range(VIDEOS):
         path = media.write_video(folder / f"{number}.mp4", rng.randint(2, 40), seed=number)
@@ -54,7 +54,7 @@ def make_videos(folder: Path, rng: random.Random) -> None:
 
 
 def intrude(folder: Path, flags: Sequence[str]) -> None:
-    """Start a second run in the folder of one that is going on: it is refused."""
+    """Start a second run in the folder of a running one: it is refused."""
     second = start(folder, "soak", flags)
     printed = end_of(second)
     assert second.returncode == 2 and "soak: in use by process" in printed, printed
@@ -83,7 +83,7 @@ def change_list(folder: Path, flags: Sequence[str]) -> bool:
 
 
 def holds_lock(folder: Path, process: "subprocess.Popen[str]") -> bool:
-    """Whether the run has come so far that it has its folder; that is waited for."""
+    """Wait until the run holds the lock on its folder; whether it does."""
     path, end = folder / "checkpoints/soak/.lock", time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         if path.exists() and f'"pid": {process.pid},' in path.read_text():
@@ -93,7 +93,7 @@ def holds_lock(folder: Path, process: "subprocess.Popen[str]") -> bool:
 
 
 def heed_interrupts() -> None:
-    """As from a terminal: what a shell starts in the background ignores SIGINT from the first."""
+    """As from a terminal: background processes of a shell ignore SIGINT by default."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -106,7 +106,7 @@ def start(folder: Path, name: str, flags: Sequence[str]) -> "subprocess.Popen[st
 
 
 def end_of(process: "subprocess.Popen[str]") -> str:
-    """What it printed, once it has ended; where it does not, where it hangs."""
+    """Its output, once it has ended; if it does not end, where it hangs."""
     try:
         return process.communicate(timeout=600)[0]
     except subprocess.TimeoutExpired:
@@ -120,7 +120,7 @@ def load(folder: Path, name: str, file: str = "ckpt.pth.tar") -> dict[str, objec
 
 
 def equal(one: object, other: object) -> bool:
-    """Bit for bit, through dictionaries and lists."""
+    """Whether two values are bit-identical, including nested dictionaries and lists."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -131,7 +131,7 @@ def equal(one: object, other: object) -> bool:
 
 
 def watch_memory(process: "subprocess.Popen[str]", memory: list[float]) -> None:
-    """Its resident memory in MiB, each second of its life."""
+    """Its resident memory in MiB, every second."""
     while process.poll() is None:
         text = Path(f"/proc/{process.pid}/status").read_text()
         if "VmRSS:" in text:  # not where it has ended and nobody has looked yet
@@ -192,13 +192,13 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
 
 
 class Sample(NamedTuple):
-    """What a run holds at one moment: open files, and resident memory in MiB."""
+    """The resources of a run at one moment: open files, and resident memory in MiB."""
 
     files: float
     memory: float
     loaders: float
     loader_files: float
-    """Of the loader that has most; likewise the memory."""
+    """The maximum over loaders; likewise for the memory."""
     loader_memory: float
 
 
@@ -224,7 +224,7 @@ def watch_holdings(process: "subprocess.Popen[str]", samples: list[Sample]) -> N
 
 
 def make_many(folder: Path, count: int) -> None:
-    """`count` names for ten small videos, of which one is cut short and one is no video."""
+    """`count` names for ten small videos, one of which is cut short and one is not a video."""
     (folder / "made").mkdir()
     made = [
         media.write_video(folder / "made" / f"{number}.{'mkv' if number % 2 else 'mp4'}", 4 + 3 * number, seed=number)

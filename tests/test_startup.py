@@ -1,4 +1,4 @@
-"""Scripts open at once: help and mistakes on the command line cost no import of PyTorch, decoders or plots."""
+"""Scripts start fast: help and errors on the command line do not import PyTorch, decoders or plotting libraries."""
 
 import signal
 import subprocess

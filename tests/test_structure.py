@@ -1,4 +1,4 @@
-"""The packages of `ops` import each other as they may, and no module or function grows too long."""
+"""The packages of `ops` import only those that they may, and no module or function is too long."""
 
 import ast
 import importlib

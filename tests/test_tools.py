@@ -1,4 +1,4 @@
-"""The small tools: they print what they say and end bad input in one line."""
+"""The small tools: their output, and one line for bad input."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ from ops.prepare.options import DECODE, KINDS, SPLITS, add_job_options, job_opti
 
 
 def main() -> int:
-    """Check, and say what was found; the exit status."""
+    """Check, and print the result; returns the exit status."""
     args = make_parser().parse_args()
     start_logging()
     config = dataset_of(args)
@@ -53,7 +53,7 @@ def main() -> int:
 def check(
     args: argparse.Namespace, config: DatasetConfig, dataset: "prepare.Dataset", dense: bool, folder: Path
 ) -> int:
-    """Look at every entry, then write what was found to `folder`; the exit status."""
+    """Check every entry, then write the results to `folder`; returns the exit status."""
     rules = {
         split: prepare.rules_of(dataset, config, split, args.decode, args.num_segments, dense)
         for split in dataset.lists
@@ -66,7 +66,7 @@ def check(
     written.check(prepare.clean_lists(folder, dataset.lists) if args.write_clean else [])
     with prepare.Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
-            sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
+            sys.stdout.write("this shard is done, but others are not; the last one to finish writes the report\n")
             return EXIT_DONE
         with prepare.open_findings(folder / "problems.csv") as findings:
             lists = prepare.find_problems(dataset, entries, rules, job.outcome, findings)

@@ -44,14 +44,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """The content of `folder/metrics.json`; InputError where there is none."""
+    """The content of `folder/metrics.json`; InputError if there is none."""
     path = folder / "metrics.json"
     try:
         metrics = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot read the results of a test ({error.__class__.__name__})") from None
     if not isinstance(metrics, dict) or not {"scored", "expected"} <= metrics.keys():
-        raise InputError(f"{path}: holds no results of a test")
+        raise InputError(f"{path}: contains no results of a test")
     return metrics
 
 

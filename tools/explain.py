@@ -70,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[str] | None) -> "list[explain.Video]":
-    """The videos that the arguments stand for, each once; InputError where there are none."""
+    """The videos given by the arguments, each once; InputError if there are none."""
     videos = []
     for found in find_inputs(args.videos, [output_folder(args)]):
         if found.reason:
@@ -82,22 +82,22 @@ def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[st
         records.check_some_exist(args.root_path, "videos")
         videos += [explain.Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
     elif args.root_path:
-        raise InputError("--root_path goes with --list")
+        raise InputError("--root_path can only be used with --list")
     if not videos:
         raise InputError("no videos: give files, a folder, or --list FILE --root_path DIR")
     return list({os.path.realpath(video.path): video for video in videos}.values())
 
 
 def output_folder(args: argparse.Namespace) -> Path:
-    """Where results go: `--output`, else a folder beside the weights."""
+    """The folder for the results: `--output`, else a folder beside the weights."""
     return Path(args.output or Path(args.weights).parent / "explain")
 
 
 def spread_over(videos: "list[explain.Video]", wanted: int | None) -> "list[explain.Video]":
-    """`wanted` of the videos, evenly spread; all where there are no more.
+    """`wanted` of the videos, evenly spread; all if there are no more.
 
-    One from each of as many equal parts, at random: at equal distances, lists in which classes take turns would give
-    some classes only.
+    One is drawn at random from each of equal parts: with a fixed stride, lists in which classes alternate would give
+    only some of the classes.
     """
     if not wanted or wanted >= len(videos):
         return videos

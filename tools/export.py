@@ -23,7 +23,7 @@ from ops.predict.inputs import check_distinct
 
 
 def main() -> int:
-    """Export one model, and say how close and how fast it is."""
+    """Export one model, and print how accurate and how fast it is."""
     args = make_parser().parse_args()
     start_logging()
     check_distinct([args.target], filter(None, (args.weights, args.class_names)))

@@ -51,7 +51,7 @@ def main() -> int:
     )
     name_of = partial(prepare.image_folder, keep_dirs=args.keep_dirs, is_folder=frames)
     settings = {"tool": "extract_flow", **asdict(options)}
-    del settings["frames"], settings["named"]  # as earlier versions have it
+    del settings["frames"], settings["named"]  # the same settings as in earlier versions
     if args.frame_template:
         config = DATASETS["custom"].with_template(args.frame_template)
         config.check_template(["RGB"] if frames else [])

@@ -64,11 +64,11 @@ def main() -> int:
     is_folder = args.dataset == FOLDER
     kind = args.kind or ("videos" if is_folder else "frames")
     if args.modality == "Flow" and kind == "videos":
-        raise InputError("--modality Flow goes with --kind frames: videos hold no flow")
+        raise InputError("--modality Flow needs --kind frames, because videos contain no flow")
     if is_folder and not args.out:
-        raise InputError("--out is needed: the folder for the lists")
+        raise InputError("--out, the folder for the lists, is required")
     if not (is_folder or args.annotations):
-        raise InputError(f"--annotations is needed: the files that {args.dataset} is published with, or their folder")
+        raise InputError(f"--annotations is required: the published files of {args.dataset}, or their folder")
     start_logging()
     out = Path(args.out) if args.out else dataset_config(args.dataset).root()
     place = prepare.Data(

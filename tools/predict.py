@@ -32,7 +32,7 @@ def main() -> int:
     folders = [folder for folder in (args.timeline, args.save) if folder and not predict.is_file_name(folder)]
     videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:
-        raise InputError(f"{args.videos[0]}: all videos there are where results go; give these another folder")
+        raise InputError(f"{args.videos[0]}: all its videos are in a folder for results; use another one for these")
     options = options_of(args, videos)
     predictor = predict.predictor_of(args)
     check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def options_of(args: argparse.Namespace, videos: list[Video]) -> "predict.PredictOptions":
-    """What the arguments want to be made of the videos."""
+    """The results that the arguments ask for."""
     by_windows = args.window is not None or args.stride is not None
     length = args.window or predict.LENGTH
     sample = parse_sample(args.sample) if args.sample and by_windows else predict.MIDDLES

@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Read what is there, and write the page."""
+    """Read the results, and write the page."""
     args = make_parser().parse_args()
     start_logging()
     found = report.read_results(args.folders)

@@ -23,7 +23,7 @@ from ops.common.text import one_line
 
 
 def main() -> int:
-    """Describe each file; those that are no checkpoints are named, and the others described nevertheless."""
+    """Describe each file; files that are not checkpoints are reported, and the others are still described."""
     args = make_parser().parse_args()
     start_logging()
     found, failed = [], 0

@@ -1,1 +1,1 @@
-"""What every other package uses: errors, files, devices, processes, the console."""
+"""Helpers that all other packages share: errors, files, devices, processes, the console."""

@@ -1,4 +1,4 @@
-"""What all command lines share: a parser whose errors are bad input like any other, and kinds of numbers."""
+"""Shared by all command lines: a parser that reports its errors as bad input, and types for numeric arguments."""
 
 import argparse
 import functools
@@ -14,29 +14,29 @@ AMP = ("off", "bf16", "fp16")
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors become InputError, so that they end in one line and status 2 like all bad input."""
+    """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input."""
 
     def __init__(self, **options: Any) -> None:
         layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
         super().__init__(allow_abbrev=False, formatter_class=layout, **options)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As usual; InputError on a file whose name begins with `-`, which would be taken for a flag."""
+        """As in argparse; InputError if a file's name begins with `-` and would be mistaken for a flag."""
         given = list(sys.argv[1:] if args is None else args)
         flags = given[: given.index("--")] if "--" in given else given
         for name in flags:
             if name.startswith("-") and name not in self._option_string_actions and os.path.lexists(name):
-                raise InputError(f"{name}: a file whose name begins with -; write ./{name}, or ./* in patterns")
+                raise InputError(f"{name}: this file's name begins with -; write ./{name}, or ./* in patterns")
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse on arguments that do not parse."""
-        after = " (what comes after -- is no flag: put flags before it)" if "--" in sys.argv else ""
+        """Called by argparse when parsing fails."""
+        after = " (arguments after -- are not read as flags: put flags before it)" if "--" in sys.argv else ""
         raise InputError(f"{message}{after} (see {self.prog} --help)")
 
 
 def number(kind: type, check: Any, wanted: str) -> Any:
-    """An argparse type: a number of `kind` for which `check` holds, else an error that says what is `wanted`."""
+    """An argparse type: a number of type `kind` that passes `check`; the error message says what is `wanted`."""
 
     def convert(text: str) -> Any:
         try:
@@ -67,4 +67,4 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--channels_last", action="store_true", help="keep tensors in channels-last memory format")
     group.add_argument("--compile", action="store_true", help="use torch.compile; needs a C++ compiler or a GPU")
     group.add_argument("--deterministic", action="store_true",
-                       help="same bits in every run on one machine, GPU or not")  # fmt: skip
+                       help="bit-identical results in every run on one machine")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: log lines that leave progress bars whole, and the bars themselves."""
+"""Console output: progress bars, and log lines that do not break them."""
 
 import copy
 import logging
@@ -13,15 +13,15 @@ from ops.common.text import one_line, printable
 
 
 class _BarSafeHandler(logging.Handler):
-    """Writes records to standard output through tqdm, so that a bar is never cut in two.
+    """Writes records to standard output through tqdm, so that they do not break a progress bar.
 
-    The values put into a message are kept to one line each, unless the record has `lines`.
+    Line breaks in a message's arguments are escaped, unless the record has `lines` set.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        encoding = sys.stdout.encoding or "utf-8"  # which may not have all that file names hold
-        record = copy.copy(record)  # other handlers get it as it was
+        encoding = sys.stdout.encoding or "utf-8"  # may lack characters that occur in file names
+        record = copy.copy(record)  # other handlers must get the original
         if isinstance(record.args, tuple) and not getattr(record, "lines", False):
             record.args = tuple(map(_in_one_line, record.args))
         text = printable(f"{prefix}{record.getMessage()}").encode(encoding, "backslashreplace").decode(encoding)
@@ -30,12 +30,12 @@ class _BarSafeHandler(logging.Handler):
 
 
 def _in_one_line(value: Any) -> Any:
-    """What others wrote, such as a path or the message of an error, kept to its line."""
+    """Escape line breaks in text that is not ours, such as a path or the message of an error."""
     return one_line(str(value)) if isinstance(value, str | os.PathLike | BaseException) else value
 
 
 def start_logging(is_main: bool = True) -> None:
-    """Let the library's log lines reach the console: all of the first process, only errors of the others."""
+    """Send log lines to the console: all of them in the first process, only errors in the others."""
     logger = logging.getLogger("ops")
     logger.handlers[:] = [_BarSafeHandler()]
     logger.setLevel(logging.INFO if is_main else logging.ERROR)
@@ -45,9 +45,9 @@ def start_logging(is_main: bool = True) -> None:
 def progress(
     items: Iterable[Any] | None, total: int, what: str, unit: str, shown: bool, leave: bool = True
 ) -> "tqdm[Any]":
-    """A progress bar on standard error over `items` (or advanced by hand); calmer where it is not a terminal.
+    """A progress bar on standard error over `items` (or advanced by hand); updated less often if not on a terminal.
 
-    Without `leave`, for a part of a job, it comes after a second and goes once it is full.
+    Without `leave`, which is for parts of a job, it appears after one second and disappears when complete.
     """
     every = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
@@ -57,5 +57,5 @@ def progress(
 
 
 def has_colours() -> bool:
-    """Whether what goes to standard output may be coloured: a terminal reads it, and NO_COLOR is not set."""
+    """Whether standard output may be coloured: it is a terminal, and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -21,7 +21,7 @@ PRECISIONS = dict(zip(AMP, (torch.float32, torch.bfloat16, torch.float16), stric
 
 @dataclass(frozen=True)
 class Compute:
-    """A device, and what is done to be faster on it; see `add_compute_options`."""
+    """A device and the settings that speed up computing on it; see `add_compute_options`."""
 
     device: torch.device
     amp: str = "off"
@@ -29,17 +29,17 @@ class Compute:
     compile: bool = False
 
     def prepare(self, model: nn.Module) -> None:
-        """Bring `model` to the device, in place, in the memory format."""
+        """Move `model` to the device, in place, and set its memory format."""
         model.to(self.device)
         if self.channels_last:
             model.to(memory_format=torch.channels_last)
 
     def compiled(self, model: nn.Module) -> nn.Module:
-        """`model`, or what runs it compiled; the two share their weights."""
+        """`model`, compiled if `compile` is set; both share their weights."""
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def for_inference(self, model: nn.Module) -> nn.Module:
-        """A copy of `model` with its batch norms folded into its convolutions, compiled if that was asked for.
+        """A copy of `model` with its batch norms folded into its convolutions, compiled if `compile` is set.
 
         On a CPU it is in channels last in any case: that is faster there.
         """
@@ -53,19 +53,19 @@ class Compute:
         return torch.autocast(self.device.type, PRECISIONS[self.amp], enabled=self.amp != "off")
 
     def scaler(self) -> torch.amp.GradScaler:
-        """What keeps small gradients from vanishing in fp16; it does nothing in other precisions."""
+        """Loss scaling, which keeps small gradients from vanishing in fp16; disabled in other precisions."""
         return torch.amp.GradScaler(self.device.type, enabled=self.amp == "fp16")
 
     def bring(self, tensor: Tensor) -> Tensor:
-        """`tensor` on the device; from page-locked memory without waiting."""
+        """`tensor` on the device; copied asynchronously from page-locked memory."""
         return tensor.to(self.device, non_blocking=True)
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """Let each convolution of `model` do the work of the batch norm right after it, in place; returns it.
+    """Fold each batch norm of `model` into the convolution right before it, in place; returns the model.
 
-    For evaluation: the same scores but for rounding (2e-7 of the largest one in TANet-50), and a pass over each feature
-    map less. Layers count as one after the other where their module lists them so, as those of a ResNet.
+    For evaluation: scores are the same up to rounding (2e-7 of the largest one in TANet-50), and one pass over each
+    feature map is saved. Layers are paired by the order in which their module lists them, as in a ResNet.
     """
     for module in list(model.modules()):
         children = list(module.named_children())
@@ -77,18 +77,18 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
 
 
 def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
-    """Whether `--gpus` asks for several processes and they are yet to be started; InputError if it cannot be had."""
+    """Whether `--gpus` asks for several processes that are not started yet; InputError if a GPU does not exist."""
     if not gpus or len(gpus) == 1 or distributed.world_size() > 1:
         return False
     if device not in (None, "cuda"):
-        raise InputError(f"--gpus {' '.join(map(str, gpus))} does not go with --device {device}")
+        raise InputError(f"--gpus {' '.join(map(str, gpus))} cannot be combined with --device {device}")
     _check_gpus(gpus)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
     return True
 
 
 def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
-    """The device of this process: `device`, or the one GPU named, or a GPU if there is one, or the CPU."""
+    """The device of this process: `device` if given, else the one GPU in `gpus`, else any GPU, else the CPU."""
     if device is None and gpus and distributed.world_size() == 1:
         _check_gpus(gpus)
         device = f"cuda:{gpus[0]}"
@@ -112,16 +112,16 @@ def _check_gpus(gpus: Sequence[int]) -> None:
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for gpu in gpus:
         if gpu >= there:
-            raise InputError(f"GPU {gpu} is not there: this machine shows {there} CUDA devices; try --device cpu")
+            raise InputError(f"GPU {gpu} does not exist: PyTorch sees {there} CUDA devices; try --device cpu")
 
 
 def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
     """How the arguments want a network computed on `device`; InputError for what it cannot do."""
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} has no bf16; take fp16")
+        raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} does not support bf16; use --amp fp16")
     if device.type == "cpu" and os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("1", "true"):
         raise InputError(
-            "OMP_DYNAMIC is set, and PyTorch cannot have a number of threads that follows the load; unset it"
+            "OMP_DYNAMIC is set, but PyTorch does not work with a number of threads that changes; unset it"
         )
     if args.deterministic:
         make_deterministic()
@@ -129,8 +129,8 @@ def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
 
 
 def make_deterministic() -> None:
-    """Let PyTorch use only algorithms that give the same bits each time; an error where there is none."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    """Make PyTorch use only deterministic algorithms, and raise an error where there is none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
 

@@ -1,7 +1,7 @@
-"""Several processes, one training: helpers that are right in a single process too.
+"""Helpers for distributed training, which also work in a single process.
 
-Processes come from `torchrun`, whose environment variables say who is who, or from `launch`, which is torchrun
-started from here.
+Processes are started by `torchrun`, whose environment variables give each its rank, or by `launch`, which runs
+torchrun from here.
 """
 
 import os
@@ -22,14 +22,14 @@ from ops.common.ranks import rank as rank
 from ops.common.ranks import world_size as world_size
 
 SIGNALLED = 128
-"""A shell's exit status of a process that a signal ended is this and the signal's number."""
+"""A shell reports a process that was ended by a signal with this exit status plus the signal's number."""
 
 
 def start(device: torch.device) -> None:
     """Join the other processes, if there are any: NCCL between GPUs, gloo otherwise.
 
-    What torchrun starts again meets under a name of its own: in the store there still are the addresses of those who
-    died, and who finds such a one first waits for it for half an hour.
+    After a restart by torchrun the processes use a new prefix in the store: it still holds the addresses of processes
+    that died, and a process that connects to one of those waits for half an hour.
     """
     if world_size() > 1 and not dist.is_initialized():
         store, number, size = next(rendezvous("env://"))
@@ -39,13 +39,13 @@ def start(device: torch.device) -> None:
 
 
 def stop() -> None:
-    """Leave the others."""
+    """Leave the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this point."""
     if dist.is_initialized():
         dist.barrier()
 
@@ -59,7 +59,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def any_rank(flag: Tensor) -> bool:
-    """Whether `flag`, a boolean of no dimensions, holds in any process; the same answer in all."""
+    """Whether `flag`, a boolean scalar tensor, is true in any process; all processes get the same answer."""
     if dist.is_initialized():
         flag = flag.int()
         dist.all_reduce(flag, dist.ReduceOp.MAX)
@@ -76,27 +76,27 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def check_same(facts: Mapping[str, Any]) -> None:
-    """InputError in all processes, naming what differs, unless all of them were given the same `facts`."""
+    """Raise InputError in all processes, naming the differences, unless all were given the same `facts`."""
     shares = gather_objects(dict(facts))
     for number, share in enumerate(shares):
         differing = [name for name in facts if share[name] != shares[0][name]]
         if differing:
-            raise InputError(f"process {number} was not given the same as process 0: {', '.join(differing)}")
+            raise InputError(f"process {number} and process 0 were given different settings: {', '.join(differing)}")
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Give every process the first one's buffers, so that all evaluate with the same batch-norm statistics."""
+    """Copy the buffers of the first process to all others, so that all evaluate with the same batch-norm statistics."""
     if dist.is_initialized():
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
 
 
 def launch(processes: int, script: str, arguments: Sequence[str]) -> int:
-    """Run `script` with `arguments` in that many processes of this machine by torchrun; its exit status.
+    """Run `script` with `arguments` in several processes on this machine, by torchrun; returns its exit status.
 
-    torchrun hands signals on and waits for its processes; then it raises.
+    torchrun forwards signals to its processes and waits for them; then it raises.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException  # which take time to import
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # slow to import
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser as torchrun_parser
     from torch.distributed.run import run as torchrun

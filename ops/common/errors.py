@@ -1,4 +1,4 @@
-"""Bad input: the one error for it, its exit status, and how it is printed."""
+"""The exceptions for bad input and stopped runs, their exit statuses, and how they are printed."""
 
 import contextlib
 import errno
@@ -22,21 +22,23 @@ EXIT_INTERRUPTED = 130
 _OPENCV_NO_MEMORY = -4
 
 SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""The numbers of system errors that no argument is to blame for."""
+"""System errors (errno) that are not caused by the arguments."""
 
 GRACE = 5.0
-"""Seconds that other processes leave the first one to say what is mostly wrong in all: torchrun then ends them."""
+"""Seconds that other processes wait, so that the first one can report what is usually an error of all of them.
+
+torchrun then ends them."""
 
 CHECK_ADVICE = "python tools/check_dataset.py finds all bad videos of a dataset beforehand"
-"""For messages about videos that turn out to be bad while a network is at work."""
+"""Advice for messages about unreadable videos found during training or testing."""
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used; the message says what, where and what to do, in one line."""
+    """Input that cannot be used; the message says in one line what is wrong, where, and what to do."""
 
 
 class RunStoppedError(InputError):
-    """A run cannot go on as it is, in the middle of it; what it had saved is as it was. `failures` are why."""
+    """A run had to stop halfway; files that it saved before are intact. `failures` hold the reasons."""
 
     def __init__(self, message: str, failures: Sequence[Any] = ()) -> None:
         super().__init__(message)
@@ -55,7 +57,7 @@ class MediaError(InputError):
 
 
 class TruncatedMediaError(MediaError):
-    """Fewer frames could be read than were claimed: the first `readable` ones are there."""
+    """Fewer frames could be read than the list or the header claims: only the first `readable` ones."""
 
     def __init__(self, path: str, claimed: int, readable: int) -> None:
         super().__init__(path, f"only {readable} of {claimed} frames could be read")
@@ -65,17 +67,17 @@ class TruncatedMediaError(MediaError):
 
 @contextlib.contextmanager
 def memory_errors_as_media_errors(path: str) -> Iterator[None]:
-    """Where memory runs out within the block, which works on the video at `path`, a MediaError names it."""
+    """Turn running out of memory within the block into a MediaError for the video at `path`."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise MediaError(path, "there is not enough memory for it") from None
+        raise MediaError(path, "not enough memory to read it") from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation on the CPU failed, in the words of Python, NumPy, PyTorch or OpenCV."""
+    """Whether the error means that an allocation on the CPU failed, in Python, NumPy, PyTorch or OpenCV."""
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
@@ -84,18 +86,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether the system has no more of something, by its own word or by that of a loader's processes."""
+    """Whether the system has run out of a resource, in this process or in one of a loader's."""
     if isinstance(error, OSError):
         return error.errno in SHORTAGES
-    # As PyTorch hands it on; the last line says what it was.
+    # An error of a worker, as PyTorch passes it on; its last line is the original error.
     return isinstance(error, RuntimeError) and any(os.strerror(number) in str(error) for number in SHORTAGES)
 
 
 class _Output:
-    """Standard output or error as somebody reads it who may stop to: work goes on then, and nothing more is written.
+    """Standard output or error that may be closed by its reader: the work then goes on and nothing more is written.
 
-    `problem` says why, but for a pipe that was closed, as by `head`: that is no error. What a terminal would obey, in
-    the name of a file, say, is escaped, and so are letters that the encoding does not have.
+    `problem` says why, except for a closed pipe (as with `head`), which is not an error. Control characters, such as
+    in file names, are escaped, and so are characters that the encoding lacks.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -105,7 +107,7 @@ class _Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """As usual, as long as that goes."""
+        """Write `text`, or nothing once writing has failed."""
         text = printable(text)
         encoding = self._stream.encoding or "utf-8"
         try:
@@ -126,13 +128,13 @@ class _Output:
         except OSError as error:
             self._open = False
             self.problem = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
-            with contextlib.suppress(OSError, ValueError):  # so that Python finds nothing to flush into it at its end
+            with contextlib.suppress(OSError, ValueError):  # so that Python has nothing to flush at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             return otherwise
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Call `main` and leave the process with its exit status; bad input ends in one line and status 2."""
+    """Call `main` and exit with its status; bad input ends in one line and exit status 2."""
     _open_standard_streams()
     limit_spinning()
     streams = sys.stdout, sys.stderr
@@ -147,18 +149,18 @@ def run(main: Callable[[], int]) -> NoReturn:
         sys.stderr.flush()
     finally:
         sys.stdout, sys.stderr = streams
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use, and abort the process
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # gloo's threads can outlive what they use and abort the process
         os._exit(status)
     sys.exit(status)
 
 
 def _open_standard_streams() -> None:
-    """Where one of the three is closed, open it for nothing: else the next file that is opened would take its place."""
+    """Open /dev/null for each of the three streams that is closed: else the next opened file would take its number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which gives the first number that is free
+            os.open(os.devnull, os.O_RDWR)  # os.open returns the lowest free number
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
@@ -173,7 +175,7 @@ def _status_of(main: Callable[[], int]) -> int:
         if not (is_out_of_memory(error) or is_shortage(error)):
             raise
         text = str(error).strip() or "memory"
-        return _say(f"this machine has no more of what is needed: {text.splitlines()[-1]}", EXIT_STOPPED)
+        return _say(f"this machine has run out of a resource: {text.splitlines()[-1]}", EXIT_STOPPED)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
@@ -188,6 +190,6 @@ def _say(message: str, status: int) -> int:
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> InputError:
-    """The error for a file that cannot be written: a run is stopped by a full disk, and another place is bad input."""
+    """The error for a file that cannot be written: RunStoppedError for a full disk, else InputError."""
     kind = RunStoppedError if error.errno in (*SHORTAGES, 0) else InputError
     return kind(f"{path}: cannot be written ({error.strerror or error})")

@@ -1,4 +1,4 @@
-"""The pictures that a training and a test leave behind. Matplotlib draws them without a display."""
+"""The figures that training and testing write. Matplotlib draws them without a display."""
 
 import gc
 import os
@@ -16,19 +16,19 @@ from scipy.spatial.distance import squareform
 from ops.common.storage import atomic_file
 
 NUMBERS_UP_TO = 20
-"""With more classes than this the cells of a confusion matrix hold no numbers."""
+"""With more classes than this, the cells of a confusion matrix show no numbers."""
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 100) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG, completely or not at all."""
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
 
 
 def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An order of the classes in which those that are taken for each other are neighbours: `[K, K]` → `[K]`.
+    """An order of the classes that puts classes that are confused with each other side by side: `[K, K]` → `[K]`.
 
-    Average linkage on the share of mistakes between two classes, in both directions.
+    Hierarchical clustering (average linkage) on the rate of confusion between two classes, in both directions.
     """
     count = len(confusion)
     if count < 3:
@@ -47,9 +47,9 @@ def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], pat
 
 
 def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """A row per true class, a column per prediction, in percent of the row; mistakes cluster.
+    """A row per true class, a column per predicted class, in percent of the row; confused classes are neighbours.
 
-    The picture grows with the classes, so that every name can be read at 8 and at 400.
+    The figure grows with the number of classes, so that every name is legible with 8 classes and with 400.
     """
     count = len(confusion)
     order = cluster_order(confusion)
@@ -81,15 +81,16 @@ def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
     save_figure(curves_figure({"": rows}), path)
-    # A figure and what is drawn on it refer to each other. In a training, Python's own collections come so late that
-    # the figures of many epochs pile up.
+    # A figure and its artists refer to each other. During training, Python's garbage collector runs so rarely that
+    # the figures of many epochs would pile up.
     gc.collect()
 
 
 def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Loss, top-1 and learning rate over the epochs: name of a run → rows of its `log.csv`.
 
-    One run is told by its two colours, training and validation; of several each has a colour, and training is dashed.
+    With one run, training and validation have a colour each; with several, each run has a colour, and training is
+    dashed.
     """
     figure = Figure(figsize=(12, 3.4))
     panels = figure.subplots(1, 3)
@@ -105,7 +106,7 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
                 style: dict[str, Any] = {}
                 if len(runs) > 1:
                     style = {"color": f"C{number}", "linestyle": "--" if label == "training" else "-"}
-                    label = f" {_plain(run)}, {label}"  # a space, for legends leave out what begins with _
+                    label = f" {_plain(run)}, {label}"  # the space, because legends leave out labels that begin with _
                 if points:
                     axes.plot(*zip(*points, strict=True), marker=".", label=label, **style)
         axes.set_title(title, fontsize=10)
@@ -119,7 +120,7 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:
     loss, accuracy, rate = figure.axes
     accuracy.set_ylim(0, 103)
-    if any(rates):  # a cosine ends near zero, where a logarithm shows nothing else
+    if any(rates):  # a cosine schedule ends near zero, which would dominate a logarithmic axis
         rate.set_yscale("log")
         least = min(value for value in rates if value > 0)
         rate.set_ylim(max(least / 2, max(rates) * 1e-4), max(rates) * 2)
@@ -136,5 +137,5 @@ def _has(row: Mapping[str, Any], name: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """`text` as Matplotlib is to draw it: a $ begins no formula, and every character can be encoded."""
+    """`text` for Matplotlib: a $ does not start a formula, and characters that cannot be encoded are escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

@@ -1,7 +1,7 @@
 """A lock on an output folder: two runs never write into one folder at the same time.
 
-The lock is the kernel's (`flock` on a hidden file in the folder), so it is gone with its process, also after `kill -9`.
-The file only says who holds it; it is removed at the end, and one that a killed process left is taken over.
+The lock is the kernel's (`flock` on a hidden file in the folder), so it ends with its process, even after `kill -9`.
+The file only says who holds the lock; it is removed at the end, and one left by a killed process is reused.
 """
 
 import errno
@@ -31,22 +31,22 @@ LOCK = ".lock"
 """The file's name in the folder."""
 
 RETRIES = 20
-"""How often, with 50 ms in between, a lock file is looked at again that is just being written or removed."""
+"""How often to retry, every 50 ms, when a lock file is just being written or removed."""
 
 COMMAND = 200
 """Characters of the holder's command that are kept and shown."""
 
 _held: set[int] = set()
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 @contextmanager
 def locked_folder(folder: str | os.PathLike[str], advice: str = "", share: str = "") -> Iterator[None]:
-    """Hold the lock on `folder`, which exists, within the block.
+    """Hold the lock on `folder`, which must exist, within the block.
 
-    Processes that name the same `share` (such as the shards of one job) hold it together; "" shares with nobody.
-    InputError, naming the holder and ending with `advice`, where another process holds it. On a file system without
-    locks that is said once, and the block is entered all the same.
+    Processes that pass the same `share` (such as the shards of one job) can hold it together; "" is exclusive.
+    InputError, naming the holder and ending with `advice`, if another process holds it. On a file system without
+    locks, a warning is logged once and the block is entered anyway.
     """
     path = Path(folder) / LOCK
     handle = _acquire(path, advice, share)
@@ -58,17 +58,17 @@ def locked_folder(folder: str | os.PathLike[str], advice: str = "", share: str =
 
 
 def lock_file(handle: int, wait: bool = False) -> bool:
-    """Lock the open file `handle` for this process alone; False where another one holds it.
+    """Lock the open file `handle` for this process alone; False if another one holds it.
 
-    True where the file system has no locks. With `wait` it is waited for.
+    True if the file system has no locks. With `wait`, block until the lock is free.
     """
     return _flock(handle, alone=True, wait=wait) is not False
 
 
 def open_lock(path: Path) -> int:
-    """Open the lock file `path`, which is made if need be and never emptied; InputError for a link or no plain file.
+    """Open the lock file `path`, created if missing and never truncated; InputError if it is not a regular file.
 
-    Forked processes do not inherit it: a lock must not outlive the process that took it.
+    Child processes do not inherit the handle: a lock must not outlive the process that took it.
     """
     flags = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -77,17 +77,17 @@ def open_lock(path: Path) -> int:
         except PermissionError:  # left by another user
             handle = os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)
     except OSError as error:
-        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
         raise InputError(f"{path}: cannot be used as a lock file ({reason}); remove it") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise InputError(f"{path}: cannot be used as a lock file (it is no plain file); remove it")
+        raise InputError(f"{path}: cannot be used as a lock file (it is not a regular file); remove it")
     _held.add(handle)
     return handle
 
 
 def close_lock(handle: int) -> None:
-    """Close what `open_lock` opened, and with it the lock."""
+    """Close the handle from `open_lock`, which releases the lock."""
     _held.discard(handle)
     os.close(handle)
 
@@ -103,7 +103,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def _acquire(path: Path, advice: str, share: str) -> int | None:
-    """The open lock file, locked; None where there are no locks."""
+    """The open and locked lock file; None if the file system has no locks."""
     if fcntl is None:
         _say_once(path)
         return None
@@ -116,7 +116,7 @@ def _acquire(path: Path, advice: str, share: str) -> int | None:
             path.unlink(missing_ok=True)
             close_lock(handle)
             return None
-        if locked and not _is_at(path, handle):  # its holder removed it at this very moment
+        if locked and not _is_at(path, handle):  # its holder has just removed it
             close_lock(handle)
             continue
         if locked:
@@ -130,12 +130,12 @@ def _acquire(path: Path, advice: str, share: str) -> int | None:
         close_lock(handle)
         if holder and attempt >= 2 and (not share or holder.get("share") != share):
             break
-        time.sleep(0.05)  # what a killed process wrote may be there for a moment after another one took the lock
+        time.sleep(0.05)  # the entry of a killed process may remain for a moment after another process took the lock
     raise InputError(_refusal(path.parent, holder, advice))
 
 
 def _release(path: Path, handle: int) -> None:
-    """Unlock; the last one removes the file."""
+    """Unlock; the last holder removes the file."""
     if _flock(handle, alone=True) and _is_at(path, handle):
         with suppress(OSError):
             path.unlink()
@@ -143,7 +143,7 @@ def _release(path: Path, handle: int) -> None:
 
 
 def _flock(handle: int, alone: bool, wait: bool = False) -> bool | None:
-    """Whether the lock was had, `alone` or with others; None where the system or the file system has none."""
+    """Whether the lock was acquired, `alone` or shared; None if the system or the file system has no locks."""
     if fcntl is None:
         return None
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
@@ -168,13 +168,13 @@ def _write_holder(handle: int, share: str) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "share": share}
     holder["command"] = " ".join(sys.argv)[:COMMAND]
-    with suppress(OSError):  # a full disk, or another user's file: the lock holds, only its holder is not named
+    with suppress(OSError):  # a full disk, or another user's file: the lock holds, but messages cannot name its holder
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(holder).encode(), 0)
 
 
 def _holder(handle: int) -> dict[str, Any]:
-    """What the holder wrote about itself; {} where that is not (yet) there."""
+    """What the holder wrote about itself; {} if it has not (yet) written anything."""
     try:
         holder = json.loads(os.pread(handle, 1 << 16, 0))
     except (OSError, ValueError, RecursionError):
@@ -191,6 +191,6 @@ def _refusal(folder: Path, holder: dict[str, Any], advice: str) -> str:
 
 
 def _say_once(path: Path) -> None:
-    if str(path.parent) not in _said:
-        _said.add(str(path.parent))
-        log.warning("%s: no locks on this file system; see that nothing else writes in this folder", path.parent)
+    if str(path.parent) not in _warned:
+        _warned.add(str(path.parent))
+        log.warning("%s: this file system has no locks; make sure that nothing else writes to this folder", path.parent)

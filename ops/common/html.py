@@ -1,4 +1,4 @@
-"""Self-contained pages: HTML with its style, script and pictures inside, which opens anywhere and loads nothing."""
+"""Self-contained HTML pages: style, script and images are embedded, and nothing is loaded from elsewhere."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from ops.common.storage import atomic_file
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,  # class names and paths are somebody's text
+    autoescape=True,  # class names and paths are untrusted text
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -21,19 +21,19 @@ _TEMPLATES = Environment(
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
-    """Fill `templates/<template>`, which extends `base.html` (it needs `title`), and write it, whole or not at all."""
+    """Fill `templates/<template>`, which extends `base.html` (it needs `title`), and write it atomically."""
     text = _TEMPLATES.get_template(template).render(**values)
     with atomic_file(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
 
 
 def image_uri(content: bytes, kind: str = "png") -> str:
-    """The bytes of an image file as an address that holds them, for `<img src>`."""
+    """An image file as a data URL, for `<img src>`."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def figure_uri(figure: Figure, dpi: int = 110) -> str:
-    """A drawn figure as such an address."""
+    """A Matplotlib figure as a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
     return image_uri(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Names of a package that are imported from its modules when they are first used (PEP 562)."""
+"""Lazy imports of a package's public names, when they are first used (PEP 562)."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def lazy_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of `package`, whose `places` say in which of its modules each public name is.
+    """The `__getattr__` of `package`, where `places` maps each public name to its module.
 
-    So `from ops import training` costs nothing, and `training.train` imports what training needs.
+    `from ops import training` then costs nothing, and `training.train` imports what training needs.
     """
 
     def load(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Packages that only single tools need: those of requirements-optional.txt."""
+"""Packages that only some tools need: those in requirements-optional.txt."""
 
 import importlib
 
@@ -6,8 +6,8 @@ from ops.common.errors import InputError
 
 
 def need(*packages: str) -> None:
-    """Import `packages`; InputError, in one line that says how to install what is missing, where that fails."""
-    missing: dict[str, str] = {}  # package → why, where it is there but cannot be imported
+    """Import `packages`; if that fails, InputError with one line that says how to install what is missing."""
+    missing: dict[str, str] = {}  # package → why it cannot be imported, "" if it is not installed
     for package in packages:
         try:
             importlib.import_module(package)

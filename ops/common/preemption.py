@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: it ends at the next step, in all processes, with everything saved."""
+"""Signals that ask a run to stop: it stops after the current step, in all processes, with everything saved."""
 
 import os
 import signal
@@ -13,11 +13,11 @@ from ops.common import distributed
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 HANGUP = 1
-"""The number of SIGHUP, which a process gets whose terminal is gone."""
+"""The number of SIGHUP, which a process gets when its terminal is closed."""
 
 
 class Preemption:
-    """Whether a signal came, to this process or to any other."""
+    """Records whether this process, or any other, received such a signal."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -25,9 +25,9 @@ class Preemption:
 
     @contextmanager
     def watched(self) -> Iterator["Preemption"]:
-        """Take note of the signals; a second interrupt by the keyboard ends at once, as usual.
+        """Record signals within the block; a second Ctrl-C raises KeyboardInterrupt as usual.
 
-        SIGHUP stays ignored where it is, as under `nohup`.
+        If SIGHUP is ignored, as under `nohup`, it stays ignored.
         """
         deaf = signal.getsignal(HANGUP) is signal.SIG_IGN if HANGUP in SIGNALS else False
         heeded = [number for number in SIGNALS if not (deaf and number == HANGUP)]
@@ -39,9 +39,9 @@ class Preemption:
                 signal.signal(number, handler)
 
     def everywhere(self, device: torch.device) -> bool:
-        """Whether one came anywhere; all processes must ask at the same time, and get the same answer.
+        """Whether any process received a signal; all must call this at the same point, and get the same answer.
 
-        Where torchrun is gone, as after SIGUSR1, which it does not heed, nobody waits for its processes: they end too.
+        If torchrun has died, for example of SIGUSR1, which it does not handle, its processes stop too.
         """
         if distributed.world_size() > 1 and os.getppid() != self.parent:
             self.signal = self.signal or HANGUP

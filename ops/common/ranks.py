@@ -1,4 +1,4 @@
-"""Which process this is among those that torchrun or `ops.common.distributed.launch` started: nothing heavy here."""
+"""Ranks of processes started by torchrun or `ops.common.distributed.launch`. Imports nothing heavy."""
 
 import os
 
@@ -9,7 +9,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes work together."""
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: everything is written through here."""
+"""Atomic files: each is written completely or not at all. All files are written through this module."""
 
 import os
 import tempfile
@@ -10,15 +10,15 @@ from typing import IO, Any
 from ops.common.errors import InputError, write_error
 
 LONGEST = 240
-"""Bytes of a file's name that its temporary name has: a name has at most 255, and eight random ones are added."""
+"""Bytes of a file's name that its temporary name keeps: a name has at most 255, and a random part is added."""
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The path of an empty file to fill, and to read again, that becomes `path` only once the block ends well.
+    """The path of an empty temporary file to write, which replaces `path` when the block ends without an error.
 
-    It lies beside `path` under a temporary name, and is synced and renamed over it; after an error nothing of it is
-    left and an older file is untouched. InputError where it cannot be written (no space, no permission).
+    The file is created beside `path`, synced and renamed over it; after an error it is removed and an older file is
+    left untouched. Raises what `write_error` gives (no permission, disk full).
     """
     path = Path(path)
     temporary: str | None = None
@@ -41,14 +41,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str], mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write that becomes `path` only once it is complete and on disk; see `atomic_path`."""
+    """A file to write, which replaces `path` once it is complete and on disk; see `atomic_path`."""
     with atomic_path(path) as temporary, open(temporary, mode, **options) as file:
         yield file
 
 
 @contextmanager
 def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[Any]]:
-    """A text file to write at the end of; InputError where it cannot be written."""
+    """A text file opened for appending; raises what `write_error` gives if it cannot be written."""
     try:
         with open(path, "a", encoding="utf-8", errors="surrogateescape", **options) as file:
             yield file
@@ -57,33 +57,33 @@ def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[A
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """InputError unless a file could be written at `path`, whose folder is made; nothing else is left behind."""
+    """InputError unless a file could be written at `path`; creates its folder, but not the file."""
     path = Path(path)
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        raise InputError(f"{path}: is a directory, a file name is needed")
+        raise InputError(f"{path}: is a directory; give the name of a file")
     make_folder(path.parent)
     try:
         os.lstat(path)
     except FileNotFoundError:
         pass
-    except OSError as error:  # its name is too long
+    except OSError as error:  # the name is too long
         raise write_error(path, error) from None
 
 
 def make_folder(folder: str | os.PathLike[str]) -> Path:
-    """`folder`, made if need be; InputError unless files can be written in it."""
+    """`folder`, created if missing; InputError unless files can be written in it."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{folder}: cannot write in this folder ({error.strerror or error})") from None
+        raise InputError(f"{folder}: cannot write to this folder ({error.strerror or error})") from None
     return folder
 
 
 def begins_with(path: str | os.PathLike[str], content: bytes) -> bool:
-    """Whether there is a file at `path`, itself and no link, that begins so."""
+    """Whether `path` is a regular file, not a link, that begins with `content`."""
     path = Path(path)
     try:
         if path.is_symlink() or not path.is_file():
@@ -95,7 +95,7 @@ def begins_with(path: str | os.PathLike[str], content: bytes) -> bool:
 
 
 def stamp_of(path: str | os.PathLike[str]) -> str:
-    """Size and time of the last change of a file or folder; "absent" where there is none."""
+    """Size and modification time of a file or folder; "absent" if it does not exist."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def _umask() -> int:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Let what is in the file or folder at `path` reach the disk."""
+    """Flush the file or folder at `path` to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

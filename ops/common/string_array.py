@@ -1,4 +1,4 @@
-"""Hundreds of thousands of strings in one block of memory."""
+"""A compact sequence of many strings."""
 
 import hashlib
 from array import array
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class StringArray(Sequence[str]):
-    """Many short strings in one block of bytes: each costs its length and 8 bytes, where a `str` costs 50 more."""
+    """Many short strings in one block of bytes: each takes its length plus 8 bytes; a `str` takes about 50 more."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         block, ends = bytearray(), array("q", [0])
@@ -30,6 +30,6 @@ class StringArray(Sequence[str]):
 
 
 def hash_of(text: str) -> int:
-    """64 bits of a text, by which many are compared."""
+    """A 64-bit hash of a text, to compare many cheaply."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

@@ -1,4 +1,4 @@
-"""Files of tensors: written whole or not at all, and loaded without running code from them."""
+"""Files of tensors: written atomically, and loaded without running code from them."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ from ops.common.errors import InputError
 from ops.common.storage import atomic_path
 
 _FACTS = "checkpoint"
-"""Where a safetensors header, which holds only text, has what else a checkpoint holds: as JSON."""
+"""The key in a safetensors header under which the rest of a checkpoint is stored, as JSON."""
 
 
 def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What a NumPy scalar in an old optimizer state needs; NumPy 2 moved its pickling function."""
+    """Types needed to load NumPy scalars in old optimizer states; NumPy 2 moved its pickling function."""
     scalar: Any = np.float64(0).__reduce__()[0]
     dtypes = {type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "?")}
     return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *dtypes]
@@ -42,12 +42,12 @@ def write_tensors(path: Path, value: Any) -> None:
     with open(path, "wb") as file:
         try:
             torch.save(value, file)
-        except RuntimeError as error:  # what torch makes of a full disk
+        except RuntimeError as error:  # torch's error for a full disk
             raise OSError(0, f"{error}".splitlines()[0]) from error
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
-    """The same in safetensors format; `facts` are plain data and go into the header."""
+    """Write tensors in safetensors format; `facts` are plain data and go into the header."""
     apart = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     try:
         save_file(apart, path, {"format": "pt", _FACTS: json.dumps(facts)})
@@ -56,10 +56,10 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: An
 
 
 def load_tensors(path: str | os.PathLike[str]) -> Any:
-    """What a file of tensors holds, on the CPU; InputError, naming the file, for whatever brings more than data.
+    """The content of a file of tensors, on the CPU; InputError, naming the file, if it holds anything but data.
 
-    A file of `torch.save` gives what was saved, with `weights_only=True`. A safetensors file, which is known by its
-    first bytes, gives `{"state_dict": …}` and the facts that `write_safetensors` was given.
+    A file written by `torch.save` is loaded with `weights_only=True`. A safetensors file, recognised by its first
+    bytes, gives `{"state_dict": …}` and the facts that were passed to `write_safetensors`.
     """
     return _load(path, lambda file: "")[0]
 
@@ -72,14 +72,14 @@ def load_hashed_tensors(path: str | os.PathLike[str]) -> tuple[Any, str]:
 def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str]) -> tuple[Any, str]:
     path = Path(path)
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        raise InputError(f"{path}: is a directory, a checkpoint file is needed")
+        raise InputError(f"{path}: is a directory; give a checkpoint file")
     try:
         with path.open("rb") as file:
             before = _identity(os.fstat(file.fileno()))
             digits = digest(file)
             content = _load_content(path)
             if _identity(os.stat(path)) != before or _identity(os.fstat(file.fileno())) != before:
-                raise InputError(f"{path}: was replaced or changed while it was read; try again")
+                raise InputError(f"{path}: was replaced or changed while being read; try again")
         return content, digits
     except InputError:
         raise
@@ -87,8 +87,8 @@ def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str])
         raise InputError(f"{path}: cannot read the checkpoint ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_refusal(str(error))}") from None
-    except Exception as error:  # whatever torch's readers raise on bytes that are no checkpoint
-        raise InputError(f"{path}: not a readable checkpoint, or cut short ({type(error).__name__})") from None
+    except Exception as error:  # torch raises errors of many types on files that are not checkpoints
+        raise InputError(f"{path}: not a readable checkpoint, or truncated ({type(error).__name__})") from None
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
@@ -101,22 +101,22 @@ def _load_content(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             claimed = sum(member.file_size for member in archive.infolist())
-        if claimed > path.stat().st_size:  # torch.save stores as it is; what is packed can be of any size
+        if claimed > path.stat().st_size:  # torch.save does not compress; compressed data could unpack to any size
             raise InputError(f"{path}: a compressed archive of {claimed} bytes; checkpoints are not compressed")
     with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that sparse tensors are slow to check: they are refused anyway
+        warnings.simplefilter("ignore")  # about the slow check of sparse tensors, which are refused anyway
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as those do: the length of a header, in eight bytes, and the brace that opens it."""
+    """Whether a file begins like safetensors: the length of the header, in eight bytes, then its opening brace."""
     with open(path, "rb") as file:
         return file.read(9)[8:] == b"{"
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
     with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         header = file.metadata() or {}
     facts = json.loads(header.get(_FACTS, "{}"))
     return {**(facts if isinstance(facts, dict) else {}), "state_dict": state}

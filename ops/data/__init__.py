@@ -1,7 +1,7 @@
 """From a line of a list to a clip.
 
-`lists` and `open_lists` read lists, `sampling` picks frames, `frames` and `videos` are the two readers, `transforms`
-cuts and resizes, `datasets` and `dataloaders` put it together; `dataset_configs` says what each dataset is.
+`lists` and `open_lists` read lists, `sampling` chooses frames, `frames` and `videos` are the two readers, `transforms`
+crops and resizes, and `datasets` and `dataloaders` combine them; `dataset_configs` describes each dataset.
 """
 
 from typing import TYPE_CHECKING

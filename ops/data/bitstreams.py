@@ -1,7 +1,8 @@
-"""What the packets of a video show, told from their first bytes: nothing is decoded.
+"""How many frames each packet of a video gives, from its first bytes, without decoding.
 
-A packet is not always a frame. VP8 and VP9 have frames that only others refer to, MPEG-4 has placeholders, H.264 and
-MPEG-2 may code the two fields of a frame apart. A scanner says how many frames a packet gives, where that is certain.
+A packet is not always one frame. VP8 and VP9 have frames that are never shown and only serve as references, MPEG-4 has
+placeholder packets, and H.264 and MPEG-2 may store the two fields of a frame in separate packets. A scanner returns the
+number of frames if it is certain.
 """
 
 from collections.abc import Callable
@@ -15,19 +16,19 @@ IN_ORDER = frozenset(
     ("av1", "vp8", "vp9", "mjpeg", "flv1", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "ffv1",
      "ffvhuff", "huffyuv", "utvideo", "rawvideo", "png", "prores", "dnxhd", "dvvideo", "qtrle")
 )  # fmt: skip
-"""Codecs, by their own names, whose frames are shown in the order in which they are decoded."""
+"""Codecs whose frames are shown in the order in which they are decoded."""
 
 PROGRESSIVE = frozenset(
     ("av1", "vp8", "vp9", "gif", "flv1", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "mpeg1video")
 )
-"""Codecs that know no fields."""
+"""Codecs without interlaced coding."""
 
 _SHORT_VOP = 16
-"""Bytes from the start code on: what is shorter may be a placeholder, and what is longer holds a picture."""
+"""Bytes from the start code on: a shorter packet may be a placeholder, a longer one holds a picture."""
 
 
 def scanner_for(codec: str, headers: H264Headers | None = None) -> Scanner | None:
-    """The scanner of a stream of `codec`, with its `headers` if it is H.264; None where only decoding tells."""
+    """The scanner of a stream of `codec`, with its `headers` if it is H.264; None if only decoding can tell."""
     if headers:
         if headers.parameters is None:
             return None
@@ -38,7 +39,7 @@ def scanner_for(codec: str, headers: H264Headers | None = None) -> Scanner | Non
 
 
 def always_one(scanner: Scanner | None) -> bool:
-    """Whether `scanner` finds one frame in every packet, whatever is in it: then packets need not be looked at."""
+    """Whether `scanner` returns 1 for every packet, so that packets need not be scanned."""
     return scanner is _one
 
 
@@ -52,7 +53,7 @@ def vp8_frames(data: bytes) -> int:
 
 
 def vp9_frames(data: bytes) -> int:
-    """VP9: what the frames of the packet say, which may be a superframe (Annex B) of several."""
+    """VP9: the number of shown frames in the packet, which may be a superframe (Annex B) of several frames."""
     marker = data[-1]
     count, width = (marker & 7) + 1, (marker >> 3 & 3) + 1
     size = 2 + count * width
@@ -76,7 +77,7 @@ def _vp9_shown(data: bytes) -> int:
 def mpeg4_frames(data: bytes) -> int:
     """MPEG-4 part 2: one coded picture of type I or P gives a frame.
 
-    B-frames that are packed together with others, and placeholders, come out as the decoder sees fit.
+    For packed B-frames and placeholders only the decoder can tell.
     """
     start = data.find(b"\0\0\1\xb6")
     if start < 0 or len(data) - start < _SHORT_VOP or data.find(b"\0\0\1\xb6", start + 4) >= 0:
@@ -85,7 +86,7 @@ def mpeg4_frames(data: bytes) -> int:
 
 
 def mpeg2_frames(data: bytes) -> int:
-    """MPEG-1 and -2: one picture that is a whole frame; fields that come apart need to be decoded."""
+    """MPEG-1 and -2: one picture that is a whole frame gives a frame; separate fields have to be decoded."""
     start = data.find(b"\0\0\1\0")
     if start < 0 or data.find(b"\0\0\1\0", start + 4) >= 0:
         return UNTOLD
@@ -95,14 +96,14 @@ def mpeg2_frames(data: bytes) -> int:
 
 
 def sequence_of(data: bytes) -> bytes | None:
-    """What a packet of MPEG-1 or -2 that begins with a sequence header says of the pictures after it, size first.
+    """The sequence header at the start of an MPEG-1 or -2 packet, from the picture size on; None if there is none.
 
-    Where that changes, FFmpeg's decoder loses the picture that it still holds.
+    When it changes, FFmpeg's decoder drops the picture that it still holds.
     """
     start = data.find(b"\0\0\1\xb3", 0, 64)
     if start < 0:
         return None
-    extension = data.find(b"\0\0\1\xb5", start + 8, start + 160)  # quantiser matrices may stand before it
+    extension = data.find(b"\0\0\1\xb5", start + 8, start + 160)  # quantiser matrices may come before it
     return data[start + 4 : start + 8] + (data[extension + 4 : extension + 10] if extension >= 0 else b"")
 
 
@@ -125,10 +126,10 @@ def is_b_picture(codec: str, data: bytes) -> bool:
 
 
 def needs_first_packet(codec: str, pix_fmt: str | None, data: bytes) -> bool:
-    """Whether later pictures decode otherwise where the first packet, `data`, was not decoded before.
+    """Whether later pictures decode differently if the first packet, `data`, was not decoded before them.
 
-    x264 names its version there, and FFmpeg follows the mistakes of old ones: up to 33, and to 150 without chroma
-    subsampling. The first picture of Motion JPEG may hold the tables of all.
+    x264 stores its version there, and FFmpeg reproduces the bugs of old versions: up to 33, and up to 150 without
+    chroma subsampling. In Motion JPEG the first picture may hold the tables for all others.
     """
     if codec == "mjpeg":
         return True

@@ -1,4 +1,4 @@
-"""Files of class names, in the formats that datasets and other programs have them in."""
+"""Reading files of class names, in the formats of datasets and other programs."""
 
 import csv
 import json
@@ -12,18 +12,18 @@ from ops.common.errors import InputError
 
 _NUMBERS = {"id", "index", "idx", "number", "label", "class_id", "class_index", "label_id", "target"}
 _NAMES = {"name", "class", "class_name", "classname", "label_name", "category", "action", "text", "label"}
-"""What the header of a csv file calls its two columns."""
+"""Names of the two columns in the header of a CSV file."""
 
 _NUMBER_FIRST = re.compile(r"(\d+)(?:\s*[,;\t]\s*|\s+)(\S.*)")
 _NUMBER_LAST = re.compile(r"(.*\S)(?:\s*[,;\t]\s*|\s+)(\d+)")
 
 
 def read_class_names(path: str | os.PathLike[str]) -> list[str]:
-    """The class names in a file, in the order of the labels; InputError, with `file:line`, on what holds none.
+    """The class names in a file, in the order of the labels; InputError, with `file:line`, if it cannot be read.
 
-    Read are: one name per line; lines of number and name, or name and number (`1 ApplyEyeMakeup`); csv with a header
-    of two such columns (`id,name`); JSON, as a list of names, or from name to number or number to name. Numbers count
-    from 0 or from 1, each once.
+    Formats: one name per line; lines of number and name, or name and number (`1 ApplyEyeMakeup`); CSV with a header
+    of two such columns (`id,name`); JSON, as a list of names or an object from name to number or number to name.
+    Numbers must count from 0 or from 1, each occurring once.
     """
     try:
         text = Path(path).read_text("utf-8-sig")
@@ -40,27 +40,27 @@ def read_class_names(path: str | os.PathLike[str]) -> list[str]:
 def check_class_count(
     source: object, names: Sequence[str], dataset: str, wanted: int | None, num_class: int | None, advice: str = ""
 ) -> None:
-    """InputError where the class names of `source` are not as many as `dataset` has (`wanted`), or as `num_class` says.
+    """InputError unless the number of class names of `source` is that of `dataset` (`wanted`), or `num_class`.
 
-    With `num_class` that is what counts, whatever the dataset has. `advice` ends the message.
+    If `num_class` is given, it overrides the number of the dataset. `advice` is appended to the message.
     """
     expected = num_class or wanted
     if expected in (None, len(names)):
         return
     if num_class:
-        raise InputError(f"{source}: {len(names)} classes, where --num_class is {num_class}")
+        raise InputError(f"{source}: {len(names)} classes, but --num_class is {num_class}")
     raise InputError(
-        f"{source}: {len(names)} classes, where {dataset} has {wanted}"
-        f"{advice and f'; {advice}'}; --num_class {len(names)} if that is right"
+        f"{source}: {len(names)} classes, but {dataset} has {wanted}"
+        f"{advice and f'; {advice}'}; if {len(names)} is correct, give --num_class {len(names)}"
     )
 
 
 def _from_lines(path: str | os.PathLike[str], text: str) -> list[str]:
-    """Of a text file: a csv file with a header, numbered lines, or plain names."""
+    """From a text file: CSV with a header, numbered lines, or plain names."""
     lines = [line.strip() for line in text.rstrip().split("\n")]
     for place, line in enumerate(lines, 1):
         if not line:
-            raise InputError(f"{path}:{place}: an empty line in the class names")
+            raise InputError(f"{path}:{place}: empty line in the class names")
     for delimiter in ",;\t":
         header = [word.strip().strip("\"'").lower() for word in lines[0].split(delimiter)]
         if len(header) > 1 and (roles := _columns(path, header)):
@@ -75,14 +75,14 @@ def _from_lines(path: str | os.PathLike[str], text: str) -> list[str]:
                 return _in_order(path, pairs)
             if pattern is _NUMBER_FIRST and len(lines) > 1:
                 raise InputError(
-                    f"{path}:1: every line begins with a number, but they are not those from 0 or 1 on, each once: "
-                    f"{lines[0][:80]!r}; class names that begin with numbers can stand in a JSON list"
+                    f"{path}:1: every line begins with a number, but they do not count from 0 or 1 without gaps: "
+                    f"{lines[0][:80]!r}; if the numbers belong to the class names, use a JSON list"
                 )
     return lines
 
 
 def _columns(path: str | os.PathLike[str], header: list[str]) -> tuple[int, int] | None:
-    """Which columns of a csv file hold number and name; None where its first line is no header."""
+    """The columns of number and name in a CSV file; None if its first line is not a header."""
     if "youtube_id" in header or "video_id" in header:
         raise InputError(f"{path}:1: annotations of videos ({','.join(header)[:80]}), not class names")
     for number, name in ((0, 1), (1, 0)):
@@ -101,12 +101,12 @@ def _from_table(path: str | os.PathLike[str], lines: list[str], delimiter: str, 
 
 
 def _from_json(path: str | os.PathLike[str], text: str) -> list[str]:
-    """Of JSON: a list of names (or of the words of each), or an object of names and numbers."""
+    """From JSON: a list of names (or of lists of words), or an object of names and numbers."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         if text.lstrip().startswith("{"):
-            raise InputError(f"{path}: begins like JSON, but is none") from None
+            raise InputError(f"{path}: begins like JSON, but is not valid JSON") from None
         return _from_lines(path, text)  # a name can begin with [
     names = _json_list(value) if isinstance(value, list) else None
     for key, other in ((0, 1), (1, 0)) if isinstance(value, dict) else ():
@@ -131,11 +131,11 @@ def _is_label(value: Any) -> bool:
 
 
 def _are_labels(numbers: list[int]) -> bool:
-    """Whether numbers are those from 0 or from 1 on, each once."""
+    """Whether numbers count from 0 or from 1, each occurring once."""
     return sorted(numbers) in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
 
 
 def _in_order(path: str | os.PathLike[str], pairs: list[tuple[str, int]]) -> list[str]:
     if not pairs or not _are_labels([label for _, label in pairs]):
-        raise InputError(f"{path}: the numbers of the {len(pairs)} classes must be those from 0 or 1 on, each once")
+        raise InputError(f"{path}: the numbers of the {len(pairs)} classes must count from 0 or 1, each occurring once")
     return [name for name, _ in sorted(pairs, key=lambda pair: pair[1])]

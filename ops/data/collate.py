@@ -1,4 +1,4 @@
-"""Clips put together for the model."""
+"""Collating clips into batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from ops.data.datasets import Clip, Failure
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """Clips on their way to the model: uint8 `[N, T, L·C, H, W]` and labels `[N]`.
+    """A batch of clips: uint8 `[N, T, L·C, H, W]` and labels `[N]`.
 
-    Clips without pixels are left out, so N can be below the number `asked` for; `indices` are the places in the
-    list of those that are there.
+    Clips without pixels are left out, so N can be less than the number `asked` for; `indices` are the positions in
+    the list of those that remain.
     """
 
     pixels: Tensor
@@ -25,7 +25,7 @@ class ClipBatch:
     warnings: list[Failure] = field(default_factory=list)
 
     def pin_memory(self) -> "ClipBatch":
-        """For the loader: the same in page-locked memory."""
+        """The same in page-locked memory; called by the DataLoader."""
         pixels, labels = self.pixels.pin_memory(), self.labels.pin_memory()
         return ClipBatch(pixels, labels, self.indices, self.asked, self.failures, self.warnings)
 

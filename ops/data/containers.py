@@ -1,4 +1,4 @@
-"""Video files opened by PyAV: plain media files alone, with limits to what they may claim."""
+"""Opening video files with PyAV: only plain media files, and within limits on their size."""
 
 import os
 import stat
@@ -11,13 +11,13 @@ from ops.data.encryption import MOV, is_encrypted
 
 FORMATS = (MOV, "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg",
             "gif", "ivf", "h264", "hevc", "m4v", "nut", "rm", "dv", "mxf", "wtv", "yuv4mpegpipe")  # fmt: skip
-"""What is opened, by FFmpeg's names: plain media files. Playlists, and what else names further files or URLs, are not.
-"""
+"""FFmpeg's names of the formats that are opened: plain media files. Playlists, and other formats that refer to further
+files or URLs, are not among them."""
 
 MAX_PIXELS = 2**26
-"""Pixels of a frame: twice those of 8K video. What claims more would only fill the memory."""
+"""Pixels per frame, twice those of 8K video. Larger frames would only fill the memory."""
 
-_ENCRYPTED = "the video is encrypted (DRM) and cannot be decoded without its key: use a copy that is not"
+_ENCRYPTED = "the video is encrypted (DRM) and cannot be decoded: use an unencrypted copy"
 
 _OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "blocksize": "16384"}
 
@@ -26,7 +26,7 @@ _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.spl
 
 
 def checked_path(path: str | os.PathLike[str]) -> str:
-    """`path` as text; MediaError unless it is a regular file."""
+    """`path` as a string; MediaError unless it is a regular file."""
     path = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
@@ -55,7 +55,7 @@ def open_container(
         raise MediaError(path, reason_of(error)) from None
     if not container.streams.video:
         container.close()
-        raise MediaError(path, "no video stream in it")
+        raise MediaError(path, "has no video stream")
     try:
         encrypted = not known and is_encrypted(container, path)
     except OSError as error:
@@ -73,13 +73,13 @@ def open_container(
         container.close()
         raise MediaError(path, f"frames of {codec.width} x {codec.height}, more than {MAX_PIXELS} pixels each")
     codec.thread_count = 1
-    codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can lie, and sizes can change on the way
+    codec.options = {"max_pixels": str(MAX_PIXELS)}  # the header can be wrong, and the size can change within the file
     if strict:
         codec.options |= {"err_detect": "explode"}
     return container
 
 
 def reason_of(error: Exception) -> str:
-    """What FFmpeg says of a file, for a `MediaError`."""
+    """FFmpeg's error for a file, as a `MediaError`."""
     text = getattr(error, "strerror", None) or str(error)
     return f"not a readable video ({text})"

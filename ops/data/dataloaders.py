@@ -1,4 +1,4 @@
-"""Seeded loaders for training, exact shards for validation and testing, and how workers are set up."""
+"""Loaders: seeded batches for training, exact shards for validation and testing, and the set-up of workers."""
 
 import signal
 import sys
@@ -23,10 +23,10 @@ T_co = TypeVar("T_co", covariant=True)
 class TrainSampler(Sampler[list[tuple[int, int]]]):
     """The batches of this process, as lists of `(epoch, index)`.
 
-    The order of an epoch is a permutation drawn from (seed, epoch). Step s takes places [s·B, (s+1)·B) of it, B
-    being the batch of all processes, each its own slice: which clips make up a step does not depend on how many
-    processes share it. An incomplete last batch is left out, as published. Before iterating set `epoch`, and
-    `first_step` and `last_step` (exclusive) where only a part of it is wanted; `len()` is that of a whole epoch.
+    The order of an epoch is a permutation drawn from (seed, epoch). Step s takes positions [s·B, (s+1)·B) of it, where
+    B is the batch size over all processes, and each process takes its slice: the clips of a step do not depend on the
+    number of processes. An incomplete last batch is dropped, as published. Before iterating, set `epoch`, and
+    `first_step` and `last_step` (exclusive) for a part of an epoch; `len()` is that of a whole epoch.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
@@ -46,9 +46,9 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
 
 
 class ShardSampler(Sampler[Any]):
-    """Every `world_size`-th index from `rank` on: all videos once over all processes, none twice, no padding.
+    """Every `world_size`-th index from `rank` on: over all processes each video exactly once, without padding.
 
-    With `epoch` the indices come as `(epoch, index)`, as `ClipDataset` takes them; those in `skip` are left out.
+    With `epoch`, yields `(epoch, index)`, as `ClipDataset` expects; indices in `skip` are left out.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ShardSampler(Sampler[Any]):
 
 
 class WatchedDataset(Protocol):
-    """What a `WatchedLoader` needs of its dataset."""
+    """What a `WatchedLoader` needs from its dataset."""
 
     board: Board
 
@@ -77,9 +77,9 @@ class WatchedDataset(Protocol):
 
 
 class WatchedLoader(DataLoader[T_co]):
-    """A loader that waits for no video longer than `patience` seconds (0: for ever): HungError then.
+    """A loader that raises HungError if reading a video takes longer than `patience` seconds (0: no limit).
 
-    It watches its workers; without any it cannot.
+    It watches its worker processes; without workers there is no limit.
     """
 
     def __init__(self, dataset: Dataset[T_co], patience: float, workers: int, **options: Any) -> None:
@@ -116,8 +116,8 @@ class WatchedLoader(DataLoader[T_co]):
             raise HungError([dataset.path_of(index) for index in stuck], self.patience)
         if suspects.idle > LOOKS:
             raise RunStoppedError(
-                f"the processes that read videos have handed nothing over for {self.patience:g} s, and read nothing: "
-                "is there room in /dev/shm, and are enough files allowed (ulimit -n, ulimit -f)?"
+                f"the loader processes have delivered nothing for {self.patience:g} s and are not reading: check that "
+                "/dev/shm has free space and that the limits on files (ulimit -n, ulimit -f) are high enough"
             )
 
 
@@ -131,9 +131,9 @@ def make_loader(
     batch_size: int = 1,
     patience: float = 0,
 ) -> DataLoader[T_co]:
-    """A loader with `workers` processes of one thread each, page-locked memory for a GPU, workers kept alive.
+    """A loader with `workers` persistent processes of one thread each, and page-locked memory if `device` is a GPU.
 
-    On Linux they are forked: fresh processes need seconds to import what they work with. For `patience` see
+    On Linux workers are forked, because fresh processes take seconds for their imports. For `patience` see
     `WatchedLoader`.
     """
     how: dict[str, Any] = {"batch_sampler": batch_sampler} if batch_sampler is not None else {
@@ -154,17 +154,16 @@ def make_loader(
 
 @contextmanager
 def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
-    """Ends the workers of `loaders` on the way out, whatever happens.
+    """End the workers of `loaders` when the block ends, even after an error; a worker that hangs is killed.
 
-    They ignore the signal by which Python ends what is left of them when it exits, so it would wait for ever. One that
-    hangs is killed.
+    Workers ignore SIGTERM, which Python sends to remaining processes at exit, so Python would wait for ever.
     """
     try:
         yield
     finally:
         for loader in loaders:
             iterator: Any = loader._iterator
-            if hasattr(iterator, "_shutdown_workers"):  # not where the loader has none
+            if hasattr(iterator, "_shutdown_workers"):  # absent if the loader has no workers
                 iterator._shutdown_workers()
                 for worker in iterator._workers:
                     worker.kill()
@@ -172,12 +171,12 @@ def workers_of(*loaders: "DataLoader[Any]") -> Iterator[None]:
 
 
 def shard_sampler(length: int, epoch: int | None = None, skip: Collection[int] = ()) -> ShardSampler:
-    """This process's share of `length` videos, or of what is left of them without those in `skip`."""
+    """This process's share of `length` videos, without those in `skip`."""
     return ShardSampler(length, distributed.rank(), distributed.world_size(), epoch, skip)
 
 
 def _start_worker(worker: int) -> None:
-    """One thread per worker, and signals left to the main process, which decides when a run ends."""
+    """Use one thread per worker, and ignore signals: the main process decides when a run ends."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     for number in SIGNALS:

@@ -1,25 +1,26 @@
-"""What a dataset is: classes, places on disk, frame names, mirror rule, recipe and published figures.
+"""The datasets: classes, places on disk, frame names, mirror rule, recipe and published results.
 
-To add one, add an entry to `DATASETS`; nothing else needs to know its name. Every field:
+To add one, add an entry to `DATASETS`; nothing else needs to know its name. The fields:
 
-    name          what the command line calls it
-    num_classes   None where only --num_class or the class-name file can tell
-    folder        its place under $TAM_DATASETS (default `datasets/`):
-                      folder/annotations/{train,val,test}.txt and the frame folders these name, and
-                      folder/{videos}_{train,val,test}_list.txt and the videos these name
-    rgb, flow     how frames are named on disk (fields of `ops.data.frames.FrameTemplate`); other usual names are found
-    named         of which modalities `--frame_template` gave those names: then no others are taken
+    name          name on the command line
+    num_classes   None if only --num_class or the file of class names can tell
+    folder        its folder under $TAM_DATASETS (default `datasets/`):
+                      folder/annotations/{train,val,test}.txt and the frame folders in these lists, and
+                      folder/{videos}_{train,val,test}_list.txt and the videos in these lists
+    rgb, flow     names of frames on disk (see `ops.data.frames.FrameTemplate`); other usual names are detected
+    named         modalities whose names `--frame_template` gave: for these no other names are accepted
     mirror        whether training mirrors clips left to right
-    swap          whether a mirror image changes the class: "… to the left" becomes "… to the right"
-    swap_pairs    those classes by number, for when class names are not known
-    recipe        learning rate and what belongs to it
-    published     what the published checkpoints score, and how they were tested
-    scales        sides of training crops, as shares of the short side (default: the published ones)
-    dense         sampling: a window of 64 frames (else spread over the video), for --sample's default
-    make          what makes the dataset where it is missing (root, "frames" or "videos", whether to show progress)
-    flow_counts   2 where published flow lists count the images of x and y
+    swap          whether mirroring changes the class: "… to the left" becomes "… to the right"
+    swap_pairs    those classes by number, if class names are not known
+    recipe        learning rate, and the batch size that it fits
+    published     results of the published checkpoints, and how they were tested
+    scales        sides of training crops, as fractions of the short side (default: the published ones)
+    dense         the default of --sample: a window of 64 frames (else frames spread over the video)
+    make          function that creates the dataset if it is missing (root, "frames" or "videos", whether to show
+                      progress)
+    flow_counts   2 if published flow lists count the images of x and y separately
 
-or do without an entry: `custom`, with --train_list, --val_list, --root_path and --class_names.
+A dataset without an entry is `custom`, with --train_list, --val_list, --root_path and --class_names.
 """
 
 import os
@@ -32,7 +33,7 @@ from ops.common.errors import InputError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the published training sets its rate: `lr` fits a total batch of `batch_size`."""
+    """The published learning rate: `lr` fits a total batch size of `batch_size`."""
 
     lr: float
     batch_size: int
@@ -56,7 +57,7 @@ class Published:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One dataset; the module's docstring says what each field means."""
+    """One dataset; the module's docstring explains the fields."""
 
     name: str
     num_classes: int | None
@@ -77,27 +78,27 @@ class DatasetConfig:
     class_names: Callable[[], list[str]] | None = None
 
     def list_path(self, split: str, kind: str) -> Path:
-        """Where the list of `split` is by default; `kind` is "frames" or "videos". InputError if nowhere."""
+        """The default path of the list of `split`; `kind` is "frames" or "videos". InputError if it has none."""
         if kind == "frames":
             return self.root() / "annotations" / f"{split}.txt"
         return self.root() / f"{self.videos or self.name}_{split}_list.txt"
 
     def with_template(self, pattern: str) -> "DatasetConfig":
-        """The same with another way to name frames (`--frame_template`), of flow alone where x and y have files."""
+        """The same with other names of frames (`--frame_template`); only those of flow if x and y have a file each."""
         if "{axis" in pattern:
             return replace(self, flow=pattern, named=("Flow",))
         return replace(self, rgb=pattern, flow=pattern, named=("RGB", "Flow"))
 
     def check_template(self, modalities: Collection[str]) -> None:
-        """InputError where `--frame_template` names frames of none of the `modalities` that are read (none: videos)."""
+        """InputError if `--frame_template` names frames of none of the `modalities` that are read (none: videos)."""
         if self.named and set(self.named).isdisjoint(modalities):
             read = " and ".join(modalities) or "videos"
-            raise InputError(f"--frame_template {self.flow}: names frames of {' and '.join(self.named)}, not {read}")
+            raise InputError(f"--frame_template {self.flow}: is for frames of {' and '.join(self.named)}, not {read}")
 
     def root(self) -> Path:
-        """The folder that list entries are relative to by default."""
+        """The default of the folder that paths in lists are relative to."""
         if self.folder is None:
-            raise InputError(f"dataset {self.name} has no place of its own: give the lists and --root_path")
+            raise InputError(f"dataset {self.name} has no default folder: give the lists and --root_path")
         return Path(os.environ.get("TAM_DATASETS", "datasets")) / self.folder
 
 
@@ -174,7 +175,7 @@ _ALL = (
         num_classes=8,
         folder="Motion",
         swap=True,
-        scales=(1.0, 0.875),  # smaller ones would often miss the one thing that moves
+        scales=(1.0, 0.875),  # smaller crops would often miss the only moving object
         make=_make_motion,
         class_names=_motion_names,
     ),
@@ -187,5 +188,5 @@ DATASETS = {config.name: config for config in _ALL}
 def dataset_config(name: str) -> DatasetConfig:
     """The entry called `name`; InputError with the known names otherwise."""
     if name not in DATASETS:
-        raise InputError(f"unknown dataset {name}; known are {', '.join(DATASETS)}")
+        raise InputError(f"unknown dataset {name}; use one of {', '.join(DATASETS)}")
     return DATASETS[name]

@@ -1,7 +1,7 @@
-"""From a list's record to the pixels of its clips.
+"""Datasets: from a record of a list to the pixels of its clips.
 
-`ClipDataset` gives one clip per record, for training and validation; `ViewsDataset` all views of a video, for
-testing. Both go through `ops.data.views.load_views`.
+`ClipDataset` gives one clip per record, for training and validation; `ViewsDataset` gives all views of a video, for
+testing. Both use `ops.data.views.load_views`.
 """
 
 import os
@@ -26,15 +26,15 @@ from ops.data.views import ChooseIndices, MakePlan, Views, load_views
 T = TypeVar("T")
 
 SUBSTITUTES = 10
-"""How many other videos are tried in a broken one's place before training gives up."""
+"""How many other videos are tried in place of an unreadable one before training gives up."""
 
-SECOND_TRY = "could be read only when tried again"
+SECOND_TRY = "could only be read at the second attempt"
 
 
 def read_twice(read: Callable[[], T]) -> tuple[T, str]:
-    """What `read` returns, if need be when called again: discs in a network fail now and then.
+    """The result of `read`, which is called a second time if it fails: network file systems fail now and then.
 
-    Comes with why the first try failed ("" if it did not). MediaError where both do.
+    Also returns why the first attempt failed ("" if it did not). MediaError if both fail.
     """
     try:
         return read(), ""
@@ -44,7 +44,7 @@ def read_twice(read: Callable[[], T]) -> tuple[T, str]:
 
 @dataclass(frozen=True)
 class Failure:
-    """A video that could not be read: its place in the list, its path as listed, and why."""
+    """A video that could not be read: its index in the list, its path as listed, and the reason."""
 
     index: int
     path: str
@@ -53,9 +53,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of training or validation: uint8 `[T, L·C, H, W]`, its label, and what failed on the way to it.
+    """One clip of training or validation: uint8 `[T, L·C, H, W]`, its label, and the videos that failed.
 
-    `pixels` is None where the video could not be read and nothing may stand in for it.
+    `pixels` is None if the video could not be read and must not be replaced by another.
     """
 
     index: int
@@ -67,10 +67,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipPipeline:
-    """How clips are made from videos, for training and validation; random numbers are passed in.
+    """How clips are sampled and transformed, in training or validation; random numbers are passed in.
 
-    `choose(num_frames, rng)` gives the first frames `[T]`, `plan(height, width, label, rng)` the frame plan;
-    `partners [K]` the class of each class's mirror image.
+    `choose(num_frames, rng)` gives the first frame of each segment, `[T]`; `plan(height, width, label, rng)` the frame
+    plan; `partners [K]` the class of each class's mirror image.
     """
 
     choose: Callable[[int, np.random.Generator], Indices]
@@ -80,12 +80,12 @@ class ClipPipeline:
 
 
 class ClipDataset(Dataset[Clip]):
-    """One clip per record, asked for by `(epoch, index)`: everything random about it depends on (seed, epoch,
-    index) alone, so neither workers nor an interruption change what a run sees.
+    """One clip per record, indexed by `(epoch, index)`. All random choices depend only on (seed, epoch, index), so
+    they do not depend on the number of workers or on interruptions.
 
-    Where a video cannot be read twice, or is one of those `passed_over`, with `substitute` another one stands in, the
-    same in every run (training); without, the clip comes without pixels (validation). Either way the failure comes
-    along. `board` is told what is being read.
+    If a video cannot be read in two attempts, or is in `passed_over`, it is replaced by another video, the same in
+    every run, if `substitute` is set (training); otherwise the clip has no pixels (validation). Either way the clip
+    carries the failure. `board` records what is being read.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class ClipDataset(Dataset[Clip]):
         return os.path.abspath(os.path.join(self.root, self.records.path(index)))
 
     def _draw(self, epoch: int, asked: int, attempt: int) -> tuple[int, np.random.Generator]:
-        """The video of an attempt and its random numbers: the one that was asked for, then any."""
+        """The video of an attempt and its random generator: first the requested video, then random ones."""
         rng = np.random.default_rng([self.seed, epoch, asked, attempt])
         return int(rng.integers(len(self.records))) if attempt else asked, rng
 
@@ -147,9 +147,9 @@ class ClipDataset(Dataset[Clip]):
 
 @dataclass(frozen=True)
 class Stream:
-    """One way of reading the videos of a test, shared by the models that read them alike.
+    """One way of reading the videos of a test, shared by all models that read them in the same way.
 
-    `choose` gives an index array per such model. A test of RGB + Flow has two streams.
+    `choose` gives an index array for each of these models. A test of RGB + Flow has two streams.
     """
 
     records: Records
@@ -162,9 +162,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class VideoItem:
-    """One video of a test: the views of each stream, or why they could not be had.
+    """One video of a test: the views of each stream, or the reason why it failed.
 
-    `stamp` tells the state of its files before they were read from any other one.
+    `stamp` identifies the state of its files (size and modification time) before they were read.
     """
 
     index: int
@@ -178,9 +178,9 @@ class VideoItem:
 
 
 class ViewsDataset(Dataset[VideoItem]):
-    """All views of each video of a test; nothing ever stands in for a video that cannot be read twice.
+    """All views of each video of a test; a video that cannot be read in two attempts is never replaced by another.
 
-    Those `passed_over` count as such. `board` is told what is being read.
+    Videos in `passed_over` count as unreadable. `board` records what is being read.
     """
 
     def __init__(self, streams: Sequence[Stream], passed_over: Collection[str] = ()) -> None:
@@ -200,7 +200,7 @@ class ViewsDataset(Dataset[VideoItem]):
         return os.path.abspath(os.path.join(stream.root, stream.records.path(index)))
 
     def stamp_of(self, index: int) -> str:
-        """Size and time of the last change of video `index`, in each list."""
+        """Size and modification time of video `index`, in each list."""
         paths = (os.path.join(stream.root, stream.records.path(index)) for stream in self.streams)
         return " ".join(map(stamp_of, paths))
 

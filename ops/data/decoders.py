@@ -1,4 +1,4 @@
-"""The readers of videos, by the name of what decodes."""
+"""The readers of videos, by the name of their decoder."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,14 +23,14 @@ def _opencv() -> "VideoReader":
 
 
 DECODERS: "dict[str, Callable[[], VideoReader]]" = {"pyav": _pyav, "opencv": _opencv}
-"""What makes a reader, by the name of its decoder. A decoder is imported when it is first used."""
+"""Functions that create a reader, by the name of its decoder. A decoder is imported when it is first used."""
 
 
 def video_reader(config: DatasetConfig, modality: str, decoder: str = "pyav") -> "VideoReader":
     """The reader of the videos of a dataset; `decoder` is a key of `DECODERS`.
 
-    InputError for Flow, which videos do not hold.
+    InputError for Flow, which cannot be read from videos.
     """
     if modality != "RGB":
-        raise InputError(f"videos are RGB; {modality} is trained and tested from frames (main.py, test_models.py)")
+        raise InputError(f"videos contain only RGB; for {modality} use frames (main.py, test_models.py)")
     return DECODERS[decoder]()

@@ -1,6 +1,6 @@
-"""Whether a video is encrypted, as those with digital rights management (DRM) are.
+"""Detecting encrypted videos, such as those with digital rights management (DRM).
 
-FFmpeg opens such files, for their headers are in clear, and may even decode noise out of them.
+FFmpeg opens such files, because their headers are not encrypted, and may even decode them to noise.
 """
 
 import itertools
@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MOV = "mov,mp4,m4a,3gp,3g2,mj2"
-"""FFmpeg's name of the container of MP4 and QuickTime."""
+"""FFmpeg's name for MP4 and QuickTime containers."""
 
 _SAMPLE_ENTRIES = frozenset((b"encv", b"drmi"))
-"""Types of encrypted video: of ISO/IEC 14496-12 (Common Encryption) and of Apple's FairPlay."""
+"""Sample entry types of encrypted video: ISO/IEC 14496-12 (Common Encryption) and Apple's FairPlay."""
 
 _MAX_BOXES = 4096
-"""Boxes that are looked at within one other. No file has so many before the box that describes its tracks (moov)."""
+"""Limit on the boxes read within one box. No real file has as many before the box that describes its tracks (moov)."""
 
 _LARGEST_MOOV = 2**26
-"""Bytes of that box that are looked at."""
+"""Limit on the bytes read of the moov box."""
 
 _TS_PACKETS = (188, 192, 204)
 """Lengths of the packets of a transport stream: plain, with a time stamp (Blu-ray), with error correction."""
 
 
 def is_encrypted(container: Any, path: str) -> bool:
-    """Whether the first video stream of the open `container`, the file at `path`, says that it is encrypted.
+    """Whether the first video stream of `container`, opened from the file at `path`, is marked as encrypted.
 
-    OSError where the file cannot be read.
+    OSError if the file cannot be read.
     """
     stream, format = container.streams.video[0], container.format.name
     if format == "matroska,webm":
@@ -47,13 +47,13 @@ def is_encrypted(container: Any, path: str) -> bool:
 
 
 def _sample_entries(file: int, track: int) -> Iterator[bytes]:
-    """The types of the sample entries of a track of the MP4 file with this descriptor; none where all are in clear."""
+    """The sample entry types of a track of an MP4 file, given its file descriptor; none if no track is encrypted."""
     moov = b""
     for kind, start, stop in _boxes(lambda place, count: os.pread(file, count, place), 0, os.fstat(file).st_size):
         if kind == b"moov":
             moov = os.pread(file, min(stop - start, _LARGEST_MOOV), start)
             break
-    if not any(kind in moov for kind in _SAMPLE_ENTRIES):  # nearly always: boxes need not be looked at
+    if not any(kind in moov for kind in _SAMPLE_ENTRIES):  # nearly always; no need to parse the boxes
         return
     for trak in _inside(moov, (0, len(moov)), b"trak"):
         for start, _ in _inside(moov, trak, b"tkhd"):
@@ -64,7 +64,7 @@ def _sample_entries(file: int, track: int) -> Iterator[bytes]:
 
 
 def _inside(data: bytes, box: tuple[int, int], *kinds: bytes) -> Iterator[tuple[int, int]]:
-    """Where the contents of boxes of the last of `kinds` are, within those of the one before it, and so on."""
+    """Start and end of the content of each box at the nested path `kinds` within `box`."""
     for kind, start, stop in _boxes_of(data, box):
         if kind == kinds[0]:
             yield from _inside(data, (start, stop), *kinds[1:]) if kinds[1:] else ((start, stop),)
@@ -75,9 +75,9 @@ def _boxes_of(data: bytes, box: tuple[int, int]) -> Iterator[tuple[bytes, int, i
 
 
 def _boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The type of each box in the bytes `[start, end)`, and where its content begins and ends.
+    """The type of each box in the bytes `[start, end)`, and the start and end of its content.
 
-    `read(place, count)` gives the bytes.
+    `read(place, count)` returns `count` bytes from `place` on.
     """
     for _ in range(_MAX_BOXES):
         header = read(start, 16)
@@ -95,7 +95,7 @@ def _boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[
 
 
 def _is_scrambled(data: bytes, stream: int) -> bool:
-    """Whether a packet of the stream of this number, within the beginning of a transport stream, is scrambled."""
+    """Whether a packet of stream number `stream` is scrambled, given the beginning of a transport stream."""
     for length, start in itertools.product(_TS_PACKETS, range(_TS_PACKETS[-1])):
         places = range(start, len(data) - 4, length)
         if len(places) > 3 and all(data[place] == 0x47 for place in places):

@@ -13,33 +13,33 @@ VIDEO_EXTENSIONS = (
     ".mts", ".m2ts", ".m2t", ".vob", ".asf", ".rm", ".rmvb", ".gif", ".3g2", ".m2v", ".m1v", ".mxf", ".dv", ".wtv",
     ".ogg", ".ogm", ".qt", ".f4v", ".divx", ".nut", ".ivf", ".y4m", ".h264", ".264", ".hevc", ".h265", ".265", ".mj2",
 )  # fmt: skip
-"""What is taken for a video by its name, in capitals too."""
+"""File extensions of videos; case is ignored."""
 
 Above = tuple[tuple[int, int], ...]
-"""Device and inode of the folders that a walk is in, so that a link back to one of them ends it."""
+"""Device and inode of the folders above, so that a symbolic link back to one of them is not followed."""
 
 
 def find_videos(
     root: str | os.PathLike[str], extensions: Sequence[str] = VIDEO_EXTENSIONS, under: str = ""
 ) -> StringArray:
-    """The paths, relative to `root`, of all that is named like a video below its folder `under`, at any depth.
+    """Paths, relative to `root`, of all files with the extension of a video below its folder `under`, at any depth.
 
-    Sorted by folder and name; links to folders are followed, but not in circles, and names that begin with a dot are
-    passed over. InputError where a folder cannot be listed.
+    Sorted by folder and name. Links to folders are followed, but not in cycles; names that begin with a dot are
+    skipped. InputError if a folder cannot be listed.
     """
     endings = tuple(extension.lower() for extension in extensions)
     return StringArray(_walk(os.fspath(root), under, lambda path, name, folder: not folder and name.endswith(endings)))
 
 
 def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> StringArray:
-    """Likewise all folders that hold no further ones: those that frames were extracted to."""
+    """Likewise all folders without subfolders, such as folders of extracted frames."""
     return StringArray(_walk(os.fspath(root), under, lambda path, name, folder: folder and _is_frame_folder(path)))
 
 
 def endings_there(root: str | os.PathLike[str]) -> str:
-    """For messages that no video was found: how the other files below `root` end, as ` (there are .jpg, .txt)`."""
+    """For messages that no video was found: extensions of other files below `root`, as ` (there are .jpg, .txt)`."""
     endings = Counter(os.path.splitext(path)[1].lower() for path in find_videos(root, ("",)))
-    commonest = ", ".join(one_line(ending) or "files without an ending" for ending, _ in endings.most_common(5))
+    commonest = ", ".join(one_line(ending) or "files without extension" for ending, _ in endings.most_common(5))
     return f" (there are {commonest})" if commonest else ""
 
 
@@ -50,7 +50,7 @@ def relative(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
 
 
 def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], above: Above = ()) -> Iterator[str]:
-    """Paths below `root/folder`, relative to `root`, of which `wanted(path, lower-case name, is a folder)` holds."""
+    """Paths below `root/folder`, relative to `root`, for which `wanted(path, lower-case name, is a folder)` is true."""
     path = os.path.join(root, folder) if folder else root
     try:
         status = os.stat(path)
@@ -72,7 +72,7 @@ def _walk(root: str, folder: str, wanted: Callable[[str, str, bool], bool], abov
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: whoever opens it says so
+    except OSError:  # a link to itself: reported when it is opened
         return False
 
 

@@ -1,4 +1,4 @@
-"""The sizes of some of a list's files, by which a run that goes on notices that they were replaced."""
+"""Sizes of a sample of a list's files, so that a resumed run notices if files were replaced."""
 
 import os
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from ops.data.frame_source import Reader
 from ops.data.lists import Records
 
 SAMPLE = 1000
-"""Files per list that are looked at: milliseconds on a local disk, a second or two on one in a network."""
+"""Files checked per list: this takes milliseconds on a local disk, a second or two on a network file system."""
 
 
 def sampled_places(length: int) -> list[int]:
-    """Which of `length` entries are looked at, in order: all, or `SAMPLE` that depend on `length` alone."""
+    """Which of `length` entries are checked, in order: all, or `SAMPLE` of them, depending only on `length`."""
     if length <= SAMPLE:
         return list(range(length))
     return sorted(map(int, np.random.default_rng(length).choice(length, SAMPLE, replace=False)))
 
 
 def sampled_sizes(records: Records, root: str, reader: Reader) -> list[int]:
-    """Bytes of the file (of a frame folder: of its first image) of each sampled entry; -1 where there is none.
+    """Size in bytes of each sampled entry's file (for a frame folder, of its first image); -1 if missing.
 
-    Times of change are left out: a copy of the data on another disk has others.
+    Modification times are not compared, because they change when the data are copied to another disk.
     """
     return [_size(reader.first_file(os.path.join(root, records.path(place)))) for place in sampled_places(len(records))]
 
@@ -35,7 +35,7 @@ def _size(path: str) -> int:
 
 
 def changed_files(before: object, now: Sequence[int], records: Records) -> str:
-    """In words, how many files of the list have another size than `before`, and which is the first; else ""."""
+    """A message with the number of files whose size differs from `before`, and the first of them; else ""."""
     if not isinstance(before, list) or len(before) != len(now):
         return ""
     pairs = zip(sampled_places(len(records)), before, now, strict=True)
@@ -43,6 +43,6 @@ def changed_files(before: object, now: Sequence[int], records: Records) -> str:
     if not changed:
         return ""
     return (
-        f"the files of {len(changed)} of {len(now)} entries of {records.source} that were looked at, such as "
+        f"the files of {len(changed)} of {len(now)} checked entries of {records.source}, such as "
         f"{records.path(changed[0])}"
     )

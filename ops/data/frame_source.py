@@ -1,4 +1,4 @@
-"""What the two readers, of frame folders and of videos, have in common: a `FrameSource`."""
+"""`FrameSource`: the common interface of the readers of frame folders and of videos."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,32 +14,32 @@ from ops.data.resize import resize
 
 
 class FrameSource(ABC):
-    """One opened video. It is opened and closed inside one `__getitem__` of a dataset, never shared."""
+    """One opened video or frame folder. It is opened and closed within one `__getitem__` of a dataset, never shared."""
 
     path: str
 
     @property
     def problem(self) -> str:
-        """What was wrong with frames that were read so far, though something could be given for each; else ""."""
+        """What was wrong with the frames read so far, although each could be returned in some form; else ""."""
         return ""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many frames it claims: the list's count for folders, those that decode for videos."""
+        """The number of frames: for folders the list's count, for videos the frames that decode."""
 
     @abstractmethod
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Yield `(index, uint8 [C, h, w])` for the sorted distinct `indices`, each as it is decoded.
 
-        C is 3 (RGB) or 2 (flow x, y). Sizes may differ between frames. TruncatedMediaError where the video ends
-        before the last index, MediaError where it cannot be read.
+        C is 3 (RGB) or 2 (flow x, y). Sizes may differ between frames. TruncatedMediaError if the video ends
+        before the last index, MediaError if it cannot be read.
         """
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """The frames at `indices`, in any order and with repeats: uint8 `[len(indices), C, h, w]`.
 
-        Frames of another size than the first decoded one are resized to it. The memory is that of images
-        (channels last), as decoders give it.
+        Frames whose size differs from the first decoded frame are resized to it. The memory format is channels last,
+        as decoders produce it.
         """
         places: dict[int, list[int]] = {}
         for place, index in enumerate(indices):
@@ -56,30 +56,30 @@ class FrameSource(ABC):
 
 
 class Reader(Protocol):
-    """Opens the entries of a list; picklable, for it travels to the workers."""
+    """Opens the entries of a list; picklable, because it is sent to the workers."""
 
     kind: str
     """"frames" or "videos"."""
 
     decoder: str
-    """What decodes, with its version, for reports."""
+    """Name and version of the decoder, for reports."""
 
     counts_in_pairs: bool
-    """Whether a two-column list line ends in a frame count (else in a label)."""
+    """Whether the second of two columns in a list is a frame count (else a label)."""
 
     def prepare(self, records: Records, root: str | Path) -> "Reader":
-        """Look at the disk once, before any worker starts; InputError where nothing fits."""
+        """Inspect the disk once, before any worker starts; InputError if no entry can be read."""
         ...
 
     def first_file(self, path: str) -> str:
-        """The first file that holds frames of the entry at `path`, which need not exist."""
+        """The first file with frames of the entry at `path`; it may not exist."""
         ...
 
     def open(self, path: str, num_frames: int) -> AbstractContextManager[FrameSource]:
-        """Open the entry at `path`; `num_frames` is the list's count, -1 where it has none."""
+        """Open the entry at `path`; `num_frames` is the list's count, -1 if it has none."""
         ...
 
 
 def match_size(frame: Tensor, like: Tensor) -> Tensor:
-    """`frame [C, h, w]`, resized to the height and width of `like [C, H, W]` where they differ."""
+    """`frame [C, h, w]`, resized to the height and width of `like [C, H, W]` if they differ."""
     return resize(frame, (like.shape[-2], like.shape[-1]))

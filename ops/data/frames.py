@@ -1,4 +1,4 @@
-"""The reader of frames on disk. The `+1` of `img_00001.jpg` lives only here."""
+"""The reader of frames on disk. Only this module knows that files are numbered from 1 (`img_00001.jpg`)."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ from ops.data.lists import Records
 
 EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".JPG", ".PNG", ".JPEG", ".WEBP", ".BMP")
 PROBES = 20
-"""How many folders are looked at for the way files are named: the first may be empty."""
+"""How many folders are inspected to detect the names of frames: the first may be empty."""
 
 COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d}", "img_{index:06d}",
               "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}", "{index:04d}", "{index:03d}", "{index:d}",
@@ -35,10 +35,10 @@ COMMON_FLOW = ("flow_{axis}_{index:05d}", "flow_{axis}_{index:06d}", "{axis}_{in
 
 @dataclass(frozen=True)
 class FrameTemplate:
-    """How the files of a frame folder are named.
+    """The names of the files in a frame folder.
 
-    `pattern` is a format string of `index`, of `axis` (x or y, in flow folders with two images per frame) and of
-    `video` (the folder's name as a number); `first` is the index of the first frame on disk.
+    `pattern` is a format string with `index`, `axis` (x or y, in flow folders with two images per frame) and `video`
+    (the folder's name as a number); `first` is the index of the first frame on disk.
     """
 
     pattern: str
@@ -46,11 +46,11 @@ class FrameTemplate:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """The images of one frame: two for flow in files of its own, else one."""
+        """The images of one frame: two if flow has separate files for x and y, else one."""
         return ("x", "y") if "{axis" in self.pattern else ("",)
 
     def name(self, folder: str, index: int, axis: str = "") -> str:
-        """The file's name of frame `index` (0-based); ValueError where the folder's name must be a number."""
+        """The file name of frame `index` (0-based); ValueError if the folder's name must be a number and is not."""
         base = os.path.basename(os.path.normpath(folder))
         video = int(base) if "{video" in self.pattern else 0
         return self.pattern.format(index=index + self.first, axis=axis, video=video)
@@ -59,10 +59,10 @@ class FrameTemplate:
 class FrameReader:
     """Opens the frame folders of a list.
 
-    `pattern` is the dataset's own template (see `FrameTemplate`); `prepare` looks whether the first folder that
-    exists holds such files, and if not which of the usual names it does. A folder whose files are named in another
-    way, or numbered from 0 instead of 1, is read by its own names. Where the pattern is `named`, by
-    `--frame_template`, no other names count.
+    `pattern` is the dataset's own template (see `FrameTemplate`); `prepare` checks whether the first existing folder
+    contains such files, and otherwise detects which of the usual names it uses. A folder whose files have other names,
+    or are numbered from 0 instead of 1, is read by its own names. If the pattern was `named` by `--frame_template`,
+    no other names are accepted.
     """
 
     kind = "frames"
@@ -75,11 +75,11 @@ class FrameReader:
         self.pattern, self.flow, self.template, self.named = pattern, flow, template, named
 
     def prepare(self, records: Records, root: str | Path) -> "FrameReader":
-        """The reader with the template of most folders, detected once; InputError names what was looked for."""
+        """The reader with the template of most folders, detected once; InputError if no folder has frames."""
         folders = (os.path.join(root, record.path) for record in records)
         template = common_template(folders, self.pattern, self.flow, self.named)
         if template is None:
-            raise InputError(f"{records.source}: none of its paths is a folder of frames under {root}")
+            raise InputError(f"{records.source}: none of its paths is a folder of frames in {root}")
         return FrameReader(self.pattern, self.flow, template, self.named)
 
     @contextmanager
@@ -89,11 +89,11 @@ class FrameReader:
         if not os.path.isdir(path):
             raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
         if num_frames < 1:
-            raise MediaError(path, f"the list gives it {num_frames} frames")
+            raise MediaError(path, f"the list says {num_frames} frames")
         yield FolderSource(path, num_frames, template, self.flow)
 
     def first_file(self, path: str) -> str:
-        """The first image of the folder at `path`; the folder where its images cannot be found."""
+        """The first image of the folder at `path`; the folder itself if no image is found."""
         try:
             template = self._template_of(path)
             return os.path.join(path, template.name(path, 0, template.axes[0]))
@@ -101,7 +101,7 @@ class FrameReader:
             return path
 
     def _template_of(self, path: str) -> FrameTemplate:
-        """How the files of one folder are named. Two looks at the disk where it is as in `prepare`."""
+        """The template of one folder. Usually the one from `prepare`, which takes two look-ups on disk."""
         if self.template is None:
             return detect_template(path, self.pattern, self.flow, self.named)
         for first in (0, 1):
@@ -114,9 +114,9 @@ class FrameReader:
                 return template
         if self.named and os.path.isdir(path):
             return template_in(path, self.pattern, self.flow, self.named)
-        with suppress(InputError):  # the first frame is missing, or there is nothing at all: said where frames are read
+        with suppress(InputError):  # the first frame is missing, or all are: reported when frames are read
             found = detect_template(path, self.pattern, self.flow)
-            if found.axes == self.template.axes:  # RGB frames are no flow where flow has an image for each axis
+            if found.axes == self.template.axes:  # do not read RGB frames as flow
                 return found
         return self.template
 
@@ -128,7 +128,7 @@ def frame_reader(config: DatasetConfig, modality: str) -> FrameReader:
 
 
 class FolderSource(FrameSource):
-    """One folder of image files, a frame each (or two, flow in x and in y)."""
+    """One folder of image files, one per frame (or two: flow in x and y)."""
 
     def __init__(self, path: str, num_frames: int, template: FrameTemplate, flow: bool) -> None:
         self.path, self._length, self._template, self._flow = path, num_frames, template, flow
@@ -150,7 +150,7 @@ class FolderSource(FrameSource):
             raise MediaError(self.path, f"x and y of flow frame {index} differ in size")
         pixels = images[0] if len(images) == 1 else np.stack(images, axis=2)
         if self._flow:
-            pixels = pixels[:, :, :2]  # x and y, where one image holds both in red and green
+            pixels = pixels[:, :, :2]  # x and y, if one image holds both in red and green
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def _image(self, index: int, axis: str) -> Pixels:
@@ -169,7 +169,7 @@ class FolderSource(FrameSource):
             raise MediaError(self.path, f"{name} is not a readable image ({error})") from None
 
     def _readable(self, missing: int) -> int:
-        """How many frames are there before the first gap, which is at `missing` or earlier."""
+        """The number of frames before the first gap, which is at `missing` or earlier."""
         names = set(os.listdir(self.path))
         for index in range(missing):
             if any(self._template.name(self.path, index, axis) not in names for axis in self._template.axes):
@@ -178,9 +178,9 @@ class FolderSource(FrameSource):
 
 
 def common_template(folders: Iterable[str], pattern: str, flow: bool, named: bool = False) -> FrameTemplate | None:
-    """The naming in the first of `folders` that exist; of one without frames the next is looked at, up to `PROBES`.
+    """The template of the first of `folders` that contains frames, of at most `PROBES` that exist.
 
-    None where no folder exists; InputError where none of them has frames.
+    None if no folder exists; InputError if none of them has frames.
     """
     refused: InputError | None = None
     for folder in itertools.islice(filter(os.path.isdir, folders), PROBES):
@@ -194,7 +194,7 @@ def common_template(folders: Iterable[str], pattern: str, flow: bool, named: boo
 
 
 def template_in(folder: str, pattern: str, flow: bool, named: bool = False) -> FrameTemplate:
-    """As `detect_template`; what is wrong with the folder is a MediaError, for one folder at fault ends no job."""
+    """Like `detect_template`, but raises MediaError, because one bad folder must not end a job."""
     try:
         return detect_template(folder, pattern, flow, named)
     except MediaError:
@@ -204,10 +204,10 @@ def template_in(folder: str, pattern: str, flow: bool, named: bool = False) -> F
 
 
 def detect_template(folder: str, pattern: str, flow: bool, named: bool = False) -> FrameTemplate:
-    """Which naming the files in `folder` follow: the dataset's own `pattern` first, then the usual ones.
+    """The template of the files in `folder`: the dataset's own `pattern` is tried first, then the usual ones.
 
-    A pattern that is `named`, by `--frame_template`, is the only one. InputError says what was looked for and what is
-    there.
+    A pattern that was `named` by `--frame_template` is the only one tried. The InputError says which names were tried
+    and which files there are.
     """
     try:
         names = set(os.listdir(folder))
@@ -229,10 +229,10 @@ def detect_template(folder: str, pattern: str, flow: bool, named: bool = False) 
     if named:
         said = re.sub(r"\{index:(\d*)d\}", r"%\1d", pattern)
         raise InputError(
-            f"{folder}: no frames named {said}, starting at 0 or 1, as --frame_template says; it holds {there}"
+            f"{folder}: no frames named {said} (--frame_template), starting at 0 or 1; it contains {there}"
         )
     looked_for = ", ".join(list(dict.fromkeys(stems))[:9])
     raise InputError(
         f"{folder}: no frames named like {looked_for} … with {'/'.join(EXTENSIONS[:5])}, starting at 0 or 1; "
-        f"it holds {there}; --frame_template says other names"
+        f"it contains {there}; for other names give --frame_template"
     )

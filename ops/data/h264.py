@@ -1,17 +1,17 @@
-"""Headers of H.264: whether pictures are frames or fields, and whether they are shown in the order of decoding."""
+"""H.264 headers: whether pictures are frames or fields, and whether they are shown in decoding order."""
 
 UNTOLD = -1
-"""How many frames a packet gives where only decoding tells."""
+"""Instead of a number of frames: only decoding can tell."""
 
 _HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
-"""Profiles whose parameter sets say how colour is sampled."""
+"""Profiles whose parameter sets contain the chroma format."""
 
 _SLICES = (1, 2, 5)
 """NAL unit types that begin a slice of a picture."""
 
 
 class Bits:
-    """Bits of `data`, the most significant first; ValueError past the end."""
+    """Reads bits of `data`, most significant bit first; ValueError past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
@@ -22,13 +22,13 @@ class Bits:
         return self._value >> self._left & (1 << count) - 1
 
     def skip(self, count: int) -> None:
-        """Pass over `count` bits."""
+        """Skip `count` bits."""
         self._left -= count
         if self._left < 0:
             raise ValueError("the header ends too early")
 
     def golomb(self) -> int:
-        """An unsigned Exp-Golomb number, as H.264 has them."""
+        """The next unsigned Exp-Golomb code, ue(v)."""
         zeros = 0
         while not self.read(1):
             zeros += 1
@@ -36,11 +36,11 @@ class Bits:
 
 
 class H264Parameters:
-    """What a sequence parameter set of H.264 says (section 7.3.2.1.1), from the byte behind its NAL header on.
+    """A sequence parameter set of H.264 (section 7.3.2.1.1), from the byte after its NAL header on.
 
-    `frames_only`: no picture is a field. `reorder`: how many frames are decoded ahead of one that is shown before them,
-    None where that is not said. `order_bits`: width of a picture's order in slice headers, 0 where it is not there.
-    ValueError where it breaks off.
+    `frames_only`: no picture is a field. `reorder`: the maximum number of frames that precede another in decoding order
+    and follow it in output order; None if not given. `order_bits`: width of the picture order count in slice headers,
+    0 if absent. ValueError if the data end too early.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -113,7 +113,7 @@ class H264Parameters:
 
 
 def _skip_buffering(bits: Bits) -> None:
-    """The parameters of a hypothetical decoder (section E.1.2)."""
+    """Skip the parameters of the hypothetical reference decoder (section E.1.2)."""
     count = bits.golomb() + 1
     bits.skip(8)
     for _ in range(count):
@@ -124,9 +124,9 @@ def _skip_buffering(bits: Bits) -> None:
 
 
 class H264Headers:
-    """Slice headers of a stream of H.264.
+    """Reads the slice headers of an H.264 stream.
 
-    `parameters` are those of its header (`extradata`) or its first packet, or None where neither holds them.
+    `parameters` is the parameter set in the stream's header (`extradata`) or first packet, None if neither has one.
     """
 
     def __init__(self, extradata: bytes, first: bytes = b"") -> None:
@@ -146,11 +146,11 @@ class H264Headers:
         return 1 if bits and not (self._at_field(bits) and bits.read(1)) else UNTOLD
 
     def starts_anew(self, data: bytes) -> bool:
-        """Whether no picture from this packet on needs one before it."""
+        """Whether this packet is an IDR picture: no picture from here on refers to an earlier one."""
         return self._slice(data) is not None and self._is_idr
 
     def rises(self, data: bytes) -> bool:
-        """Whether this is shown after the packet of the last call, for sure."""
+        """Whether this packet is certain to be shown after the packet of the previous call."""
         bits = self._slice(data)
         if not bits or not self.parameters or not self.parameters.order_bits:
             return False
@@ -170,7 +170,7 @@ class H264Headers:
         return Bits(unit[1:40].replace(b"\0\0\3", b"\0\0")) if unit else None
 
     def _at_field(self, bits: Bits) -> bool:
-        """Go to where a slice header may say that it is a field's (section 7.3.3); whether it may."""
+        """Skip to the field flag of a slice header (section 7.3.3); False if the stream has no field flags."""
         assert self.parameters
         for _ in range(3):
             bits.golomb()
@@ -179,7 +179,7 @@ class H264Headers:
 
 
 def _unit_of(data: bytes, types: tuple[int, ...], length_bytes: int = 0) -> bytes:
-    """The first NAL unit of one of `types`, or b"": after a length each, or (0) between start codes."""
+    """The first NAL unit of one of `types`, or b"". Units follow lengths, or start codes if `length_bytes` is 0."""
     place = 0
     if length_bytes:
         while place + length_bytes < len(data):

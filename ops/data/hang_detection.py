@@ -1,4 +1,4 @@
-"""Videos on which a decoder hangs: noticed, named, and passed over by the next run."""
+"""Videos on which a decoder hangs: detected, reported, and skipped by the next run."""
 
 import os
 import time
@@ -13,14 +13,14 @@ from ops.common.errors import InputError, MediaError, RunStoppedError
 from ops.common.storage import appended_file, make_folder
 
 LOOKS = 4
-"""How often the board is looked at while a video is allowed to take."""
+"""How often the board is checked within the time that a video may take."""
 
 HUNG = "hung.txt"
-"""The file, in the folder of a run or of a test, with the full paths of the videos on which a decoder hung there."""
+"""The file, in the folder of a run or test, that lists the full paths of videos on which a decoder hung."""
 
 
 class Board:
-    """What each of the workers is reading and since when, for the process that waits for them to look at."""
+    """Shared memory that shows the main process what each worker is reading, and since when."""
 
     def __init__(self, workers: int) -> None:
         self._entries = torch.full((workers, 2), -1.0, dtype=torch.float64)  # index, seconds
@@ -28,7 +28,7 @@ class Board:
 
     @contextmanager
     def reading(self, index: int) -> Iterator[None]:
-        """For a worker: it is reading video `index` from here to the end of the block."""
+        """Called in a worker: records that it reads video `index` within the block."""
         worker = get_worker_info()
         if worker is None or worker.id >= len(self._entries):
             yield
@@ -42,21 +42,22 @@ class Board:
             entry[0] = -1
 
     def read_now(self) -> list[tuple[int, float]]:
-        """What is being read at this moment: the videos, and since when."""
+        """The videos that are being read at this moment, and since when."""
         return [(int(index), since) for index, since in self._entries.tolist() if index >= 0]
 
 
 class Suspects:
-    """What was too slow at the last look: only what still is at the next one hangs, for all may have been suspended.
+    """Videos that were too slow at the last check. Only those still being read at the next check count as hung, because
+    all processes may have been suspended in between.
 
-    `idle` counts the looks in a row at which nothing was being read.
+    `idle` counts consecutive checks at which nothing was being read.
     """
 
     def __init__(self) -> None:
         self.idle, self._slow = 0, frozenset[tuple[int, float]]()
 
     def confirmed(self, board: Board, seconds: float) -> list[int]:
-        """Look at the board: the videos that were and are being read for longer than that."""
+        """Check the board; returns the videos that have been read for longer than `seconds` at two checks in a row."""
         reading, now = board.read_now(), time.monotonic()
         self.idle = 0 if reading else self.idle + 1
         slow = frozenset(entry for entry in reading if now - entry[1] > seconds)
@@ -65,23 +66,23 @@ class Suspects:
 
 
 NO_BOARD = Board(0)
-"""For datasets on which no one waits."""
+"""For datasets that nobody watches."""
 
 
 class HungError(RunStoppedError):
-    """A decoder hangs on the videos `paths`."""
+    """A decoder hung on the videos `paths`."""
 
     def __init__(self, paths: list[str], seconds: float) -> None:
         self.paths = paths
         super().__init__(
-            f"{', '.join(paths)}: not read in {seconds:g} s (--decode_timeout); the same command, with --resume auto "
-            "where it trains, goes on without it"
+            f"{', '.join(paths)}: not read within {seconds:g} s (--decode_timeout); run the same command again, "
+            "in training with --resume auto, to continue without it"
         )
 
 
 @contextmanager
 def noting_hangs(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Add the videos of a `HungError` to those that are passed over by what runs next in `folder`."""
+    """On a `HungError`, add its videos to those that the next run in `folder` skips."""
     try:
         yield
     except HungError as error:
@@ -89,12 +90,12 @@ def noting_hangs(folder: str | os.PathLike[str]) -> Iterator[None]:
             with appended_file(make_folder(folder) / HUNG) as file:
                 file.write("".join(f"{path}\n" for path in error.paths))
         except InputError as problem:
-            raise RunStoppedError(f"{error}, if it is named in {HUNG}; {problem}") from error
+            raise RunStoppedError(f"{error}, after adding it to {HUNG}, which failed: {problem}") from error
         raise
 
 
 def videos_that_hung(folder: str | os.PathLike[str]) -> frozenset[str]:
-    """Those named in `folder`; none where nothing ever hung there. InputError where that cannot be read."""
+    """The videos listed in the `HUNG` file of `folder`; none without that file. InputError if it cannot be read."""
     path = Path(folder) / HUNG
     try:
         text = path.read_text("utf-8", "surrogateescape")
@@ -106,6 +107,6 @@ def videos_that_hung(folder: str | os.PathLike[str]) -> frozenset[str]:
 
 
 def check_not_passed_over(path: str, passed_over: Collection[str]) -> None:
-    """MediaError where the video `path` is one of them."""
+    """MediaError if the video `path` is in `passed_over`."""
     if path in passed_over:
-        raise MediaError(path, f"passed over, for its decoder hung before ({HUNG})")
+        raise MediaError(path, f"skipped, because a decoder hung on it before ({HUNG})")

@@ -1,8 +1,9 @@
-"""Plain JPEG files by OpenCV: Pillow's pixels in less time. Other files are left to Pillow.
+"""Reading plain JPEG files with OpenCV, which is faster than Pillow and gives the same pixels. Other files are left to
+Pillow.
 
-Both decode by libjpeg-turbo, but OpenCV says nothing where Pillow has an error: of files cut short, of a file that goes
-on after its end, and where a damaged place looks like the start of something else. None of these is plain.
-Damaged pixels that both take are mentioned on standard error when OpenCV reads them.
+Both use libjpeg-turbo, but OpenCV reports no error in some cases where Pillow does: truncated files, data after the end
+of the image, and damaged data that look like another marker. Such files do not count as plain.
+For damaged pixels that both accept, libjpeg prints a warning to standard error when OpenCV reads them.
 """
 
 import os
@@ -21,23 +22,23 @@ _HEADERS = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 """Markers of tables, comments and application data."""
 
 _AFTER_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""The first marker after the coded pixels, which hold none but stuffing and restarts."""
+"""The first marker after the coded pixels, which contain only stuffed bytes and restart markers."""
 
 _MOST = 2**26
-"""Of bytes and of pixels; of larger images Pillow warns."""
+"""Limit on bytes and on pixels; Pillow warns about larger images."""
 
 
 def read_plain_jpeg(path: str, gray: bool) -> Pixels | None:
-    """RGB uint8 `[h, w, 3]`, or `[h, w]` if `gray`, not turned by metadata; None where the file is not plain.
+    """RGB uint8 `[h, w, 3]`, or `[h, w]` if `gray`, without applying EXIF orientation; None if the file is not plain.
 
-    OSError where it cannot be opened.
+    OSError if it cannot be opened.
     """
     with open(path, "rb") as file:
         if file.read(len(_START)) != _START or os.fstat(file.fileno()).st_size > _MOST:
             return None
         data = _START + file.read()
     channels = _plain_channels(data)
-    if not channels or (gray and channels != 1):  # OpenCV's grey of a colour file is rounded otherwise
+    if not channels or (gray and channels != 1):  # OpenCV rounds differently when it converts colour to grey
         return None
     flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
     image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -48,7 +49,7 @@ def read_plain_jpeg(path: str, gray: bool) -> Pixels | None:
 
 
 def _plain_channels(data: bytes) -> int:
-    """1 or 3 for a baseline file of 8 bits and one scan, whole up to its end and not too large; else 0."""
+    """The channels, 1 or 3, of a complete baseline file with 8 bits and one scan, if not too large; else 0."""
     place, channels = len(_START), 0
     while data[place : place + 1] == b"\xff" and place + 10 < len(data):
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")

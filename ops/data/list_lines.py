@@ -1,6 +1,6 @@
-"""One line of a list: which columns are path, frame count and label, in our lists and in those of other programs.
+"""Parsing one line of a list: path, frame count and label, in our lists and in those of other programs.
 
-A line is read where its meaning is certain, else refused: see `docs/data.md`, "Lists of other programs".
+A line is read if its meaning is certain, and otherwise refused: see `docs/data.md`, "Lists of other programs".
 """
 
 import re
@@ -13,12 +13,12 @@ from ops.data.file_search import VIDEO_EXTENSIONS
 UNKNOWN = -1
 _LARGEST = 2**31 - 1
 _SHOWN = 80
-"""Characters of a line that a message quotes."""
+"""Characters of a line that are quoted in a message."""
 
 _LONGEST = 10_000
-"""Characters of a line whose label may be a class name: more than any path has."""
+"""Only in lines of at most so many characters can the label be a class name; no path is longer."""
 
-# `http://…`, and FFmpeg's protocols, which name no file: `concat:a|b`, `subfile,,start,0,end,0,,:x`, `pipe:0`.
+# `http://…`, and FFmpeg's protocols, which are not files: `concat:a|b`, `subfile,,start,0,end,0,,:x`, `pipe:0`.
 _PROTOCOL = re.compile(r"([a-zA-Z][\w+.-]*://|(async|bluray|cache|concat|concatf|crypto|data|fd|file|hls|pipe)[:,]|"
                        r"(subfile|tee|tcp|udp|unix|rtp)[:,])")  # fmt: skip
 
@@ -28,7 +28,7 @@ _AFTER_VIDEO = re.compile(rf"(.*{_ENDING})(?:\s*[,;|]\s*|\s+)(.+)", re.IGNORECAS
 """A video's path and what comes after it."""
 
 _ODD = re.compile(r"[,;:|\r]|\.[^.\s]*\s")
-"""What a path seldom has: separators, and a space after an ending."""
+"""What paths seldom contain: separators, and a space after a file extension."""
 
 _COUNT = re.compile(r"(?<=[\s,;])(\d+)[\s,;]+")
 """A frame count between other columns."""
@@ -41,21 +41,21 @@ _COLUMNS = {
              "category",
 }  # fmt: skip
 _MEANING = {word: column for column, words in _COLUMNS.items() for word in words.split()}
-"""What lists call their columns in a header line, and which column that is."""
+"""Names of columns in the header line of a list, and the column that each means."""
 
 _ANNOTATIONS = {"youtube_id", "video_id", "vid_name", "id"}
-"""What annotations of datasets call videos, which lists name by their paths."""
+"""Columns of dataset annotations, which have ids of videos where lists have paths."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """The lines that a list may have.
+    """The format of the lines of a list.
 
     Attributes:
-        counts_in_pairs: what the number of a two-column line is: the frame count (lists of frame folders) or the label
-            (lists of videos).
-        columns: how many numbers each line ends in, where a header says so.
-        class_names: the label of each class name, where these are known: labels may then be names.
+        counts_in_pairs: whether the number in a two-column line is the frame count (lists of frame folders) or the
+            label (lists of videos).
+        columns: how many numbers each line ends with, if a header says so.
+        class_names: the label of each class name, if known: labels may then be names.
     """
 
     counts_in_pairs: bool
@@ -63,47 +63,47 @@ class Form:
     class_names: Mapping[str, int] | None = None
 
     def __str__(self) -> str:
-        """What a message says is expected."""
+        """The expected format, for messages."""
         return "'path num_frames label'" if self.counts_in_pairs else "'path label' or 'path num_frames label'"
 
     def refusal(self, reason: object, line: str) -> str:
-        """The message for a line that cannot be read: why, what is expected and what is there."""
+        """The message for a line that cannot be read: the reason, the expected format and the line."""
         return f"{reason}; expected {self}, got '{quote(line)}'"
 
 
 def quote(line: str) -> str:
-    """A line as a message can hold it."""
+    """A line, shortened and escaped for a message."""
     return one_line(line[:_SHOWN]) + ("…" if len(line) > _SHOWN else "")
 
 
 def names_protocol(path: str) -> bool:
-    """Whether `path` is a URL, or one of FFmpeg's protocols, and no file's."""
+    """Whether `path` is a URL or uses one of FFmpeg's protocols, and is not a file."""
     return (":" in path or "," in path) and bool(_PROTOCOL.match(path))
 
 
 def is_video(path: str) -> bool:
-    """Whether a path is named like a video."""
+    """Whether a path has the extension of a video."""
     return path.lower().endswith(VIDEO_EXTENSIONS)
 
 
 def is_comment(line: str) -> bool:
-    """Whether a stripped line is a comment: `#` alone, or `# ` and anything. ValueError where it may be a path too."""
+    """Whether a stripped line is a comment: `#` alone, or `# ` and anything. ValueError if it could also be a path."""
     if not line.startswith("#"):
         return False
     if line.strip("#") == "" or line.lstrip("#")[0].isspace():
         return True
     if _numbers(line)[1]:
         return False  # `#1 fan.mp4 300 0`: a path that begins with #
-    raise ValueError("a comment or a path? Comments begin with '# ', and a path that begins with # with './#'")
+    raise ValueError("this could be a comment or a path: begin a comment with '# ', and a path with './#'")
 
 
 def header_form(line: str, form: Form) -> Form | None:
-    """What the header `line` says of the lines after it; None where it is no header.
+    """The format that the header `line` gives for the lines after it; None if it is not a header.
 
-    ValueError where its columns are not those of a list.
+    ValueError if its columns are not those of a list.
     """
     if line in ("{", "[") or line.startswith(('{"', "[{", '["')):
-        raise ValueError("this looks like JSON, where a list has one line per video")
+        raise ValueError("this looks like JSON; a list has one line per video")
     words = [word.strip().strip("\"'").lower() for word in (line.split(",") if "," in line else line.split())]
     columns = [_MEANING.get(word, "") for word in words]
     annotations = not _ANNOTATIONS.isdisjoint(words)
@@ -114,26 +114,26 @@ def header_form(line: str, form: Form) -> Form | None:
     if columns == ["path", "num_frames"]:
         return Form(True, 1, form.class_names)
     if columns not in (["path", "label"], ["path", "num_frames", "label"]):
-        advice = ": annotations, of which tools/gen_labels.py makes lists" if annotations else ""
+        advice = ": these are annotations; make a list from them with tools/gen_labels.py" if annotations else ""
         raise ValueError(f"a header with other columns{advice}")
     if form.counts_in_pairs and "num_frames" not in columns:
-        raise ValueError("a header without a column of frame counts, which a list of frame folders needs")
+        raise ValueError("a header without a column of frame counts; lists of frame folders need one")
     return Form(form.counts_in_pairs, len(columns) - 1, form.class_names)
 
 
 def parse_line(line: str, form: Form) -> tuple[str, int, int, int]:
-    """One stripped line → (path, num_frames, label, how many numbers it ends in); -1 for what it does not give.
+    """One stripped line → (path, num_frames, label, number of numeric columns); -1 for a value that is missing.
 
-    ValueError says why it cannot be read.
+    ValueError, with the reason, if it cannot be read.
     """
     fields = line.rsplit(None, 2)
-    if len(fields) == 3 and form.columns in (None, 2) and _is_plain(*fields):  # most lines: the rest takes longer
+    if len(fields) == 3 and form.columns in (None, 2) and _is_plain(*fields):  # most lines; what follows is slower
         return fields[0], int(fields[1]), int(fields[2]), 2
     name, numbers = _numbers(line)
     if len(numbers) < 2 and (found := _with_class_name(line, form)):
         name, numbers = found
     if form.columns is not None and len(numbers) != form.columns:
-        raise ValueError(f"{len(numbers) + 1} columns, the header has {form.columns + 1}")
+        raise ValueError(f"{len(numbers) + 1} columns, but the header has {form.columns + 1}")
     _check_one_label(name, form, len(numbers))
     num_frames = label = UNKNOWN
     if len(numbers) == 2:
@@ -146,12 +146,12 @@ def parse_line(line: str, form: Form) -> tuple[str, int, int, int]:
         raise ValueError("no frame count")
     _check_values(name, num_frames, label, len(numbers) == 2 or form.counts_in_pairs)
     if num_frames == 0 and (not form.counts_in_pairs or is_video(name)):
-        raise ValueError("0 frames, or two labels? Leave the frame count out, and give one label")
+        raise ValueError("0 frames, or are these two labels? Leave out the frame count, and give one label")
     return name, num_frames, label, len(numbers)
 
 
 def _is_plain(name: str, num_frames: str, label: str) -> bool:
-    """Whether the fields are a path without anything that could mean something else, a frame count and a label."""
+    """Whether the fields are certainly a path (without ambiguous characters), a frame count and a label."""
     return (
         num_frames.isdecimal()
         and label.isdecimal()
@@ -162,7 +162,7 @@ def _is_plain(name: str, num_frames: str, label: str) -> bool:
 
 
 def _numbers(line: str) -> tuple[str, tuple[int, ...]]:
-    """A path, and the one or two whole numbers at the end of its line, apart by commas (semicolons) or by spaces."""
+    """A path, and the up to two integers at the end of its line, separated by commas, semicolons or spaces."""
     if "," in line or ";" in line:
         plain = line.replace(";", ",")
         count = _how_many(plain.rsplit(",", 2))
@@ -173,13 +173,13 @@ def _numbers(line: str) -> tuple[str, tuple[int, ...]]:
     fields = line.rsplit(None, 2)
     count = _how_many(fields)
     if count == 1 and "." in fields[-1] and not is_video(line.rsplit(None, 1)[0]):
-        count = 0  # `take 2.0`: more likely a name
+        count = 0  # `take 2.0` is more likely a name
     name = fields[0] if count == 2 else line if count == 0 else line.rsplit(None, 1)[0]
     return name, tuple(map(_integer, fields[len(fields) - count :]))
 
 
 def _how_many(fields: list[str]) -> int:
-    """How many of the last two fields are whole numbers; the first one never counts."""
+    """How many of the last two fields are integers; the first field of the line is never counted."""
     count = 0
     while count < min(2, len(fields) - 1) and _is_number(fields[-1 - count].strip()):
         count += 1
@@ -191,11 +191,11 @@ def _is_number(text: str) -> bool:
 
 
 def _integer(text: str) -> int:
-    return int(text.partition(".")[0].strip()[:20])  # more digits are too large in any case
+    return int(text.partition(".")[0].strip()[:20])  # a number with more digits is too large anyway
 
 
 def _with_class_name(line: str, form: Form) -> tuple[str, tuple[int, ...]] | None:
-    """Likewise for a line whose label is the name of a known class; None where it is not."""
+    """Like `_numbers`, for a line whose label is the name of a known class; None if it is not."""
     if not form.class_names or len(line) > _LONGEST:
         return None
     for count in _COUNT.finditer(line):
@@ -208,22 +208,22 @@ def _with_class_name(line: str, form: Form) -> tuple[str, tuple[int, ...]] | Non
 
 
 def _unquoted(text: str) -> str:
-    """A field of a csv file, of which quotes are no part."""
+    """A CSV field without its quotes."""
     return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _check_one_label(name: str, form: Form, numbers: int) -> None:
-    """ValueError where more than a frame count and one label come after a video, or a label that is no number."""
+    """ValueError if a video is followed by more than a frame count and one label, or by an unknown label."""
     video = _AFTER_VIDEO.fullmatch(name) if "." in name and not is_video(name) else None
     if not video:
         return
     rest = video[2]
     if set(rest) <= set("0123456789+-,;| \t[](){}"):
-        raise ValueError("several labels, where each video has one, or columns that are not known")
+        raise ValueError("several labels, or unknown columns; each video has one label")
     if not form.counts_in_pairs and "/" not in rest:
         if numbers:
-            raise ValueError(f"a column that is not known, '{quote(rest)}'")
-        raise ValueError(f"the label '{quote(rest)}' is no number and none of the known class names")
+            raise ValueError(f"an unknown column, '{quote(rest)}'")
+        raise ValueError(f"the label '{quote(rest)}' is neither a number nor a known class name")
 
 
 def _check_values(name: str, num_frames: int, label: int, counted: bool) -> None:

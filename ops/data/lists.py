@@ -1,13 +1,13 @@
-"""List files and the records in them, held in columns.
+"""List files and their records, stored in columns.
 
-A list has one line per video, parsed from the right so that paths may hold spaces (see `ops.data.list_lines`):
+A list has one line per video, parsed from the right so that paths may contain spaces (see `ops.data.list_lines`):
 
     path num_frames label      frames or videos
     path label                 videos (frame lists: `path num_frames`, an unlabelled test list)
     path                       videos, an unlabelled test list
 
-Kinetics-700 has 650,000 lines, and every worker of a loader holds the list: three NumPy columns and one blob of
-text cost it next to nothing, where a list of objects would be copied page by page through reference counts.
+Kinetics-700 has 650,000 lines, and every worker of a loader holds the list. Workers share the memory of three NumPy
+columns and one block of text; with a list of objects, reference counting would copy it page by page.
 """
 
 import codecs
@@ -29,12 +29,12 @@ from ops.common.string_array import StringArray
 from ops.data.list_lines import UNKNOWN, Form, header_form, is_comment, is_video, parse_line
 
 PROBES = 20
-"""How many of the paths that exist are looked at for what they are."""
+"""How many existing paths are checked for being files or folders."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One video: its `path` as the list gives it, frame count and label (-1 where the list has none)."""
+    """One video: its `path` as in the list, frame count and label (-1 if the list has none)."""
 
     path: str
     num_frames: int
@@ -45,7 +45,7 @@ class Records(Sequence[Record]):
     """The records of one list file, in its order.
 
     `num_frames [N]`, `labels [N]` and `lines [N]` (1-based line numbers) are int32 columns; `source` is the
-    file's name and `sha256` the hash of its bytes. `in_pairs`: every line is a path and one number.
+    file's name and `sha256` the hash of its bytes. `in_pairs`: every line has a path and one number.
     """
 
     def __init__(
@@ -97,40 +97,40 @@ class Records(Sequence[Record]):
                 f"{self.where(index)}: {form.refusal('no label, but training and validation need one', line)}"
             )
         from_one = label == num_classes == self.labels.max() and 0 not in self.labels
-        advice = "they seem to be counted from 1, not from 0" if from_one else "check --num_class and the list"
+        advice = "labels seem to count from 1 instead of 0" if from_one else "check --num_class and the list"
         raise InputError(
             f"{self.where(index)}: label {label} is outside 0…{num_classes - 1} ({bad.size} such lines); {advice}"
         )
 
     def check_some_exist(self, root: str | os.PathLike[str], kind: str | None = None) -> None:
-        """InputError if not one of the files or folders exists under `root` (a wrong --root_path, mostly).
+        """InputError if none of the files or folders exists under `root` (usually a wrong --root_path).
 
-        Also if what exists is not of `kind`, "frames" or "videos" (None: either will do).
+        Also if those that exist are not of `kind`, "frames" or "videos" (None: either).
         """
         full = (os.path.join(root, record.path) for record in self)
         there = list(itertools.islice(filter(os.path.exists, full), PROBES))
         if not there:
-            raise InputError(f"{self.source}: none of its {len(self)} paths exists; {self._where_looked(root)}")
+            raise InputError(f"{self.source}: none of its {len(self)} paths exist; {self._where_looked(root)}")
         if kind == "videos" and all(map(os.path.isdir, there)):
             raise InputError(
-                f"{self.source}: names folders, such as {there[0]}, where videos are needed; folders of frames are for "
+                f"{self.source}: contains folders, such as {there[0]}, but videos are needed; for frame folders use "
                 "main.py and test_models.py"
             )
         if kind == "frames" and all(is_video(path) and not os.path.isdir(path) for path in there):
             raise InputError(
-                f"{self.source}: names videos, such as {there[0]}, where folders of frames are needed; videos are for "
+                f"{self.source}: contains videos, such as {there[0]}, but frame folders are needed; for videos use "
                 "online_main.py and online_test_models.py"
             )
 
     def _where_looked(self, root: str | os.PathLike[str]) -> str:
-        """Where the first path was looked for, and what may be wrong with it."""
+        """Where the first path was expected, and what may be wrong."""
         path = self.path(0)
         shorter = re.sub(r"([\s,;]+[+-]?\d+)+$", "", path)
         if shorter != path and os.path.exists(os.path.join(root, shorter)):
-            return f"but {shorter} does: {self.where(0)} has columns too many, expected 'path num_frames label'"
+            return f"but {shorter} does: {self.where(0)} has too many columns, expected 'path num_frames label'"
         if Path(path).is_absolute():
-            return f"the first is {path}, and where a path is absolute --root_path has no part in it: correct the list"
-        return f"the first is looked for as {os.path.join(root, path)}; check --root_path"
+            return f"the first is {path}; --root_path does not apply to absolute paths: correct the list"
+        return f"the first should be {os.path.join(root, path)}; check --root_path"
 
 
 def read_records(
@@ -138,12 +138,12 @@ def read_records(
 ) -> Records:
     """Read a list file.
 
-    `counts_in_pairs` says what the number of a two-column line is: the frame count (lists of frame folders) or
-    the label (lists of videos). Labels may be names where `class_names` are known. InputError, with `file:line`, on a
+    `counts_in_pairs` says whether the number in a two-column line is the frame count (lists of frame folders) or the
+    label (lists of videos). Labels may be names if `class_names` are known. InputError, with `file:line`, for a
     missing, empty or malformed list.
     """
     data = _read_bytes(Path(path))
-    columns, counts = array("i"), set[int]()  # num_frames, label, line number of each record; how many numbers it has
+    columns, counts = array("i"), set[int]()  # num_frames, label, line number of each record; numbers per line
     labels = {name: label for label, name in enumerate(class_names)} if class_names else None
     texts = StringArray(_read_lines(str(path), data, Form(counts_in_pairs, None, labels), columns, counts))
     if not len(texts):
@@ -158,8 +158,8 @@ def read_records(
 
 
 def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int]) -> Iterator[str]:
-    """The path of each record; what else its line says goes into `columns`, how many numbers that are to `counts`."""
-    before: int | None = None  # how many numbers the lines so far end in; None at the first line
+    """Yield the path of each record; append its other values to `columns`, and how many they are to `counts`."""
+    before: int | None = None  # number of numeric columns in the lines so far; None at the first line
     for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         text = line.decode("utf-8", "surrogateescape").strip()
         if not text:
@@ -172,7 +172,7 @@ def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", count
                 continue
             name, num_frames, label, numbers = parse_line(text, form)
             if not form.counts_in_pairs and before and numbers and numbers != before:
-                raise ValueError(f"{numbers + 1} columns, where lines before have {before + 1}: is one a second label?")
+                raise ValueError(f"{numbers + 1} columns, but earlier lines have {before + 1}: is one a second label?")
         except ValueError as error:
             raise InputError(f"{path}:{number}: {form.refusal(error, text)}") from None
         before = before or numbers
@@ -182,22 +182,22 @@ def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", count
 
 
 def format_line(record: Record) -> str:
-    """The line of a list for `record`, without its end; ValueError where it would not be read back as what it is."""
+    """The line of a list for `record`, without line break; ValueError if it would not be read back unchanged."""
     fields = record.path, record.num_frames, record.label
     line = " ".join(map(str, fields))
     if "\n" in line or "\0" in line or is_comment(line) or parse_line(line.strip(), Form(False))[:3] != fields:
-        raise ValueError(f"{record.path!r} cannot stand in a list")
+        raise ValueError(f"{record.path!r} cannot be written to a list")
     return line
 
 
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
-        raise InputError(f"{path}: is a directory, a list file is needed")
+        raise InputError(f"{path}: is a directory; give a list file")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot read the list ({error.strerror})") from None
     nul = data.find(b"\0")
     if nul >= 0:
-        raise InputError(f"{path}:{data.count(10, 0, nul) + 1}: a NUL byte; lists are plain UTF-8 text")
+        raise InputError(f"{path}:{data.count(10, 0, nul) + 1}: contains a NUL byte; lists are plain UTF-8 text")
     return data

@@ -1,4 +1,4 @@
-"""The mirror rule: the class of a clip's mirror image, where that is another one, as left and right are."""
+"""The mirror rule: the class of a clip's mirror image if mirroring changes it, as with left and right."""
 
 import re
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from ops.data.dataset_configs import DatasetConfig
 
 
 def mirror_partners(config: DatasetConfig, num_classes: int, class_names: Sequence[str] | None) -> NDArray[np.int64]:
-    """The class `[K]` of each class's mirror image; -1 where it has none, so that such clips are not mirrored.
+    """The class `[K]` of each class's mirror image; -1 if it has none, and its clips must not be mirrored.
 
-    Where mirroring changes classes, names decide: left ↔ right and clockwise ↔ counter-clockwise; a name whose
-    counterpart is no class has no mirror image. Without names the entry's own pairs are used, if the class count
-    is the dataset's; else nothing can be said and everything is -1.
+    If mirroring changes classes, names decide: left ↔ right and clockwise ↔ counter-clockwise; a name whose
+    counterpart is not a class has no mirror image. Without names the dataset's `swap_pairs` are used, if the number of
+    classes is the dataset's; otherwise all are -1.
     """
     partners = np.arange(num_classes)
     if not config.swap:
@@ -41,7 +41,7 @@ _MIRRORED_WORDS = {
 
 
 def _words(name: str) -> str:
-    """A class name for comparison: lower case, words apart by one space, one spelling of counterclockwise."""
+    """A class name for comparison: lower case, words separated by one space, one spelling of counterclockwise."""
     words = " ".join(re.findall(r"[^\W_]+", name.lower()))
     return re.sub(r"\b(counter|anti) ?clockwise\b", "counterclockwise", words)
 

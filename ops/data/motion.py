@@ -1,13 +1,14 @@
-"""The built-in dataset: short clips whose class is a motion, made from a seed on first use.
+"""The built-in dataset: short clips whose class is a motion, generated from a seed on first use.
 
-Eight classes in four pairs, each class the other one's film run backwards: left/right, up/down, grow/shrink,
-clockwise/counter-clockwise. Backgrounds, shapes, colours, sizes, speeds and places vary. What kind of motion is
-possible can be seen (a rail, rings, an orbit), as in real scenes; which way it goes only time tells.
+It has eight classes in four pairs: left/right, up/down, grow/shrink, clockwise/counter-clockwise. A clip of one class,
+played backwards, is a clip of the other class of its pair. Backgrounds, shapes, colours, sizes, speeds and positions
+vary. As in real scenes, single frames show which kind of motion is possible (a rail, rings, an orbit), but only time
+shows its direction.
 
-Every clip is there in both directions in the same split, the reverse made from the same raw frames, and every frame is
-a key frame of constant quality, so that the two hold the same decoded pictures in opposite order. At 8 segments,
-`uniform-1` picks the same pictures from both (`59 - index` maps the picked indices onto themselves): a model that
-averages single frames gives both the same scores, and is right on at most one of them. It cannot pass 50 %.
+Each clip exists in both directions in the same split, made from the same raw frames, and every frame is a key frame of
+constant quality, so that both contain the same decoded pictures in opposite order. With 8 segments, `uniform-1` picks
+the same pictures from both (`59 - index` maps the picked indices onto themselves): a model that averages single frames
+gives both the same scores, so it is right on at most one of them. Its accuracy cannot exceed 50 %.
 """
 
 import logging
@@ -33,14 +34,14 @@ log = logging.getLogger(__name__)
 
 CLASSES = ("left", "right", "up", "down", "grow", "shrink", "clockwise", "counter-clockwise")
 REVERSE = {"right": "left", "down": "up", "grow": "shrink", "clockwise": "counter-clockwise"}
-"""Each motion that is drawn, and what its film is run backwards."""
+"""Each motion that is rendered, and the class of the same clip played backwards."""
 
 NUM_FRAMES = 60
 SIZE = 64
-"""Height and width of a clip in pixels: the short side from which inputs of 56 are cut."""
+"""Height and width of a clip in pixels: the short side for an input size of 56."""
 
 PAIRS = {"train": 320, "val": 80}
-"""Films per split; each gives two clips."""
+"""Rendered clips per split; each is stored forwards and backwards."""
 
 FIXED_BITS = 4
 FIXED = 1 << FIXED_BITS
@@ -48,18 +49,18 @@ FIXED = 1 << FIXED_BITS
 
 SEED = 200506803
 VERSION = 2
-"""Part of the marker file: data of another version is made again."""
+"""Stored in the marker file: data of another version are generated again."""
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Film:
-    """One film: a shape on a background, moving. Lengths are in pixels, angles in radians.
+    """One clip: a shape that moves on a background. Lengths are in pixels, angles in radians.
 
-    A point goes from `start` to `stop`, an angle from `angle[0]` to `angle[1]`, the shape's radius from `radius[0]` to
-    `radius[1]`, all at constant speed. The shape is turned by the angle and stands `orbit` away from the point in its
-    direction.
+    A point moves from `start` to `stop`, an angle from `angle[0]` to `angle[1]`, and the shape's radius from
+    `radius[0]` to `radius[1]`, all at constant speed. The shape is rotated by the angle, and its centre is `orbit`
+    pixels away from the point in the direction of the angle.
     """
 
     background: Image
@@ -86,7 +87,7 @@ class Film:
 
 
 def draw_film(motion: str, rng: np.random.Generator) -> Film:
-    """A film of `motion` (a key of `REVERSE`) with everything else at random."""
+    """A random clip of `motion` (a key of `REVERSE`)."""
     radius = rng.uniform(0.16, 0.24) * SIZE
     free = SIZE - 2 * radius
     x, y = (float(radius + rng.random() * free) for _ in range(2))
@@ -121,7 +122,7 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point coordinates: motion below a pixel shows."""
+    """A point in OpenCV's fixed-point coordinates, for motion by fractions of a pixel."""
     return round(x * FIXED), round(y * FIXED)
 
 
@@ -140,7 +141,7 @@ def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _background(rng: np.random.Generator) -> Image:
-    """A soft texture between two dark colours, uint8 `[h, w, 3]`."""
+    """A smooth texture between two dark colours, uint8 `[h, w, 3]`."""
     cells = int(rng.integers(2, 7))
     coarse = rng.random((cells, cells)).astype(np.float32)
     mix = np.clip(cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
@@ -150,7 +151,7 @@ def _background(rng: np.random.Generator) -> Image:
 
 
 def films(split: str) -> Iterator[tuple[str, str, Film]]:
-    """All films of a split: a name, the motion drawn, the film. The same in every call."""
+    """All clips of a split: name, motion and clip. The same in every call."""
     motions = list(REVERSE)
     for number in range(PAIRS[split]):
         rng = np.random.default_rng([SEED, list(PAIRS).index(split), number])
@@ -159,17 +160,17 @@ def films(split: str) -> Iterator[tuple[str, str, Film]]:
 
 
 def make(root: Path, kind: str, shown: bool) -> None:
-    """Make the dataset under `root` unless it is there: videos, and their frames where `kind` is "frames".
+    """Generate the dataset under `root` unless it exists: videos, and also their frames if `kind` is "frames".
 
-    Whole or not at all: it grows under another name and is renamed at the end. Of several processes one makes it,
-    the others wait. InputError where something is in its place that was not made here.
+    It is written completely or not at all: under a temporary name that is renamed at the end. With several processes
+    one generates it and the others wait. InputError if something else is in its place.
     """
     make_folder(root.parent)
     lock = open_lock(root.parent / f".{root.name}.lock")
     try:
         lock_file(lock, wait=True)
         if not _is_made(root, "videos"):
-            log.info("making the built-in dataset in %s", root)
+            log.info("generating the built-in dataset in %s", root)
             _make_part(root, "videos", shown)
         if kind == "frames" and not _is_made(root, "frames"):
             _make_part(root, "frames", shown)
@@ -187,7 +188,7 @@ def _fingerprint() -> str:
 
 
 def _check_place(root: Path, part: str) -> None:
-    """InputError where `part` or a list of it is there and was made by something else than any version of this."""
+    """InputError if `part` or one of its lists exists and was not generated by any version of this module."""
     folder, marker = root / part, root / part / "made"
     if os.path.lexists(folder) and (folder.is_symlink() or not begins_with(marker, b"version ")):
         raise _not_ours(folder)
@@ -201,7 +202,7 @@ def _check_place(root: Path, part: str) -> None:
 
 def _not_ours(path: Path) -> InputError:
     return InputError(
-        f"{path}: is in the place of the built-in dataset and was not made as a part of it; move it away, or set "
+        f"{path}: is in the place of the built-in dataset but does not belong to it; move it away, or set "
         "TAM_DATASETS to another folder"
     )
 
@@ -248,7 +249,7 @@ def _make_part(root: Path, part: str, shown: bool) -> None:
 
 
 def write_clip(path: Path, frames: list[Image]) -> None:
-    """Encode RGB `frames` as H.264 in which each frame stands alone, at one quality for all."""
+    """Encode RGB `frames` as H.264 with key frames only, all at the same quality."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(os.fspath(path), "w") as container:
         options = {"preset": "veryfast", "qp": "18", "g": "1", "bf": "0"}

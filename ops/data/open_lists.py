@@ -1,4 +1,4 @@
-"""What training and testing find out first: device, classes, lists. Everything wrong is said here, early."""
+"""The first steps of training and testing: find classes and lists, and report everything that is wrong with them."""
 
 import argparse
 import errno
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NEARLY = 1
-"""Files that a folder of frames may hold beside them, or frames that it may lack."""
+"""How far the number of files in a folder may differ from the number of its frames."""
 
 MakeReader = Callable[[DatasetConfig, str], "Reader"]
-"""Dataset and modality → its reader: the one thing in which frames and videos differ."""
+"""Dataset and modality → its reader, the only difference between frames and videos."""
 
 
 def say_what_has_no_effect(args: argparse.Namespace) -> None:
-    """One line for the published code's flags that do nothing."""
+    """Log one line about flags of the published code that have no effect."""
     if args.no_effect:
-        log.info("%s: accepted for old command lines, without effect", ", ".join(args.no_effect))
+        log.info("%s: accepted for compatibility, but without effect", ", ".join(args.no_effect))
 
 
 def dataset_of(args: argparse.Namespace) -> DatasetConfig:
-    """The entry of the dataset that the arguments name, with `--frame_template` where that is given."""
+    """The dataset that the arguments name, with `--frame_template` if given."""
     config = dataset_config(args.dataset)
     template = args.frame_template if "frame_template" in args else None  # scripts that read videos do not have it
     return config.with_template(template) if template else config
 
 
 def find_class_names(config: DatasetConfig, file: str | None, num_classes: int | None) -> list[str] | None:
-    """Class names in order of the labels: of `file`, else beside the dataset's lists, else those that are known.
+    """Class names in order of the labels: from `file`, else from the file beside the dataset's lists, else built in.
 
-    Names found without being asked for count only where their number is `num_classes` (or that is None). InputError
-    where that is the dataset's own and names beside its lists are more or fewer: then the labels in these are not its.
+    Without `file`, names are only used if their number is `num_classes` (or that is None). InputError if `num_classes`
+    is the dataset's own number and the file beside its lists has another: the labels in the lists are then not its own.
     """
     if file:
         return read_class_names(file)
@@ -61,16 +61,16 @@ def find_class_names(config: DatasetConfig, file: str | None, num_classes: int |
 
 
 def count_classes(config: DatasetConfig, num_class: int | None, class_names: Sequence[str] | None) -> int | None:
-    """The number of classes that flags and dataset give, None where they do not; InputError if they disagree."""
+    """The number of classes according to flags and dataset, None if unknown; InputError if they disagree."""
     if num_class and class_names and len(class_names) != num_class:
-        raise InputError(f"--num_class ({num_class}) and the {len(class_names)} class names do not go together")
+        raise InputError(f"--num_class ({num_class}) and the {len(class_names)} class names contradict each other")
     return num_class or (len(class_names) if class_names else config.num_classes)
 
 
 def classes_of(config: DatasetConfig, num_class: int | None, file: str | None) -> tuple[list[str] | None, int | None]:
-    """Names and number of the classes by `--class_names` and `--num_class`, else the dataset's; None where unknown.
+    """Names and number of the classes from `--class_names` and `--num_class`, else from the dataset; None if unknown.
 
-    InputError where they disagree with each other or with the dataset.
+    InputError if they disagree with each other or with the dataset.
     """
     names = find_class_names(config, file, num_class or config.num_classes)
     num_classes = count_classes(config, num_class, names)
@@ -90,13 +90,13 @@ def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) ->
 
 
 def check_lists_exist(args: argparse.Namespace, *splits: str) -> None:
-    """InputError for an unknown dataset or a list that is not there: what can be said before PyTorch is imported."""
+    """InputError for an unknown dataset or a missing list: what can be checked before PyTorch is imported."""
     config = dataset_of(args)
     kind = "videos" if "decoder" in args else "frames"
     for split in splits:
         given = getattr(args, f"{split}_list")
         for file in given if isinstance(given, list) else [given]:
-            if file or not config.make:  # a dataset that makes itself has lists later
+            if file or not config.make:  # a generated dataset gets its lists later
                 find_list(config, kind, split, file)
 
 
@@ -110,11 +110,11 @@ def open_list(
     num_classes: int,
     class_names: Sequence[str] | None,
 ) -> tuple[Records, str, "Reader"]:
-    """Read a list and look once at what it names: records, the folder its paths are relative to, prepared reader.
+    """Read a list and check that its paths exist: returns records, the root of relative paths and the prepared reader.
 
-    `split` is "train", "val" or "test"; only the last may go without labels, and it is by default the list of
-    "val", as published. `file` and `root` default to the dataset's places. Labels may be `class_names`. InputError,
-    in one line, on everything that is wrong.
+    `split` is "train", "val" or "test"; only a test list may lack labels, and its default is the list of "val", as
+    published. `file` and `root` default to those of the dataset. Labels may be `class_names`. InputError, in one line,
+    for anything that is wrong.
     """
     if config.make and not file:
         config.make(config.root(), reader.kind, is_main())
@@ -133,9 +133,9 @@ def open_list(
 
 
 def _check_frame_counts(records: Records, folder: str) -> None:
-    """InputError where the frame counts of a list are none: labels, in lists of two columns, or places to start at.
+    """InputError if the frame counts of a list are something else: labels, in lists of two columns, or start frames.
 
-    A folder may hold the images of x and y of flow, and RGB frames beside them: two or three files per frame.
+    A folder may contain the flow images of x and y, and RGB frames beside them: two or three files per frame.
     """
     if not records.in_pairs and (records.num_frames > 1).any():
         return
@@ -144,8 +144,8 @@ def _check_frame_counts(records: Records, folder: str) -> None:
     looked_at = [(len(os.listdir(path)), count) for path, count in there]
     wrong = sum(all(abs(files - share * count) > NEARLY for share in (1, 2, 3)) for files, count in looked_at)
     if wrong > len(looked_at) / 2:
-        what = "labels (write 'path num_frames -1' if not)" if records.in_pairs else "places to start at"
+        what = "labels (write 'path num_frames -1' if not)" if records.in_pairs else "start frames"
         raise InputError(
-            f"{records.where(0)}: the number after the path is not how many frames there are, in {wrong} of "
-            f"{len(looked_at)} folders; expected 'path num_frames label', and these seem to be {what}"
+            f"{records.where(0)}: the number after the path is not the number of frames in {wrong} of "
+            f"{len(looked_at)} folders; expected 'path num_frames label', but these seem to be {what}"
         )

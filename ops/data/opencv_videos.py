@@ -1,7 +1,7 @@
-"""The other reader of videos: OpenCV's, which decodes from the start to the last wanted frame. For comparison.
+"""A reader of videos with OpenCV, for comparison. It decodes from the start to the last requested frame.
 
-It gives the pixels that PyAV's gives, more slowly. It does not decode AV1, nor interlaced video: from release 4.13 on,
-OpenCV returns memory for it that was never written. Frames of a video that changes its size it makes all alike.
+It gives the same pixels as PyAV, more slowly. It reads neither AV1 nor interlaced video, for which OpenCV returns
+uninitialised memory from release 4.13 on. If the frame size changes within a video, OpenCV resizes all frames to one.
 """
 
 import os
@@ -22,22 +22,22 @@ from ops.data.videos import VideoSource
 
 
 class OpenCVReader(VideoReader):
-    """Opens the videos of a list by OpenCV."""
+    """Opens the videos of a list with OpenCV."""
 
     decoder = f"OpenCV {cv2.__version__}"
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
-        """Open one video; MediaError where that fails.
+        """Open one video; MediaError if that fails.
 
-        PyAV opens it first: playlists, URLs and what claims too much are refused before OpenCV sees them.
+        PyAV opens it first: playlists, URLs and files with impossible sizes are refused before OpenCV sees them.
         """
         with self.open_video(path) as video:
             yield OpenCVSource(path, video)
 
 
 class OpenCVSource(FrameSource):
-    """One video file, decoded by one thread. `video` is the same, and knows how many frames it has."""
+    """One video file, decoded by one thread. `video` is the same file opened by PyAV, which counts its frames."""
 
     def __init__(self, path: str, video: VideoSource) -> None:
         self.path, self._video = path, video
@@ -47,9 +47,9 @@ class OpenCVSource(FrameSource):
         return len(self._video)
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """See `FrameSource.frames`. Frames that nobody asked for are decoded, but not converted.
+        """See `FrameSource.frames`. Frames in between are decoded, but not converted.
 
-        MediaError where one of them is interlaced, or of another size than the others.
+        MediaError if one of the frames is interlaced, or differs in size from the others.
         """
         capture, position, start = self._capture(), -1, 0.0
         try:
@@ -70,14 +70,14 @@ class OpenCVSource(FrameSource):
             capture.release()
 
     def _check_time(self, index: int, time: float) -> None:
-        """MediaError where frame `index` comes with the `time` of another, for those before it did not all decode."""
+        """MediaError if frame `index` has the `time` of another one, because some frames before it did not decode."""
         seconds = self._video.seconds
         if self._video.is_timed and time > (seconds[index] + seconds[index + 1]) / 2:
-            raise MediaError(self.path, f"before frame {index} there are some that do not decode, and OpenCV counts "
-                                        "without them: use --decoder pyav")  # fmt: skip
+            raise MediaError(self.path, f"some frames before frame {index} do not decode, and OpenCV does not "
+                                        "count them: use --decoder pyav")  # fmt: skip
 
     def _look_at(self, indices: Sequence[int], capture: Any) -> tuple[int, int, int, int]:
-        """How the video is held; MediaError where frames cannot be had by OpenCV. PyAV decodes them to know."""
+        """The orientation of the video; MediaError if OpenCV cannot read it properly, which PyAV finds out."""
         matrix, video = UPRIGHT, self._video
         size = tuple(int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         all_of_them = video.may_be_interlaced or video.may_change_size
@@ -87,7 +87,7 @@ class OpenCVSource(FrameSource):
                                             "use --decoder pyav")  # fmt: skip
             if (frame.width, frame.height) != size:
                 raise MediaError(self.path, f"frames of {frame.width} x {frame.height} and of {size[0]} x {size[1]}, "
-                                            "which OpenCV makes one size: use --decoder pyav")  # fmt: skip
+                                            "which OpenCV resizes to one size: use --decoder pyav")  # fmt: skip
             matrix = matrix if number else matrix_of(frame)
         return matrix
 
@@ -95,5 +95,5 @@ class OpenCVSource(FrameSource):
         capture = cv2.VideoCapture(os.fspath(Path(self.path).absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not capture.isOpened():
             raise MediaError(self.path, "OpenCV cannot open it")
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # it turns mirrored videos upside down
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # OpenCV turns mirrored videos upside down
         return capture

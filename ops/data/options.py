@@ -1,4 +1,4 @@
-"""Flags about data: what is a video, how frames are named, which frames and cuts are tested. Nothing heavy here."""
+"""Flags about data: extensions of videos, names of frames, sampling and crops. Imports nothing heavy."""
 
 import argparse
 import os
@@ -9,11 +9,11 @@ from ops.common.arguments import positive
 from ops.data.file_search import VIDEO_EXTENSIONS
 
 TEST_CROPS = (1, 3, 5, 10)
-"""How many squares are cut from a frame in a test: see `ops.data.transforms.test_plan`."""
+"""Values of --test_crops: crops per frame, see `ops.data.transforms.test_plan`."""
 
 
 def add_endings_option(parser: argparse.ArgumentParser) -> None:
-    """The flag that says what is a video."""
+    """Add --videos_exts, the file extensions of videos."""
     parser.add_argument("-e", "--videos_exts", type=_extension, nargs="+", default=list(VIDEO_EXTENSIONS),
                         metavar="EXT", help="file extensions of videos (default: all usual)")  # fmt: skip
 
@@ -21,12 +21,12 @@ def add_endings_option(parser: argparse.ArgumentParser) -> None:
 def _extension(text: str) -> str:
     """`mp4` or `.mp4` → `.mp4`."""
     if not text.strip(".") or os.sep in text:
-        raise argparse.ArgumentTypeError(f"{text!r} must be the ending of a file's name, such as mp4")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a file extension, such as mp4")
     return "." + text.lstrip(".").lower()
 
 
 def add_template_option(parser: Any) -> None:
-    """The flag that says how frames are named; `parser` may be a group."""
+    """Add --frame_template, the names of frames; `parser` may be a group."""
     parser.add_argument("--frame_template", type=frame_template, metavar="NAME",
                         help="read only frames named like shot-%%04d.png")  # fmt: skip
 
@@ -34,21 +34,21 @@ def add_template_option(parser: Any) -> None:
 def frame_template(text: str) -> str:
     """An argparse type: `img_%05d.jpg`, `img_{:05d}.jpg` or `img_{index:05d}.jpg` → the last, for `FrameTemplate`.
 
-    Of flow in two images, `{axis}` stands for x and y.
+    If flow has separate images of x and y, `{axis}` stands for x or y.
     """
     pattern = re.sub(r"%0?(\d*)d", lambda found: f"{{index:0{found[1]}d}}" if found[1] else "{index:d}", text)
     pattern = re.sub(r"\{:", "{index:", pattern.replace("{}", "{index:d}").replace("{index}", "{index:d}"))
     fields = re.findall(r"\{[^}]*\}", pattern)
     allowed = all(re.fullmatch(r"\{(index:0?\d*d?|axis|video:0?\d*d?)\}", field) for field in fields)
     indices = sum(field.startswith("{index") for field in fields)
-    rest = re.sub(r"\{[^}]*\}", "", pattern)  # `%s` and the like are none of it
+    rest = re.sub(r"\{[^}]*\}", "", pattern)  # no other conversions such as `%s`
     if not allowed or indices != 1 or set(rest) & {"{", "}", "%", os.sep} or "." not in pattern.rpartition("}")[2]:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a file's name with one number, such as img_%05d.jpg")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a file name with one number, such as img_%05d.jpg")
     return pattern
 
 
 def add_protocol_options(parser: argparse.ArgumentParser) -> None:
-    """The flags that say which frames and cuts of a video a model is given."""
+    """Add the flags of sampling and crops: which frames, and which parts of them, a model gets."""
     group = parser.add_argument_group("protocol")
     group.add_argument("--sample", metavar="KIND-N",
                        help="N clips per video, as dense-N or uniform-N "

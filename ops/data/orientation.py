@@ -1,4 +1,4 @@
-"""How a video is held: the display matrix of its frames, as far as it turns and mirrors by quarters."""
+"""The orientation of a video: rotation in steps of 90 degrees and mirroring, from the display matrix of its frames."""
 
 import struct
 from typing import Any
@@ -15,8 +15,8 @@ UPRIGHT = (1, 0, 0, 1)
 def matrix_of(frame: VideoFrame) -> tuple[int, int, int, int]:
     """`(a, b, c, d)` with the signs of the frame's display matrix: x' = a·x + c·y and y' = b·x + d·y.
 
-    Only the larger pair of a, d and b, c counts, and the other is 0: cameras are held at right angles. A matrix that
-    maps everything to a line or a point says nothing; then a frame is shown as it is stored.
+    Only the larger of the pairs a, d and b, c is used, and the other is set to 0: videos are rotated by right angles. A
+    singular matrix is ignored, and the frame is shown as it is stored.
     """
     stored: Any = frame.side_data.get("DISPLAYMATRIX")
     if stored is None:
@@ -30,7 +30,7 @@ def matrix_of(frame: VideoFrame) -> tuple[int, int, int, int]:
 
 
 def orient(image: Image, matrix: tuple[int, int, int, int]) -> Image:
-    """`image [h, w, 3]` as `matrix` has it shown: turned by quarters and mirrored, contiguous."""
+    """`image [h, w, 3]` rotated and mirrored according to `matrix`, contiguous."""
     a, b, c, d = matrix
     if not a:
         image, a, d = image.transpose(1, 0, 2), c, b

@@ -1,6 +1,6 @@
-"""How the clips of a dataset are sampled and cut: in training, in validation and in a test.
+"""How clips are sampled and transformed in training, in validation and in a test.
 
-Everything here is picklable, for it travels to the loader's workers.
+Everything here is picklable, because it is sent to the loader's workers.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ FLOW_LENGTH = 5
 
 @dataclass(frozen=True)
 class ClipShape:
-    """What a model takes: T segments, each of RGB or a stack of flow, at `input_size` pixels square."""
+    """The input of a model: T segments, each an RGB frame or a stack of flow, `input_size` pixels square."""
 
     num_segments: int
     modality: str
@@ -28,21 +28,21 @@ class ClipShape:
 
     @property
     def new_length(self) -> int:
-        """Frames that one segment looks at: 1 for RGB, 5 for Flow."""
+        """Frames per segment: 1 for RGB, 5 for Flow."""
         return FLOW_LENGTH if self.modality == "Flow" else 1
 
     @property
     def scale_size(self) -> int:
-        """The short side of a frame before squares are cut from it: 256 for an input of 224."""
+        """The short side of a frame before cropping: 256 for an input size of 224."""
         return self.input_size * 256 // 224
 
 
 def training_pipeline(
     shape: ClipShape, dense: bool, mirror: bool, partners: Indices, scales: Sequence[float] | None = None
 ) -> ClipPipeline:
-    """Random sampling and cutting; `mirror` as the dataset allows, `partners [K]` the classes of mirror images.
+    """Random sampling and cropping; `mirror` if the dataset allows it, `partners [K]` the classes of mirror images.
 
-    `scales` are the sides of crops as shares of the short side (None: the published ones).
+    `scales` are the sides of crops as fractions of the short side (None: the published ones).
     """
     scales = scales or (FLOW_SCALES if shape.modality == "Flow" else RGB_SCALES)
     return ClipPipeline(
@@ -54,7 +54,7 @@ def training_pipeline(
 
 
 def validation_pipeline(shape: ClipShape, dense: bool, num_classes: int) -> ClipPipeline:
-    """One clip from the middle, its centre cut out."""
+    """One clip from the middle of the video, centre crop."""
     return ClipPipeline(
         partial(_validation_indices, shape, dense),
         partial(_validation_plan, shape),
@@ -64,18 +64,18 @@ def validation_pipeline(shape: ClipShape, dense: bool, num_classes: int) -> Clip
 
 
 def view_pixels(shape: ClipShape, crops: int, full_res: bool) -> int:
-    """The side of the squares that a model sees in a test."""
+    """The side of a crop in a test, in pixels."""
     return shape.scale_size if full_res and crops in (1, 3) else shape.input_size
 
 
 def test_plan_for(shape: ClipShape, crops: int, full_res: bool) -> MakePlan:
-    """The frame plan of a test. With `full_res` 1 or 3 crops are squares of the whole short side."""
+    """The frame plan of a test. With `full_res`, 1 or 3 crops have the whole short side."""
     size = view_pixels(shape, crops, full_res)
     return partial(test_plan, input_size=size, scale_size=shape.scale_size, crops=crops, flow=shape.modality == "Flow")
 
 
 def choose_views(num_frames: int, segments: Sequence[int], sample: Sample, new_length: int) -> list[Indices]:
-    """For models of `segments` each, the first frames `[V, T]` of the clips that `sample` covers a video with."""
+    """For models with these numbers of `segments`, the first frames `[V, T]` of the clips given by `sample`."""
     return [view_indices(num_frames, count, sample, new_length) for count in segments]
 
 

@@ -1,7 +1,7 @@
-"""Which frames of a video a network sees: pure functions from frame counts to frame indices.
+"""Sampling frames of a video: pure functions from frame counts to frame indices.
 
 All indices are 0-based int64. `num_frames` is the length of the video; with `new_length` > 1 (stacks of
-optical flow) an index is the first frame of a stack, drawn so that whole stacks fit where possible.
+optical flow) an index is the first frame of a stack, chosen so that whole stacks fit if possible.
 Sampling follows the published TAM code: "uniform" spreads the segments over the whole video (Wang et al.,
 TSN, ECCV 2016), "dense" takes them at a fixed stride from a window of 64 frames (I3D, Non-local).
 """
@@ -22,7 +22,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """How a test covers a video: `clips` clips, each sampled "dense" or "uniform"."""
+    """Sampling in a test: `clips` clips per video, each sampled "dense" or "uniform"."""
 
     kind: Literal["dense", "uniform"]
     clips: int
@@ -32,7 +32,7 @@ class Sample:
 
 
 def parse_sample(text: str) -> Sample:
-    """`"dense-10"` → `Sample("dense", 10)`; InputError on anything but dense-N or uniform-N with N ≥ 1."""
+    """`"dense-10"` → `Sample("dense", 10)`; InputError for anything but dense-N or uniform-N with N ≥ 1."""
     match = re.fullmatch(r"(dense|uniform)-([1-9]\d*)", text)
     if not match:
         raise InputError(f"sample ({text}) must be dense-N or uniform-N with N at least 1, like dense-10")
@@ -44,8 +44,8 @@ def train_indices(
 ) -> Indices:
     """Random indices `[T]` for one training clip.
 
-    Uniform: one frame at random in each of T equal segments, whose length is rounded down. Dense: T frames at
-    stride 64 // T from a random start; a video shorter than the window wraps around, as published.
+    Uniform: one random frame from each of T equal segments, whose length is rounded down. Dense: T frames with
+    stride 64 // T from a random start; in videos shorter than the window, indices wrap around, as published.
     """
     positions = _positions(num_frames, new_length)
     if dense:
@@ -56,12 +56,12 @@ def train_indices(
     if length > 0:
         segments: Indices = np.arange(num_segments, dtype=np.int64)
         return segments * length + rng.integers(length, size=num_segments)
-    # Fewer frames than segments: the published code repeats the first frame, which teaches nothing; spread.
+    # Fewer frames than segments: the published code repeats the first frame, which teaches nothing; spread them.
     return _floor((np.arange(num_segments) + rng.random(num_segments)) * positions / num_segments)
 
 
 def val_indices(num_frames: int, num_segments: int, dense: bool, new_length: int = 1) -> Indices:
-    """The indices `[T]` of the one clip that validation looks at: the middle window or segment centres."""
+    """The indices `[T]` of the clip used in validation: the middle window, or the centres of the segments."""
     clips = view_indices(num_frames, num_segments, "dense-1" if dense else "uniform-1", new_length)
     middle: Indices = clips[0]
     return middle
@@ -78,19 +78,19 @@ def view_indices(num_frames: int, num_segments: int, sample: str | Sample, new_l
     tick = positions / num_segments
     shifts = np.array([tick / 2]) if spec.clips == 1 else np.floor(np.linspace(0, tick - 1, spec.clips))
     offsets = shifts[:, None] + tick * np.arange(num_segments)[None, :]  # [V, T]
-    # A tick below 1 gives the later clips a shift of -1. The published code truncates, then wraps around.
+    # A tick below 1 shifts the later clips by -1. The published code truncates, then wraps around.
     wrapped: Indices = np.trunc(offsets).astype(np.int64) % positions
     return wrapped
 
 
 def stack_indices(starts: Indices, num_frames: int, new_length: int) -> Indices:
-    """`[...]` first frames → `[..., L]` the L consecutive frames of each stack, clamped at the last frame."""
+    """First frames `[...]` → the L consecutive frames of each stack `[..., L]`, clamped at the last frame."""
     stacks: Indices = np.minimum(starts[..., None] + np.arange(new_length), num_frames - 1)
     return stacks
 
 
 def _positions(num_frames: int, new_length: int) -> int:
-    """How many first frames there are to choose from."""
+    """The number of possible first frames of a stack."""
     return max(num_frames - new_length + 1, 1)
 
 

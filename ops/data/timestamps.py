@@ -1,4 +1,4 @@
-"""When the frames of a video are shown, also where the times in its file cannot be taken as they are."""
+"""Presentation times of the frames of a video, even if the timestamps in its file are unusable as they are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from ops.data.packet_index import UNKNOWN, PacketIndex
 
 
 def frame_ticks(index: PacketIndex) -> NDArray[np.float64] | None:
-    """The time of each frame in ticks of the stream, float64 `[F]`, rising; None where the file does not say enough.
+    """The time of each frame in ticks of the stream, float64 `[F]`, increasing; None if there are too few timestamps.
 
-    Where times start anew, as in files that were joined, they go on from where they were. Where a file only times the
-    decoding, the times are those, in order. Where frames have no time, or two have one, they are spread evenly between
+    If timestamps restart, as in concatenated files, later ones are shifted to continue. If a file has only decoding
+    timestamps, these are used, sorted. Frames without a timestamp, or with the same one, are spaced evenly between
     their neighbours.
     """
     packets = np.flatnonzero(index.shown) if index.order is None else index.order
@@ -34,7 +34,7 @@ def frame_ticks(index: PacketIndex) -> NDArray[np.float64] | None:
 
 
 def _continued(index: PacketIndex) -> NDArray[np.float64]:
-    """The times of packets, `[P]`, NaN where there are none; after each fall of the times of decoding they go on."""
+    """The times of packets, `[P]`, NaN where missing; shifted to continue wherever decoding timestamps fall."""
     pts, dts = (np.where(ticks == UNKNOWN, np.nan, ticks.astype(np.float64)) for ticks in (index.pts, index.dts))
     timed = np.flatnonzero(np.isfinite(dts))
     steps = np.diff(dts[timed])

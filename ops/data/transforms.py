@@ -1,8 +1,8 @@
-"""What happens to the frames of a clip: cutting, resizing, mirroring, on uint8 frames as they are decoded.
+"""Transforms of frames: cropping, resizing and mirroring of uint8 frames as they are decoded.
 
-A `FramePlan` is made once per video from the size of its first frame and applied to each frame as it arrives, so a
-1080p video never sits in memory at full size. Resizing is torchvision's antialiased bilinear one on uint8, which is
-Pillow's to within one level, and the same in more than 99.5 % of the values. Random numbers are passed in.
+A `FramePlan` is made once per video from the size of its first frame and applied to each frame as it arrives, so that
+1080p videos are never held in memory at full size. Resizing is torchvision's antialiased bilinear one on uint8; it
+differs from Pillow's by at most one level, in less than 0.5 % of the values. Random numbers are passed in.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ from ops.data.resize import resize
 RGB_SCALES = (1.0, 0.875, 0.75, 0.66)
 FLOW_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
-"""How many steps of the scale list height and width of a training crop may lie apart."""
+"""How many steps of the list of scales the height and width of a training crop may differ by."""
 
 MAX_ASPECT = 16
-"""How many times the short side the long one may be where the short side is given. A video of 2 x 16000 pixels, which
-takes nothing on disk, would have 256 x 2048000."""
+"""Largest aspect ratio if the short side is given. A tiny video of 2 x 16000 pixels would become 256 x 2048000."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,11 @@ class FramePlan:
 
     Attributes:
         source: height and width of the frames it was made for; others are resized to it first.
-        crop: what to cut from the frame before resizing (training), or None.
+        crop: the crop taken before resizing (training), or None.
         size: height and width to resize to.
-        views: the squares to cut from the resized frame, all of one size.
+        views: the squares to crop from the resized frame, all of one size.
         mirrored: for each view, whether it is mirrored left to right.
-        flow: whether frames are optical flow, whose x component a mirror inverts.
+        flow: whether frames are optical flow, whose x component is inverted by mirroring.
     """
 
     source: tuple[int, int]
@@ -60,7 +59,7 @@ class FramePlan:
 
     @cached_property
     def region(self) -> Box:
-        """The part of the resized frame that views are cut from: no pixel more than some view shows."""
+        """The smallest part of the resized frame that contains all views."""
         top, left = min(box.top for box in self.views), min(box.left for box in self.views)
         bottom = max(box.top + box.height for box in self.views)
         right = max(box.left + box.width for box in self.views)
@@ -74,17 +73,17 @@ class FramePlan:
         return self.region.cut(resize(frame, self.size))
 
     def cut(self, number: int, regions: Tensor) -> Tensor:
-        """View `number` of `regions [..., C, H, W]`, not mirrored yet: no copy."""
+        """View `number` of `regions [..., C, H, W]`, not yet mirrored, without a copy."""
         box = self.views[number]
         return Box(box.top - self.region.top, box.left - self.region.left, box.height, box.width).cut(regions)
 
     def mirror(self, number: int, clip: Tensor) -> Tensor:
-        """`clip [..., C, H, W]`, which `cut` gave for view `number`, mirrored if that view is."""
+        """`clip [..., C, H, W]`, the result of `cut` for view `number`, mirrored if that view is mirrored."""
         if not self.mirrored[number]:
             return clip
         clip = clip.flip(-1)
         if self.flow:
-            clip[..., 0::2, :, :] = 255 - clip[..., 0::2, :, :]  # x and y in turn
+            clip[..., 0::2, :, :] = 255 - clip[..., 0::2, :, :]  # channels alternate between x and y
         return clip
 
 
@@ -98,10 +97,10 @@ def train_plan(
     flow: bool = False,
 ) -> FramePlan:
     """The published training augmentation: a crop of one of `scales` (sides may differ by a step) at one of 13
-    fixed places, resized to `input_size` square, and mirrored half of the time where `mirror` allows it.
+    fixed positions, resized to `input_size` square, and mirrored with probability 0.5 if `mirror` is set.
     """
     short = min(height, width)
-    # A side within two pixels of the input size is taken as the input size, which spares the resizing.
+    # A side within two pixels of the input size becomes the input size, which saves resizing.
     lengths = [max(int(short * scale), 1) for scale in scales]
     sides = [input_size if abs(length - input_size) < 3 else length for length in lengths]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= MAX_DISTORT]
@@ -115,7 +114,7 @@ def train_plan(
 
 
 def crop_places(height: int, width: int, crop_h: int, crop_w: int) -> list[tuple[int, int]]:
-    """The 13 fixed places `(top, left)` of a training crop: corners, centre, mid-sides, and quarter points."""
+    """The 13 fixed positions `(top, left)` of a training crop: corners, centre, mid-sides, and quarter points."""
     dy, dx = (height - crop_h) // 4, (width - crop_w) // 4
     steps = [
         (0, 0),
@@ -138,9 +137,9 @@ def crop_places(height: int, width: int, crop_h: int, crop_w: int) -> list[tuple
 def test_plan(height: int, width: int, input_size: int, scale_size: int, crops: int, flow: bool = False) -> FramePlan:
     """The plan of validation and testing: the short side to `scale_size`, then 1, 3, 5 or 10 squares.
 
-    1: the centre. 3: both ends and the middle of the longer side, in the order left, right, centre (for upright
-    videos top, bottom, centre, where the published code cut three times the same). 5: corners and centre.
-    10: those five, each followed by its mirror image.
+    1: the centre. 3: both ends and the middle of the longer side, in the order left, right, centre (for portrait
+    videos top, bottom, centre; the published code took the same crop three times). 5: corners and centre.
+    10: these five, each followed by its mirror image.
     """
     size = scaled_size(height, width, scale_size)
     free_y, free_x = size[0] - input_size, size[1] - input_size
@@ -160,7 +159,7 @@ def test_plan(height: int, width: int, input_size: int, scale_size: int, crops: 
 def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width with the short side at `short_side`, the long one rounded down (torchvision's rule).
 
-    ValueError where the sides differ by more than `MAX_ASPECT`: the result would fill the memory.
+    ValueError if the aspect ratio exceeds `MAX_ASPECT`: the result would fill the memory.
     """
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise ValueError(f"frames of {width} x {height} pixels: one side is more than {MAX_ASPECT} times the other")

@@ -1,4 +1,4 @@
-"""Videos written: H.264 of 8 bits, without sound, every frame at its own time."""
+"""Writing videos: 8-bit H.264, without sound, each frame with its own timestamp."""
 
 import errno
 from collections.abc import Iterable
@@ -15,22 +15,22 @@ from ops.common.errors import InputError, MediaError
 Image = NDArray[np.uint8]
 
 CLOCK = 90000
-"""Ticks of a second in which frames are timed: the usual frame rates fit."""
+"""Ticks per second of timestamps: a multiple of the usual frame rates."""
 
 NOMINAL_RATE = 25
-"""Frames per second where a file times none."""
+"""Frames per second if there are no timestamps."""
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""What names of videos that can be written end in, and FFmpeg's name for each container."""
+"""File extensions of videos that can be written, and FFmpeg's name for each container."""
 
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How x264 works: quality `crf` from 0 (best) to 51, `preset`, a key frame at least every `gop` frames.
+    """Settings of x264: quality `crf` from 0 (best) to 51, `preset`, a key frame at least every `gop` frames.
 
-    `threads` is 0 for as many as there are cores; `format` one of FFmpeg's names in `FORMATS`.
+    `threads` 0 means one per core; `format` is one of FFmpeg's names in `FORMATS`.
     """
 
     crf: int = 23
@@ -48,11 +48,11 @@ def write_video(
     comment: str = "",
     name: str = "",
 ) -> int:
-    """Write `frames`, BGR uint8 `[h, w, 3]` of one even size, each with its time in seconds, to the file `target`.
+    """Write `frames`, BGR uint8 `[h, w, 3]`, all of one even size, each with its time in seconds, to the file `target`.
 
-    The first is at 0; where times are None or run backwards, frames follow each other as the last two did. Returns how
-    many there were. MediaError, in the name of `source`, where nothing comes or x264 does not take it; InputError where
-    nothing can be written, in the name of `name` (default: `target`). What is left at `target` is then of no use.
+    The first frame is at 0; if times are None or decrease, the previous frame interval is repeated. Returns the number
+    of frames. MediaError for `source` if there are no frames or x264 rejects them; InputError for `name` (default:
+    `target`) if the file cannot be written. After an error, the file at `target` is unusable.
     """
     count, last, step, first = 0, -1, CLOCK // NOMINAL_RATE, 0.0
     options = {"movflags": "faststart"} if encoding.format in ("mp4", "mov") else {}
@@ -70,7 +70,7 @@ def write_video(
                 container.mux(stream.encode(frame))
                 count += 1
             if stream is None:
-                raise MediaError(source, "no frame of it decodes")
+                raise MediaError(source, "none of its frames can be decoded")
             container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
         if error.errno in _NO_PLACE:
@@ -80,9 +80,9 @@ def write_video(
 
 
 def _add_stream(container: "av.container.OutputContainer", size: tuple[int, ...], encoding: Encoding) -> Any:
-    """No macroblock tree, whose bytes can differ from one run to the next.
+    """Add the video stream. Macroblock-tree is off, because its output can differ from one run to the next.
 
-    No other frame refers to three of four: a reader that wants a few of many leaves the rest of them out.
+    Three of four frames are not referenced by others, so a reader that needs only a few frames can skip the rest.
     """
     stream: Any = container.add_stream("libx264", rate=NOMINAL_RATE)
     stream.height, stream.width = size

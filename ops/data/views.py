@@ -1,4 +1,4 @@
-"""The views of one video: indices, frames, transform. Neither folders nor codecs here."""
+"""The views of one video: indices, frames, transform. Independent of how frames are stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ops.data.sampling import Indices, stack_indices
 from ops.data.transforms import FramePlan
 
 ChooseIndices = Callable[[int], list[Indices]]
-"""Frame count → for each model that looks at the video, the first frames `[V, T]` of its clips."""
+"""Frame count → for each model, the first frames `[V, T]` of the segments of its clips."""
 
 MakePlan = Callable[[int, int], FramePlan]
 """Height and width of the first frame → what to do with every frame."""
@@ -25,10 +25,10 @@ class Views:
     """The distinct frames of a video, resized once, and which of them make up which clip.
 
     Attributes:
-        frames: uint8 `[F, C, H, W]`, in memory channels last: of each frame what any view shows.
-        clips: for each model, places in F: int64 `[V, T, L]`, L consecutive frames per segment.
-        plan: how views are cut from the frames.
-        truncated: what was wrong where fewer frames were there than claimed, else "".
+        frames: uint8 `[F, C, H, W]` in channels-last memory format: the region of each frame that views show.
+        clips: for each model, indices into F: int64 `[V, T, L]`, L consecutive frames per segment.
+        plan: how views are cropped from the frames.
+        truncated: what was wrong if there were fewer frames than claimed, else "".
     """
 
     frames: Tensor
@@ -37,7 +37,7 @@ class Views:
     truncated: str = ""
 
     def clip(self, crop: int, places: Tensor) -> Tensor:
-        """Crop `crop` of the clips with `places [..., T, L]`: uint8 `[..., T, L·C, H, W]`, in memory channels last."""
+        """Crop `crop` of the clips at `places [..., T, L]`: uint8 `[..., T, L·C, H, W]`, channels last in memory."""
         images = self.plan.cut(crop, self.frames).movedim(-3, -1)[places]  # [..., T, L, H, W, C]
         return self.plan.mirror(crop, images.movedim(-1, -3).flatten(-4, -3))
 
@@ -54,11 +54,11 @@ class Views:
 
     @property
     def crops(self) -> int:
-        """How many views each frame has."""
+        """The number of views of each frame."""
         return len(self.plan.views)
 
     def pin_memory(self) -> "Views":
-        """For the loader: the same in page-locked memory, from which copies to a GPU need not wait."""
+        """The same in page-locked memory, for asynchronous copies to a GPU; called by the DataLoader."""
         return self._with(self.frames.pin_memory(), [clip.pin_memory() for clip in self.clips])
 
     def on(self, device: torch.device) -> "Views":
@@ -75,10 +75,10 @@ def load_views(
 ) -> Views:
     """Read the frames that `choose` asks for from the video at `path`; see `views_of`.
 
-    `listed` is the list's frame count (-1: none). MediaError where it cannot be read at all.
+    `listed` is the list's frame count (-1: none). MediaError if the video cannot be read at all.
     """
     with memory_errors_as_media_errors(path), reader.open(path, listed) as source:
-        truncated = f"{len(source)} frames, where the list says {listed}" if len(source) < listed else ""
+        truncated = f"{len(source)} frames, but the list says {listed}" if len(source) < listed else ""
         return views_of(source, choose, make_plan, new_length, truncated)
 
 
@@ -87,8 +87,8 @@ def views_of(
 ) -> Views:
     """Read the frames that `choose` asks for, each once, in one forward pass.
 
-    If the video ends before it should, frames are chosen once more among those that are there. `truncated` is what is
-    known to be wrong before.
+    If the video ends too early, frames are chosen again from those that can be read. `truncated` is a problem that is
+    already known.
     """
     with memory_errors_as_media_errors(source.path):
         try:
@@ -102,7 +102,7 @@ def views_of(
 
 
 def plan_for(frame: Tensor, make_plan: MakePlan, path: str) -> FramePlan:
-    """The plan of the video at `path`, whose first frame is `[C, h, w]`; MediaError where its shape allows none."""
+    """The plan of the video at `path`, whose first frame is `[C, h, w]`; MediaError if its size is not supported."""
     try:
         return make_plan(*frame.shape[-2:])
     except ValueError as error:
@@ -121,9 +121,9 @@ def _read_clips(
             plan = plan_for(frame, make_plan, source.path)
             region = plan.region
             shape = (len(distinct), region.height, region.width, frame.shape[0])
-            out = torch.empty(shape, dtype=torch.uint8).movedim(-1, -3)  # as decoders and resizing have it
+            out = torch.empty(shape, dtype=torch.uint8).movedim(-1, -3)  # the memory format of decoders and resizing
         out[place] = plan(frame)
-    assert plan is not None  # every source raises rather than give nothing
+    assert plan is not None  # a source raises an error if it has no frames
     places = np.split(inverse.ravel(), np.cumsum([w.size for w in wanted])[:-1])
     clips = [torch.from_numpy(p.reshape(w.shape)) for p, w in zip(places, wanted, strict=True)]
     return out, clips, plan

@@ -1,7 +1,7 @@
-"""Loader processes that are killed or cannot hand over what they read: noticed at one place, and said in one line.
+"""Loader processes that are killed or cannot deliver what they read: reported in one line, and at one place.
 
-PyTorch notices the death of a loader process in a signal handler, so its error can come up anywhere in the main
-process, in the middle of saving a checkpoint too. Here it comes up only where a batch is waited for.
+PyTorch detects the death of a loader process in a signal handler, so its error can be raised anywhere in the main
+process, even while it saves a checkpoint. With this module it is only raised while waiting for a batch.
 """
 
 import errno
@@ -20,13 +20,13 @@ from torch._C import _error_if_any_worker_fails
 from ops.common.errors import InputError, RunStoppedError
 
 NO_ROOM, NO_FILES = 71, 72
-"""Exit statuses of a loader process that cannot hand a batch over: no shared memory, no more open files."""
+"""Exit statuses of a loader process that cannot deliver a batch: no shared memory, no more open files."""
 
 DYING = 2.0
-"""Seconds in which a process that has closed its connections should be gone."""
+"""Seconds within which a process that has closed its connections should have ended."""
 
-_FILES = "too few open files are allowed: raise the limit (ulimit -n), or take fewer -j"
-_ROOM = "there is no room in /dev/shm for what the loader processes hand over: make it larger, or take fewer -j"
+_FILES = "the limit on open files is too low: raise it (ulimit -n), or use a smaller -j"
+_ROOM = "/dev/shm is too small for the data of the loader processes: make it larger, or use a smaller -j"
 _STATUSES = {NO_FILES: _FILES, NO_ROOM: _ROOM}
 _SIGNS = {
     "Too many open files": _FILES,
@@ -41,7 +41,7 @@ _waiting = False
 
 @contextmanager
 def noticing_deaths() -> Iterator[None]:
-    """Within the block the death of a loader process raises RuntimeError, at once if it is dead already."""
+    """Within the block, the death of a loader process raises RuntimeError, immediately if it has already died."""
     global _waiting
     _waiting = True
     try:
@@ -52,7 +52,7 @@ def noticing_deaths() -> Iterator[None]:
 
 
 def hold_back_deaths() -> None:
-    """Let PyTorch's signal handler, which is there once a loader was started, do its work in `noticing_deaths` only."""
+    """Make PyTorch's signal handler, installed when a loader starts, act only within `noticing_deaths`."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         return
     handler = signal.getsignal(signal.SIGCHLD)
@@ -67,9 +67,9 @@ def _held_back(number: int, frame: FrameType | None) -> None:
 
 
 def end_on_undelivered_batches() -> None:
-    """For a loader process: end, with a status that says why, where a batch cannot be handed over.
+    """Called in a loader process: exit, with a status that gives the reason, if a batch cannot be delivered.
 
-    Else a traceback is printed and the main process waits for that batch.
+    Otherwise a traceback would be printed, and the main process would wait for that batch.
     """
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
 
@@ -80,9 +80,9 @@ def _end(error: BaseException, item: Any) -> None:
 
 
 def why_workers_failed(error: Exception, iterator: Any) -> RunStoppedError | None:
-    """The one line for an `error` that came up while a batch was waited for; None if it is not the loaders'.
+    """The error to report for an `error` raised while waiting for a batch; None if it has another cause.
 
-    `iterator` is that of the loader, or None where it could not even be started.
+    `iterator` is that of the loader, or None if it could not be started.
     """
     text = str(error)
     if isinstance(error, InputError):
@@ -95,14 +95,14 @@ def why_workers_failed(error: Exception, iterator: Any) -> RunStoppedError | Non
             return RunStoppedError(reason)
     if text.startswith("DataLoader worker") or (isinstance(error, OSError | EOFError) and _one_died(iterator)):
         what = text.splitlines()[0] if text.startswith("DataLoader worker") else "it has closed its connection"
-        return RunStoppedError(f"a process that reads videos is gone: {what}; if memory ran out, fewer -j help")
+        return RunStoppedError(f"a loader process has died: {what}; if memory ran out, use a smaller -j")
     if iterator is None and isinstance(error, OSError):
-        return RunStoppedError(f"the processes that read videos cannot be started ({error.strerror or error})")
+        return RunStoppedError(f"the loader processes cannot be started ({error.strerror or error})")
     return None
 
 
 def _one_died(iterator: Any) -> bool:
-    """Whether a loader process is gone, or goes within a moment."""
+    """Whether a loader process has died, or dies within `DYING` seconds."""
     workers, end = getattr(iterator, "_workers", ()), time.monotonic() + DYING
     while time.monotonic() < end:
         if any(not worker.is_alive() for worker in workers):

@@ -1,4 +1,4 @@
-"""Why a network says what it says: what its TAMs did, and where in the frames the evidence is."""
+"""Explaining predictions: what the TAMs of a network did, and where in the frames the evidence is."""
 
 from typing import TYPE_CHECKING
 

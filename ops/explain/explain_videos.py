@@ -1,4 +1,4 @@
-"""Explaining videos into a folder: pictures, numbers and a page."""
+"""Writing explanations of videos to a folder: pictures, numbers and a page."""
 
 import logging
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class ExplainOptions:
     """What to explain and how.
 
     Attributes:
-        target: the class whose evidence is looked for; None: the predicted one.
-        drawn: how many videos get pictures, the first ones; all count in the numbers.
+        target: the class to explain; None: the predicted one.
+        drawn: how many videos, the first ones, get pictures; the numbers include all.
         workers: processes that read videos.
         fix_kernels: score a second time with the mean kernels of all videos.
     """
@@ -37,9 +37,9 @@ class ExplainOptions:
 
 
 def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], options: ExplainOptions) -> int:
-    """Explain `videos` and write into `folder`; the exit status: 0, or 1 where some could not be read.
+    """Explain `videos` and write to `folder`; returns the exit status: 0, or 1 if some could not be read.
 
-    InputError where none could.
+    InputError if none could be read.
     """
     numbers, album, read = Numbers(predictor), Album(folder, options.drawn), []
     for index, found in enumerate(explain_videos(predictor, videos, options.target, options.workers)):
@@ -66,7 +66,7 @@ def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], op
 def _with_fixed_kernels(
     predictor: Predictor, videos: Sequence[Video], numbers: Numbers, workers: int
 ) -> FixedKernels | None:
-    """Score `videos`, those of `numbers`, with each block's mean kernels; None where nothing could be compared."""
+    """Score `videos`, those of `numbers`, with each block's mean kernels; None if nothing can be compared."""
     kernels = {block: weights.mean(axis=0) for block, weights in numbers.kernels().items()}
     if not kernels or len(videos) < 2:
         log.warning("--fix_kernels needs a network with TAM and at least two videos")

@@ -1,4 +1,4 @@
-"""Why a network says what it says of a clip: what its TAMs did, and where in each frame the evidence is."""
+"""Explaining the prediction for a clip: what the TAMs did, and where in each frame the evidence is."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from ops.training.engine import forward
 
 @dataclass(frozen=True)
 class Video:
-    """A video to explain: its `path`, what to call it, and its label where a list gives one (-1: none)."""
+    """A video to explain: its `path`, its name, and its label if a list gives one (-1: none)."""
 
     path: str
     name: str
@@ -35,7 +35,7 @@ class Video:
 
 @dataclass(frozen=True)
 class ShownClip:
-    """The one clip of a video that a network is shown.
+    """The one clip of a video that is explained.
 
     Attributes:
         frames: the 0-based numbers of its frames in the video, int64 `[T]`.
@@ -51,13 +51,13 @@ class ShownClip:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a network makes of one clip.
+    """The explanation of one clip.
 
     Attributes:
         target: the class that `cam` is about.
-        cam: float32 `[T, h, w]`, how much each place of the last stage adds to the target's logit: the sum over all
-            places is the logit without the bias. Negative numbers speak against the class.
-        watch: what the TAMs did; empty where the network has none.
+        cam: float32 `[T, h, w]`, the contribution of each position of the last stage to the target's logit: the sum
+            over all positions is the logit without the bias. Negative values are evidence against the class.
+        watch: what the TAMs did; empty if the network has none.
     """
 
     video: Video
@@ -69,7 +69,7 @@ class Explanation:
 
 
 class ClipsDataset(Dataset[ShownClip | Failure]):
-    """The clip of each video that `predictor` is shown, or why it cannot be had."""
+    """Dataset of the clip of each video, as input of `predictor`, or the reason why it failed."""
 
     def __init__(self, videos: Sequence[Video], predictor: Predictor) -> None:
         if predictor.sample.clips != 1 or predictor.crops != 1:
@@ -103,10 +103,10 @@ def open_explainer(
     segments: int | None = None,
     device: str | None = None,
 ) -> Predictor:
-    """The model in the file `weights`, which is given one clip of a video: the middle of its test's clips.
+    """The model in the file `weights`, set up for one clip per video: the middle one of its test's clips.
 
-    `kind` is "dense" or "uniform" (default: as it is tested); the others as for `open_predictor`. InputError where
-    something does not go together.
+    `kind` is "dense" or "uniform" (default: as it is tested); the others are as for `open_predictor`. InputError if
+    settings contradict each other.
     """
     need("captum")
     compute = Compute(pick_device(None, device))
@@ -118,7 +118,7 @@ def open_explainer(
 def explain_videos(
     predictor: Predictor, videos: Sequence[Video], target: int | None, workers: int
 ) -> Iterator[Explanation | Failure]:
-    """Explain the videos one after another, in their order; `target` as in `explain_clip`."""
+    """Explain the videos in order; `target` is as in `explain_clip`."""
     for shown in _clips(predictor, videos, workers, "explaining"):
         if isinstance(shown, Failure):
             yield shown
@@ -127,7 +127,7 @@ def explain_videos(
 
 
 def score_videos(predictor: Predictor, videos: Sequence[Video], workers: int) -> NDArray[np.float32]:
-    """The logits `[V, K]` of the clip of each video; rows of NaN where it cannot be read."""
+    """The logits `[V, K]` of the clip of each video; rows of NaN for videos that cannot be read."""
     logits = np.full((len(videos), predictor.model.num_classes), np.nan, dtype=np.float32)
     with torch.inference_mode():
         for shown in _clips(predictor, videos, workers, "scoring again"):
@@ -150,16 +150,16 @@ def _only(items: list[ShownClip | Failure]) -> ShownClip | Failure:
 
 
 def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: int | None = None) -> Explanation:
-    """Run the network once on `clip` and keep what happens on the way; `target` defaults to the predicted class.
+    """Run the network once on `clip` and record the explanation; `target` defaults to the predicted class.
 
-    Only the last stage's parameters ask for gradients afterwards: a class activation map needs no more memory.
+    Afterwards only the last stage's parameters require gradients, because a class activation map needs no others.
     """
     from captum.attr import LayerGradCam  # optional, see open_explainer
 
     seen: list[Tensor] = []
 
     def score(pixels: Tensor) -> Tensor:
-        """`[1, T, 3, H, W]` → the logit of the class that is explained, `[1]`."""
+        """`[1, T, 3, H, W]` → the logit of the explained class, `[1]`."""
         logits = forward(predictor.model, pixels, predictor.compute)
         seen[:] = [logits.detach()[0].cpu()]
         return logits[:, int(logits.argmax()) if target is None else target]
@@ -178,7 +178,7 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
 
 
 def find_class(text: str, predictor: Predictor) -> int:
-    """The class called `text`, or of that number; InputError, with what there is, where there is none."""
+    """The class with the name or number `text`; InputError, with the known classes, if there is none."""
     names, count = predictor.class_names, predictor.model.num_classes
     if names and text in names:
         return names.index(text)
@@ -189,5 +189,5 @@ def find_class(text: str, predictor: Predictor) -> int:
 
 
 def class_name(index: int, class_names: Sequence[str] | None) -> str:
-    """The name of a class, or its number where names are not known."""
+    """The name of a class, or its number if names are not known."""
     return class_names[index] if class_names else str(index)

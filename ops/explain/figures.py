@@ -1,4 +1,4 @@
-"""The pictures of an explanation: kernels, importance, class activation maps, and the kernels of many videos."""
+"""The figures of an explanation: kernels, importance, class activation maps, and the kernels of many videos."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -23,26 +23,26 @@ COLOURS = {-1: "#2b6cb0", 0: "#6b7280", 1: "#dd6b20"}
 """The frame before, the frame itself, the frame after."""
 
 PER_ROW = 6
-"""Blocks side by side: the third stage of a ResNet-50 has six."""
+"""Blocks in one row: the third stage of a ResNet-50 has six."""
 
 FRAMES_PER_ROW = 8
 
 
 def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) -> Figure:
-    """A row per block under the clip's frames: the importance `[C, T]` as quartiles over channels, and every channel.
+    """Below the clip's frames, a row per block: the importance `[C, T]` as quartiles over channels, and all channels.
 
-    `pixels` are uint8 `[T, H, W, 3]`, `frames [T]` their numbers in the video. All rows have the same scales.
+    `pixels` are uint8 `[T, H, W, 3]`, `frames [T]` their numbers in the video. All rows have the same scale.
     """
     count = len(frames)
     rows = len(importance)
-    strip = 6.0 / count + 0.05  # frames are squares, and 6 inches is the width of a panel
+    strip = 6.0 / count + 0.05  # frames are square, and a panel is 6 inches wide
     heights = [strip, *([0.62] * rows)]
     figure = Figure(
         figsize=(13.6, sum(heights) * 1.08 + 0.6),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.015, hspace=0, wspace=0.01),
     )
     panels = figure.subplots(rows + 1, 2, gridspec_kw={"height_ratios": heights}, sharex=True, squeeze=False)
-    for axes, title in zip(panels[0], ("quartiles over channels", "every channel, alike ones together"), strict=True):
+    for axes, title in zip(panels[0], ("quartiles over channels", "all channels, similar ones together"), strict=True):
         _strip(axes, pixels, title)
     everything = np.concatenate([a.ravel() for a in importance.values()])
     quartiles = {block: np.percentile(a, (25, 50, 75), axis=0) for block, a in importance.items()}
@@ -61,7 +61,7 @@ def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) 
         curve.tick_params(labelsize=8)
         curve.set_ylabel(block, rotation=0, ha="right", va="center", fontsize=9)
         extent = (-0.5, count - 0.5, 0, 1)
-        image = heat.imshow(values[alike(values)], aspect="auto", extent=extent, interpolation="nearest",
+        image = heat.imshow(values[similarity_order(values)], aspect="auto", extent=extent, interpolation="nearest",
                             cmap="viridis", vmin=span[0], vmax=span[1])  # fmt: skip
         heat.set_yticks([])
         heat.set_ylabel(f"{len(values)}", rotation=0, ha="right", va="center", fontsize=8)
@@ -74,7 +74,7 @@ def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) 
 
 
 def _strip(axes: Any, pixels: Pixels, title: str) -> None:
-    """The frames side by side, one unit of x each."""
+    """Draw the frames side by side, each one unit wide."""
     count = len(pixels)
     axes.imshow(np.concatenate(list(pixels), axis=1), extent=(-0.5, count - 0.5, 0, 1), aspect="auto")
     axes.set_yticks([])
@@ -84,8 +84,8 @@ def _strip(axes: Any, pixels: Pixels, title: str) -> None:
         axes.axvline(place - 0.5, color="white", linewidth=1)
 
 
-def alike(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """An order of the rows of `values [C, T]` in which rows that are alike are neighbours: `[C]` (Ward's linkage)."""
+def similarity_order(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """An order of the rows of `values [C, T]` in which similar rows are neighbours: `[C]` (Ward's linkage)."""
     if len(values) < 3:
         return np.arange(len(values))
     order: NDArray[np.int64] = leaves_list(linkage(values, method="ward")).astype(np.int64)
@@ -93,7 +93,7 @@ def alike(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def draw_kernels(kernels: Weights) -> Figure:
-    """A panel per block, a row per stage: the kernel of every channel `[C, 3]` as a line over the three offsets."""
+    """A panel per block, a row per stage: the kernels `[C, 3]`, one line per channel over the three offsets."""
     figure, panels = _blocks_figure(list(kernels), 1.75)
     leaning = matplotlib.colormaps["coolwarm"]
     for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
@@ -116,9 +116,9 @@ def draw_kernels(kernels: Weights) -> Figure:
 
 
 def draw_cam(pixels: Pixels, frames: Sequence[int], cam: NDArray[np.float32]) -> Figure:
-    """The clip's frames, and below each the same with the evidence for the class in colour.
+    """The clip's frames, and below each the same frame with the evidence for the class in colour.
 
-    `pixels` uint8 `[T, H, W, 3]`, `cam [T, h, w]`. One scale for all frames, from nothing to the strongest place.
+    `pixels` uint8 `[T, H, W, 3]`, `cam [T, h, w]`. All frames have one scale, from zero to the maximum.
     """
     count, (height, width) = len(frames), pixels.shape[1:3]
     columns = min(count, FRAMES_PER_ROW)
@@ -145,13 +145,13 @@ def draw_cam(pixels: Pixels, frames: Sequence[int], cam: NDArray[np.float32]) ->
 
 
 def _enlarged(cam: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """`cam [T, h, w]` at `size`."""
+    """`cam [T, h, w]` resized to `size`."""
     large: NDArray[np.float32] = F.interpolate(Tensor(cam)[:, None], size, mode="bilinear")[:, 0].numpy()
     return large
 
 
 def draw_weights(kernels: Weights) -> Figure:
-    """A panel per block: how often each weight occurs among all channels of all videos, `[V, C, 3]`, per offset."""
+    """A panel per block: histograms of the kernel weights of all channels of all videos, `[V, C, 3]`, per offset."""
     figure, panels = _blocks_figure(list(kernels), 1.45)
     edges = np.linspace(0, 1, 51)
     for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
@@ -170,12 +170,12 @@ def draw_weights(kernels: Weights) -> Figure:
 
 
 def draw_shares(spreads: Sequence[KernelSpread]) -> Figure:
-    """A bar per block: what share of the weights' variance is between channels, and between videos."""
+    """A bar per block: the fractions of the weights' variance between channels and between videos."""
     figure = Figure(figsize=(10, 0.3 * len(spreads) + 1.1), layout="constrained")
     axes = figure.subplots()
     shares = np.array([spread.shares() for spread in spreads])  # [blocks, 3]
     parts = (("the channel (so would a fixed kernel)", "#9ca3af"), ("the video, all channels alike", "#7c3aed"),
-             ("the video, each channel its own way", "#c4b5fd"))  # fmt: skip
+             ("the video, each channel differently", "#c4b5fd"))  # fmt: skip
     left = np.zeros(len(spreads))
     for part, (label, colour) in enumerate(parts):
         axes.barh(range(len(spreads)), 100 * shares[:, part], left=left, color=colour, label=label)
@@ -190,7 +190,7 @@ def draw_shares(spreads: Sequence[KernelSpread]) -> Figure:
 
 
 def _blocks_figure(blocks: Sequence[str], height: float) -> tuple[Figure, list[Any]]:
-    """A figure with a row per stage (more where a stage has many blocks), and the axes of each block."""
+    """A figure with a row per stage (more if a stage has many blocks), and the axes of each block."""
     places = list(_places(blocks))
     rows = places[-1][0] + 1
     columns = max(column for _, column in places) + 1

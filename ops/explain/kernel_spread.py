@@ -1,4 +1,4 @@
-"""How the kernels of a block's TAM are spread: over channels, and from video to video."""
+"""The spread of the kernels of a block's TAM over channels and over videos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from ops.common.storage import atomic_file
 
 OFFSETS = (-1, 0, 1)
 OFFSET_NAMES = ("frame before", "frame itself", "frame after")
-"""What the three weights of a kernel are for: the frame before, the frame itself, the frame after."""
+"""The three weights of a kernel: for the frame before, the frame itself, and the frame after."""
 
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
 @dataclass(frozen=True)
 class KernelSpread:
-    """The weights of one block over V videos and C channels; every array has one number per offset, `[3]`.
+    """Statistics of the kernel weights of one block over V videos and C channels; `[3]`, one value per offset.
 
-    The variance of a weight over all videos and channels is the sum of three parts. `fixed` is that of the channels'
-    means over the videos: what a kernel learnt once per channel has too. `common` is that of the videos' means over the
-    channels: all channels of a video move alike. `own` is the rest: each channel answers to the video in its own way.
-    All are NaN for a single video.
+    The variance of a weight over all videos and channels is the sum of three parts. `fixed` is the variance of the
+    channels' means over videos, which kernels that do not adapt have too. `common` is the variance of the videos' means
+    over channels: all channels change together. `own` is the rest: each channel responds to the video differently. All
+    are NaN for a single video.
 
     Attributes:
         mean, deviation: over videos and channels.
         percentiles: `[5, 3]`, see `PERCENTILES`.
-        change: the deviation of a channel's weight from video to video (root mean square over the channels).
+        change: the standard deviation of a channel's weight over videos (root mean square over channels).
     """
 
     block: str
@@ -44,16 +44,16 @@ class KernelSpread:
 
     @property
     def change(self) -> NDArray[np.float64]:
-        """See above; NaN for a single video."""
+        """The three parts, see above; NaN for a single video."""
         return np.sqrt(self.common + self.own)
 
     def shares(self) -> tuple[float, float, float]:
-        """`fixed`, `common` and `own` of the three offsets together, as shares of their sum."""
+        """`fixed`, `common` and `own` of the three offsets together, as fractions of their sum."""
         return _shares(self.fixed.sum(), self.common.sum(), self.own.sum())
 
     @property
     def adaptive(self) -> float:
-        """The share of the variance that is between videos, for the same channel: 0 for a kernel learnt once."""
+        """The fraction of the variance between videos, for the same channel: 0 for kernels that do not adapt."""
         _, common, own = self.shares()
         return common + own
 
@@ -73,7 +73,7 @@ def kernel_spread(block: str, kernels: NDArray[np.float32]) -> KernelSpread:
 
 
 def _shares(fixed: float, common: float, own: float) -> tuple[float, float, float]:
-    """Each as a share of the sum; where nothing varies, a fixed kernel says it all."""
+    """Each as a fraction of the sum; if nothing varies, everything counts as fixed."""
     total = fixed + common + own
     return (1.0, 0.0, 0.0) if total == 0 else (float(fixed / total), float(common / total), float(own / total))
 
@@ -84,7 +84,7 @@ def spreads_of(kernels: Mapping[str, NDArray[np.float32]]) -> list[KernelSpread]
 
 
 def write_spreads(path: Path, spreads: Sequence[KernelSpread]) -> None:
-    """`kernels.csv`: a row per block and offset; empty cells where one video is not enough."""
+    """`kernels.csv`: a row per block and offset; cells that need more than one video are empty."""
     quantiles = [f"p{q:02d}" for q in PERCENTILES]
     head = ("block", "channels", "videos", "offset", "mean", "std", *quantiles)
     parts = ("share_fixed", "share_common", "share_own", "change_between_videos")

@@ -1,4 +1,4 @@
-"""The numbers of explained videos, kept while they come and written for whoever goes on with them."""
+"""Collecting the numbers of explained videos, and writing them for further analysis."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ops.predict.predictor import Predictor
 
 
 class Numbers:
-    """What was found in the videos so far, without their pixels: about 0.2 MB per video for a TANet-50 of 8 frames."""
+    """The numbers of all videos so far, without pixels: about 0.2 MB per video for a TANet-50 with 8 frames."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -25,7 +25,7 @@ class Numbers:
         self._arrays: list[dict[str, NDArray[Any]]] = []
 
     def add(self, explanation: Explanation) -> None:
-        """Keep the numbers of one video."""
+        """Add the numbers of one video."""
         video, clip, prediction = explanation.video, explanation.clip, explanation.prediction
         names, best = self.predictor.class_names, int(prediction.logits.argmax())
         evidence = explanation.cam.sum(axis=(1, 2))  # [T]
@@ -51,12 +51,12 @@ class Numbers:
         self._arrays.append(arrays)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Every array with the videos as its first axis: see `write_arrays`."""
+        """All arrays, stacked over videos: see `write_arrays`."""
         stacked = {name: np.stack([arrays[name] for arrays in self._arrays]) for name in self._arrays[0]}
         return {"names": np.array([row["name"] for row in self.rows], dtype=str), **stacked}
 
     def kernels(self) -> dict[str, NDArray[np.float32]]:
-        """The kernels of all videos, `[V, C, 3]` by block; none of a plain TSN."""
+        """The kernels of all videos, `[V, C, 3]` by block; empty for a plain TSN."""
         blocks = [name for name in self._arrays[0] if name.startswith("kernel/")] if self._arrays else []
         return {name.removeprefix("kernel/"): np.stack([each[name] for each in self._arrays]) for name in blocks}
 
@@ -65,7 +65,7 @@ class Numbers:
         return np.stack([arrays["logits"] for arrays in self._arrays])
 
     def spreads(self) -> list[KernelSpread]:
-        """How the kernels of each block are spread over the videos."""
+        """The spread of each block's kernels over the videos."""
         return spreads_of(self.kernels())
 
     def write_arrays(self, path: Path) -> None:
@@ -97,13 +97,13 @@ class Numbers:
 
 
 class FixedKernels:
-    """What becomes of the predictions with kernels that do not adapt.
+    """Comparison of the predictions with those of fixed kernels, which do not adapt.
 
     Attributes:
         videos: how many were scored both ways.
-        same: how many predictions stay the same.
-        labelled, right, right_fixed: how many have a label, and were right with their own and with fixed kernels.
-        probability, probability_fixed: of the class predicted with own kernels, the mean over the videos.
+        same: how many predictions are the same.
+        labelled, right, right_fixed: how many have a label, and are right with their own and with fixed kernels.
+        probability, probability_fixed: mean probability of the class that was predicted with own kernels.
     """
 
     def __init__(self, own: NDArray[np.float32], fixed: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
@@ -126,7 +126,7 @@ def _probability(logits: NDArray[np.float32], classes: NDArray[np.int64]) -> flo
 
 
 def _block(spread: KernelSpread) -> dict[str, Any]:
-    """One block in a few numbers; null where a single video says nothing."""
+    """One block in a few numbers; null for those that need more than one video."""
     fixed, common, own = spread.shares()
     return {
         "block": spread.block,

@@ -1,4 +1,4 @@
-"""The pictures of explained videos as files, and the page that shows them with what they mean."""
+"""Saving the pictures of explained videos, and the page that shows and describes them."""
 
 import re
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ DPI = 110
 
 IMPORTANCE = (
     "What the local branch of each block gives every frame, between 0 and 1, before frames are mixed. Left, over the "
-    "channels of the block: the median (line), the mean (dotted) and the middle half (band). Right: each channel a "
-    "line, channels of like course together, their number beside. A bright column is a frame that counts more in that "
-    "block; rows that are even from left to right make no difference between frames. All blocks have the same scale. "
-    "The first and the last frame can stand out because beyond them the branch sees zeros."
+    "channels of the block: the median (line), the mean (dotted) and the middle half (band). Right: one line per "
+    "channel, with similar channels together and their number at the side. A bright column is a frame that counts more "
+    "in that block; rows of one colour treat all frames alike. All blocks have the same scale. The first and the last "
+    "frame can stand out because the branch sees zeros beyond them."
 )
 KERNELS = (
-    "What the global branch of each block makes of the whole clip: for every channel (a thin line) how much of the "
-    "frame before, of the frame itself and of the frame after goes into the result. The three add up to 1; dotted is "
+    "The kernels that the global branch of each block derives from the whole clip: for every channel (a thin line) the "
+    "weights of the frame before, the frame itself and the frame after. The three add up to 1; the dotted line is "
     "1/3, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones to the "
     "future."
 )
@@ -37,16 +37,16 @@ WEIGHTS = (
     "(The idea is the paper's, which shows such statistics for networks trained on Kinetics-400.)"
 )
 SHARES = (
-    "Why kernel weights differ from one another. Grey is due to the channel alone, and would be there as well with a "
-    "kernel learnt once for all videos; violet is due to the video. Kernels that do not adapt would be all grey. "
-    "So {least} to {most} % here, depending on the block, is adaptation: weights change with the video, which does not "
-    "by itself say that the change helps. With few videos grey comes out too large."
+    "Why kernel weights differ. Grey is the part due to the channel alone, which kernels learnt once for all videos "
+    "have too; violet is the part due to the video. Kernels that do not adapt would be all grey. "
+    "Here {least} to {most} %, depending on the block, is adaptation: weights change with the video, which alone does "
+    "not show that the change helps. With few videos, grey is overestimated."
 )
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the page: the file it was saved as, what it shows in a word, and how to read it."""
+    """One picture of the page: its file, its title, and how to read it."""
 
     file: str
     title: str
@@ -55,15 +55,15 @@ class Picture:
 
 
 class Album:
-    """Saves pictures in `folder` and keeps those of each video for the page."""
+    """Saves pictures to `folder`, and keeps those of each video for the page."""
 
     def __init__(self, folder: Path, limit: int) -> None:
-        """Pictures of the first `limit` videos are drawn, the others count in the numbers only."""
+        """Draws the first `limit` videos; the others are only in the numbers."""
         self.folder, self.limit = folder, limit
         self.videos: list[list[Picture]] = []
 
     def add(self, explanation: Explanation) -> None:
-        """Draw one video, as long as there are fewer than the limit."""
+        """Draw one video, if the limit is not reached yet."""
         number = len(self.videos) + 1
         if number > self.limit:
             return
@@ -99,22 +99,22 @@ def _cam_caption(explanation: Explanation) -> str:
     target = class_name(explanation.target, explanation.prediction.class_names)
     logit = float(explanation.prediction.logits[explanation.target])
     height, width = explanation.cam.shape[1:]
-    bias = round(logit - float(explanation.cam.sum()), 2) + 0.0  # which makes -0 a 0
-    through = ", and, through TAM, of the frames around" if explanation.watch.kernels else ""
-    nothing = "" if (explanation.cam > 0).any() else " Here no place speaks for the class."
+    bias = round(logit - float(explanation.cam.sum()), 2) + 0.0  # adding 0 turns -0 into 0
+    through = ", and through TAM also of the frames around it" if explanation.watch.kernels else ""
+    nothing = "" if (explanation.cam > 0).any() else " Here no position is evidence for the class."
     return (
-        f"How much each place of each frame adds to the score of “{target}” (class activation map of the last stage): "
-        f"the brighter, the more; dark places add nothing or speak against it.{nothing} The number is the sum over a "
-        f"frame. All frames together give the logit, {logit:.2f}, less a constant of {bias:.2f}. The map has only "
-        f"{height} × {width} places, enlarged here, and each has seen far more of the picture than it covers{through}: "
-        "it says roughly where, not what."
+        f"How much each position of each frame adds to the score of “{target}” (class activation map of the last "
+        f"stage): the brighter, the more; dark positions add nothing or are evidence against it.{nothing} The number "
+        f"is the sum over a frame. The sum over all frames is the logit, {logit:.2f}, minus the bias, {bias:.2f}. "
+        f"The map has only {height} × {width} positions, enlarged here, and each sees far more of the picture than it "
+        f"covers{through}: it shows roughly where the evidence is, not what it is."
     )
 
 
 def write_explain_page(
     path: Path, numbers: Numbers, album: Album, spreads: Sequence[KernelSpread], fixed: FixedKernels | None
 ) -> None:
-    """`explain.html`: each video's prediction and pictures, and, of several, all together."""
+    """`explain.html`: each video's prediction and pictures, and, for several videos, statistics of all."""
     rows, predictor = numbers.rows, numbers.predictor
     model = predictor.model
     several = len(rows) > 1
@@ -142,8 +142,8 @@ def _facts(numbers: Numbers) -> str:
     predictor = numbers.predictor
     shape = predictor.shape
     return (
-        f"{predictor.checkpoint.path}, {predictor.model.num_classes} classes. Of each video one clip of "
-        f"{shape.num_segments} frames ({predictor.sample.kind} sampling) is looked at, its centre at "
+        f"{predictor.checkpoint.path}, {predictor.model.num_classes} classes. For each video, one clip of "
+        f"{shape.num_segments} frames ({predictor.sample.kind} sampling) is explained, the centre crop of "
         f"{shape.input_size} × {shape.input_size} pixels; a test may average several."
     )
 

@@ -1,4 +1,4 @@
-"""What the TAMs of a network do while it runs: the kernels and the importance that they make and use."""
+"""Recording what the TAMs of a network do while it runs: their kernels and importance."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from ops.models.tam import TAM
 
 @dataclass(frozen=True)
 class TamRecorder:
-    """What each TAM made of one clip, by the name of its block (`layer1.0`), in the order of the network.
+    """The kernels and importance of each TAM for one clip, by the name of its block (`layer1.0`), in network order.
 
     Attributes:
-        kernels: float32 `[C, 3]`, the global branch's weights of the frame before, the frame itself and the one
-            after; the three of a channel sum to one (paper, eq. 5).
+        kernels: float32 `[C, 3]`, the global branch's weights for the frame before, the frame itself and the one
+            after; the three of each channel sum to one (paper, eq. 5).
         importance: float32 `[C, T]` in (0, 1), the local branch's weight of each frame (eq. 3).
     """
 
@@ -28,7 +28,7 @@ class TamRecorder:
 
 
 def tams_of(model: nn.Module) -> dict[str, TAM]:
-    """The TAMs of a recognizer by the name of their block, in the order of the network; none in a plain TSN."""
+    """The TAMs of a recognizer by the name of their block, in network order; none for a plain TSN."""
     return {
         name.removeprefix("base_model.").removesuffix(".tam"): module
         for name, module in model.named_modules()
@@ -38,10 +38,10 @@ def tams_of(model: nn.Module) -> dict[str, TAM]:
 
 @contextmanager
 def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
-    """Inside the context a forward pass of one clip leaves in the `TamRecorder` what its TAMs used.
+    """Within the context, a forward pass of one clip records in the `TamRecorder` what its TAMs used.
 
-    The numbers are taken where they arise, at the end of each branch, so they are those of the pass itself. Of several
-    clips in a pass the first counts, of several passes the last.
+    The numbers are recorded at the output of each branch, so they are exactly those of the pass. Of several clips in a
+    pass the first is recorded, of several passes the last.
     """
     watch = TamRecorder()
     handles = []
@@ -49,7 +49,7 @@ def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
         keep_kernel = partial(_keep_kernel, watch.kernels, name, tam.in_channels)
         keep_importance = partial(_keep_importance, watch.importance, name, tam.num_segments)
         handles.append(tam.G.register_forward_hook(keep_kernel))
-        handles.append(tam.L[-1].register_forward_hook(keep_importance))  # its layers are called one by one
+        handles.append(tam.L[-1].register_forward_hook(keep_importance))  # TAM calls the layers one by one
     try:
         yield watch
     finally:
@@ -59,7 +59,7 @@ def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
 
 @contextmanager
 def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> Iterator[None]:
-    """Inside the context the global branch of each block gives `kernels[block]` (`[C, 3]`), whatever it sees."""
+    """Within the context, the global branch of each block returns `kernels[block]` (`[C, 3]`) for any input."""
     handles = []
     for name, tam in tams_of(model).items():
         handles.append(tam.G.register_forward_hook(partial(_replace_kernel, kernels[name])))

@@ -1,4 +1,4 @@
-"""Checkpoints for other programs: ONNX, MMAction2, safetensors; and what a checkpoint says of itself."""
+"""Exporting checkpoints for other programs (ONNX, MMAction2, safetensors), and describing them."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, and what its tensors say of it: for people to read, and as plain data."""
+"""Describing a checkpoint, from its meta and its tensors: as text and as plain data."""
 
 import os
 import textwrap
@@ -18,22 +18,24 @@ from ops.models.recognizer import Recognizer, build_model
 UNKNOWN = "unknown"
 DIALECTS = {"ours": "ours", "published": "published", "mmaction2": "MMAction2"}
 INPUT_SIZE = 224
-"""Pixels that are taken for a file that does not say: those of all published models."""
+"""Input size in pixels if the file has none: that of all published models."""
 
 SMALL = 10_000
-"""Bytes of tensors beside the weights that are not worth a word."""
+"""Tensors besides the weights with fewer bytes than this are not mentioned."""
 
 Facts = dict[str, Any]
 
 
 def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
-    """All that is known of the checkpoint at `path`, as plain data; None for what the file does not say.
+    """All facts about the checkpoint at `path`, as plain data; None for what the file does not contain.
 
-    Raises InputError, naming the file, where it is none.
+    Raises InputError, naming the file, if it is not a checkpoint.
     """
     checkpoint = read_checkpoint(path)
     meta, spec = checkpoint.meta, checkpoint.spec
-    said = {key: meta.get(key) for key in ("dataset", "sampling", "input_size", "scale_size", "mean", "std", "recipe")}
+    stored = {
+        key: meta.get(key) for key in ("dataset", "sampling", "input_size", "scale_size", "mean", "std", "recipe")
+    }
     return {
         "file": str(path),
         "bytes": Path(path).stat().st_size,
@@ -49,7 +51,7 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
         "consensus": meta.get("consensus"),
         "num_classes": spec.num_classes,
         "class_names": checkpoint.class_names,
-        **said,
+        **stored,
         "results": results_of(checkpoint),
         "history": meta.get("history", []),
         **sizes_of(checkpoint),
@@ -57,17 +59,17 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
 
 
 def results_of(checkpoint: Checkpoint) -> Facts:
-    """`best_top1` in percent, `epochs_done`, and whatever else a training noted; None where it did not."""
+    """`best_top1` in percent, `epochs_done`, and other results of the training; None if not recorded."""
     stored = checkpoint.meta.get("results")
     results = dict(stored) if isinstance(stored, Mapping) else {}
     for name, old in (("best_top1", "best_prec1"), ("epochs_done", "epoch")):
         value = results.get(name, checkpoint.rest.get(old))
         results[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-    return {name: None if value != value else value for name, value in results.items()}  # NaN is no JSON
+    return {name: None if value != value else value for name, value in results.items()}  # NaN is not valid JSON
 
 
 def sizes_of(checkpoint: Checkpoint) -> Facts:
-    """How many `tensors` and `parameters` (of them `parameters_tam` in TAM), and the `compute` of one view."""
+    """The numbers of `tensors` and `parameters` (`parameters_tam`: of TAM), and the `compute` of one view."""
     spec, meta = checkpoint.spec, checkpoint.meta
     size = int(meta.get("input_size") or INPUT_SIZE)
     shape = ClipShape(checkpoint.num_segments or 8, spec.modality, size)
@@ -79,23 +81,23 @@ def sizes_of(checkpoint: Checkpoint) -> Facts:
 
 
 def _compute(model: Recognizer, shape: ClipShape, pixels: int) -> Facts:
-    """What one clip costs: two FLOPs for each multiply-add (MAC).
+    """The compute of one clip: two FLOPs for each multiply-add (MAC).
 
-    What is called FLOPs in papers of this field are multiply-adds: 43.0 G for 8 frames of TANet-50, which has 42.7 here
-    at 256 pixels.
+    Papers in this field call multiply-adds FLOPs: 43.0 G for 8 frames with TANet-50, which has 42.7 G here at 256
+    pixels.
     """
     macs = multiply_adds(model, pixels)
     return {"segments": shape.num_segments, "pixels": pixels, "flops": 2 * macs, "macs": macs}
 
 
 def describe_facts(facts: Facts, width: int = 110) -> list[str]:
-    """`checkpoint_facts` in lines of text of at most `width`: the file, then what is known of it."""
+    """`checkpoint_facts` as lines of text of at most `width` characters: the file, then the facts."""
     rows = {
         "format": _format(facts),
         "model": _model(facts),
         "classes": _classes(facts),
-        "dataset": _said(facts["dataset"]),
-        "sampling": _said(facts["sampling"]),
+        "dataset": _text(facts["dataset"]),
+        "sampling": _text(facts["sampling"]),
         "resolution": _resolution(facts),
         "pixels": _normalisation(facts),
         "recipe": _recipe(facts["recipe"]),
@@ -107,10 +109,10 @@ def describe_facts(facts: Facts, width: int = 110) -> list[str]:
     lines = [facts["file"]]
     for name, text in rows.items():
         lines += textwrap.wrap(text, width, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
-    return [one_line(line) for line in lines]  # names in a checkpoint are somebody's text
+    return [one_line(line) for line in lines]  # names in a checkpoint are untrusted text
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return UNKNOWN if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -122,14 +124,14 @@ def _format(facts: Facts) -> str:
 
 def _model(facts: Facts) -> str:
     name = model_name(facts["arch"], facts["tam"])
-    said = {key: _said(facts[key]) for key in ("num_segments", "dropout", "consensus")}
+    texts = {key: _text(facts[key]) for key in ("num_segments", "dropout", "consensus")}
     return "{} on {}; segments {num_segments}, dropout {dropout}, consensus {consensus}".format(
-        name, facts["modality"], **said
+        name, facts["modality"], **texts
     )
 
 
 def model_name(arch: str, tam: bool) -> str:
-    """What a network is called: "TANet-50", or "TSN (ResNet-50)" without TAM."""
+    """The name of a network: "TANet-50", or "TSN (ResNet-50)" without TAM."""
     depth = arch.removeprefix("resnet")
     return f"TANet-{depth}" if tam else f"TSN (ResNet-{depth})"
 
@@ -143,18 +145,18 @@ def _classes(facts: Facts) -> str:
 
 def _resolution(facts: Facts) -> str:
     if facts["input_size"] is None:
-        return f"{UNKNOWN} ({INPUT_SIZE} is taken)"
-    return f"{facts['input_size']} x {facts['input_size']}, from frames of short side {_said(facts['scale_size'])}"
+        return f"{UNKNOWN} ({INPUT_SIZE} is assumed)"
+    return f"{facts['input_size']} x {facts['input_size']}, from frames of short side {_text(facts['scale_size'])}"
 
 
 def _normalisation(facts: Facts) -> str:
     if facts["mean"] is None or facts["std"] is None:
-        return f"normalisation {UNKNOWN} (the published ones are taken)"
+        return f"normalisation {UNKNOWN} (the published one is assumed)"
     mean, std = (" ".join(f"{value:g}" for value in facts[key]) for key in ("mean", "std"))
     return f"(p / 255 - mean) / deviation, mean {mean}, deviation {std}"
 
 
-_NO_RECIPE = (  # said elsewhere, or of the machine and not of the training
+_NO_RECIPE = (  # shown elsewhere, or about the machine and not the training
     "dataset", "modality", "arch", "tam", "num_segments", "input_size", "dropout", "consensus_type", "num_class",
     "class_names", "root_log", "root_model", "root_path", "store_name", "suffix", "resume", "start_epoch", "workers",
     "gpus", "device", "print_freq", "ckpt_interval", "keep",
@@ -162,7 +164,7 @@ _NO_RECIPE = (  # said elsewhere, or of the machine and not of the training
 
 
 def _recipe(recipe: Mapping[str, Any] | None) -> str:
-    """The arguments of the training that were set and say something of it."""
+    """The arguments of the training that were set and describe it."""
     if recipe is None:
         return UNKNOWN
     shown = {key: value for key, value in recipe.items() if key not in _NO_RECIPE and value not in (None, False)}
@@ -170,12 +172,12 @@ def _recipe(recipe: Mapping[str, Any] | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return " ".join(map(_plain, value)) if isinstance(value, Sequence) and not isinstance(value, str) else _said(value)
+    return " ".join(map(_plain, value)) if isinstance(value, Sequence) and not isinstance(value, str) else _text(value)
 
 
 def _results(results: Facts) -> str:
     best = UNKNOWN if results["best_top1"] is None else f"{results['best_top1']:.2f} %"
-    text = f"best validation top-1 {best}; epochs done {_said(results['epochs_done'])}"
+    text = f"best validation top-1 {best}; epochs done {_text(results['epochs_done'])}"
     figures = [
         f"{split} loss {results[f'{split}_loss']:.3f}, top-1 {results[f'{split}_top1']:.2f} %, "
         f"top-5 {results[f'{split}_top5']:.2f} %"
@@ -200,7 +202,7 @@ def _bytes_of(item: tuple[str, Any]) -> tuple[str, int]:
 
 
 def _bytes_in(value: Any) -> int:
-    """The bytes of all tensors in nested plain data."""
+    """The total bytes of all tensors in nested plain data."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()

@@ -1,6 +1,6 @@
-"""Checkpoints from one dialect and file format to another, with other classes' order or another number of segments.
+"""Converting checkpoints: dialect, file format, order of the classes, number of segments.
 
-What is written is read again and computed with before it is put in place.
+The result is read back, and its outputs are compared with the source's, before it is moved into place.
 """
 
 import logging
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 _HEADS = ("new_fc.", "base_model.fc.")
 _GLOBAL_BRANCH = ".tam.G."
 _KEPT = ("epoch", "best_prec1")
-"""What stays of a file besides weights and what it says of itself: plain numbers."""
+"""Entries of a file that are kept besides weights and meta: plain numbers."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Class names in the order of a checkpoint's head, and in the order that is wanted; None: unknown, and as it is."""
+    """Class names in the order of a checkpoint's head (None: unknown), and in the desired order (None: unchanged)."""
 
     now: Sequence[str] | None = None
     wanted: Sequence[str] | None = None
@@ -40,14 +40,14 @@ class Classes:
 def convert_checkpoint(
     source: str, target: str, to: str, classes: Classes | None = None, segments: int | None = None, seed: int = 0
 ) -> None:
-    """Write the checkpoint `source` anew at `target`, whole or not at all, as one of `TARGETS`.
+    """Convert the checkpoint `source` to `target`, atomically, as one of `TARGETS`.
 
-    A `target` that ends in .safetensors is written in that format in any case. Optimizer states are left out. With
-    `segments` TAM's global branch, whose layers have that size, starts anew from `seed`. Raises InputError where things
-    do not go together, and where what was written does not compute what the source does.
+    A `target` that ends in .safetensors is always written in that format. Optimizer states are left out. With
+    `segments`, TAM's global branch, whose layers depend on that number, is initialised again from `seed`. Raises
+    InputError if settings contradict each other, or if the result does not compute the same as the source.
     """
     if os.path.realpath(source) == os.path.realpath(target):
-        raise InputError(f"{target}: is the file to convert; give the new one another name")
+        raise InputError(f"{target}: is the file to convert; choose another name for the result")
     before = read_checkpoint(source)
     meta = {**before.meta, "history": [*before.meta.get("history", []), f"converted from {Path(source).name}"]}
     order, meta = _order_of_classes(before, classes or Classes(), meta)
@@ -58,7 +58,7 @@ def convert_checkpoint(
     dialect: Dialect = "published" if to == "published" else "mmaction2" if to == "mmaction2" else "ours"
     _say_what_cannot_be_used_there(before, dialect)
     if meta.get("class_names") is None:
-        log.warning("%s does not say what its classes are; --classes_from FILE puts their names in", source)
+        log.warning("%s has no class names; add them with --classes_from FILE", source)
     state = to_dialect(_with_head_as_trained(changed.state, meta), dialect)
     kept = {key: _number(changed.rest[key]) for key in _KEPT if key in changed.rest}
     facts = {"arch": before.spec.arch, "meta": {**meta, "format": FORMAT_VERSION}, **kept}
@@ -80,27 +80,27 @@ def convert_checkpoint(
 def _order_of_classes(
     checkpoint: Checkpoint, classes: Classes, meta: Mapping[str, Any]
 ) -> tuple[list[int] | None, dict[str, Any]]:
-    """For each class that is wanted its place in the head (None: as it is), and what the new file says of itself."""
+    """For each class of the result its row in the source's head (None: unchanged), and the new file's meta."""
     path, known, count = checkpoint.path, checkpoint.class_names, checkpoint.spec.num_classes
     if classes.now is not None and len(classes.now) != count:
-        raise InputError(f"--classes_from has {len(classes.now)} names, and {path} has {count} classes")
+        raise InputError(f"--classes_from has {len(classes.now)} names, but {path} has {count} classes")
     if classes.now is not None and known is not None and list(classes.now) != known:
-        raise InputError(f"{path}: knows its class names, and --classes_from gives others or another order")
+        raise InputError(f"{path}: has class names, but those in --classes_from or their order differ")
     now = known if classes.now is None else list(classes.now)
     if classes.wanted is None:
         return None, {**meta, "class_names": now}
     if now is None:
-        raise InputError(f"{path}: does not say what its classes are; --classes_to needs --classes_from FILE")
+        raise InputError(f"{path}: has no class names; --classes_to needs --classes_from FILE")
     wanted = list(classes.wanted)
     alone = [f"only in the checkpoint: {_some(set(now) - set(wanted))}"] if set(now) - set(wanted) else []
     alone += [f"only in --classes_to: {_some(set(wanted) - set(now))}"] if set(wanted) - set(now) else []
     if alone:
-        raise InputError(f"{path}: the head can be reordered for the same names only; {'; '.join(alone)}")
+        raise InputError(f"{path}: classes can be reordered, but the names must be the same; {'; '.join(alone)}")
     place = {name: index for index, name in enumerate(now)}
     order = [place[name] for name in wanted]
     if wanted == now:
         return None, {**meta, "class_names": wanted}
-    # The order of its dataset it is no longer: a dataset's name would vouch for one.
+    # It no longer has the order of its dataset, which the dataset's name would imply.
     history = [*meta["history"], f"classes in another order than that of {meta.get('dataset') or 'the source'}"]
     return order, {**meta, "class_names": wanted, "dataset": "custom", "history": history}
 
@@ -111,20 +111,20 @@ def _some(names: set[str], shown: int = 5) -> str:
 
 
 def _in_order(state: Mapping[str, Tensor], order: list[int] | None) -> dict[str, Tensor]:
-    """The rows of the head in `order`."""
+    """The head with its rows in `order`."""
     if order is None:
         return dict(state)
     return {name: value[order] if name.startswith(_HEADS) else value for name, value in state.items()}
 
 
 def _with_head_as_trained(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The head under `base_model.fc` where there was no dropout; MMAction2's name for it does not tell."""
+    """Move the head to `base_model.fc` if there was no dropout; MMAction2's name does not depend on that."""
     own = meta.get("dropout") == 0
     return {name.replace("new_fc.", "base_model.fc.") if own else name: value for name, value in state.items()}
 
 
 def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoint:
-    """The same for another number of segments: all tensors kept but those of TAM's global branch."""
+    """The checkpoint for another number of segments: all tensors are kept except those of TAM's global branch."""
     spec, old = checkpoint.spec, checkpoint.num_segments
     what = f"{segments} segments from {old or 'an unknown number'}"
     state, untrained = checkpoint.state, {}
@@ -136,16 +136,16 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
         load_state(model, checkpoint, skip=[_GLOBAL_BRANCH])
         state = model.state_dict()
         renewed = sum(_GLOBAL_BRANCH in name for name in state)
-        what += f", {renewed} tensors of TAM's global branch anew"
+        what += f", {renewed} tensors of TAM's global branch initialised again"
         untrained = {"untrained": f"TAM's global branch ({renewed} tensors)"}
         log.warning(
-            "%s: TAM's global branch has the size of the clip, so its %d tensors start anew (seed %d) and have to be "
-            "trained; the other %d are kept", checkpoint.path, renewed, seed, len(state) - renewed,
+            "%s: TAM's global branch depends on the number of segments, so its %d tensors are initialised again "
+            "(seed %d) and need training; the other %d are kept", checkpoint.path, renewed, seed, len(state) - renewed,
         )  # fmt: skip
     history = [*checkpoint.meta["history"], what]
     meta = {**checkpoint.meta, "num_segments": segments, "history": history, "results": {}, **untrained}
     new_spec = replace(spec, num_segments=segments if spec.tam else None)
-    return replace(checkpoint, state=state, spec=new_spec, meta=meta, rest={})  # results were of the other model
+    return replace(checkpoint, state=state, spec=new_spec, meta=meta, rest={})  # the results belong to the other model
 
 
 def _say_what_cannot_be_used_there(checkpoint: Checkpoint, dialect: Dialect) -> None:
@@ -155,31 +155,31 @@ def _say_what_cannot_be_used_there(checkpoint: Checkpoint, dialect: Dialect) -> 
 
 @torch.inference_mode()
 def _compare(before: Checkpoint, after: Checkpoint, order: list[int] | None, target: str) -> None:
-    """InputError unless the two compute the same on a random clip, or hold the same where they cannot."""
+    """InputError unless both compute the same on a random clip or, if they cannot, have the same tensors."""
     one, other = model_of(before), model_of(after)
     if before.spec.tam and one.num_segments != other.num_segments:
         _compare_tensors(one, other, order, target)
         log.info("logits cannot be compared with those of another number of segments; what is kept is equal")
         return
     generator = torch.Generator().manual_seed(0)
-    shape = (1, other.num_segments, other.channels, 64, 64)  # any size shows a wrong tensor, and a small one is quick
+    shape = (1, other.num_segments, other.channels, 64, 64)  # any size reveals a wrong tensor, and a small one is fast
     clip = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     wanted, got = one(clip), other(clip)
     wanted = wanted[:, order] if order is not None else wanted
     difference, scale = float((wanted - got).abs().max()), float(wanted.abs().max())
-    if not difference <= 1e-6 * scale:  # the same numbers in the same order: only a reordered head may round otherwise
-        raise InputError(f"{target}: not written, its logits differ from the source's by {difference:g} of {scale:g}")
+    if not difference <= 1e-6 * scale:  # the same sums: only a reordered head may round differently
+        raise InputError(f"{target}: not written: its logits differ from the source's by {difference:g} of {scale:g}")
     log.info("logits of source and result on a random clip: largest difference %g, largest logit %g", difference, scale)
 
 
 def _compare_tensors(one: Recognizer, other: Recognizer, order: list[int] | None, target: str) -> None:
     wanted, got = _in_order(one.state_dict(), order), other.state_dict()
     for name, value in wanted.items():
-        place = name if name in got else name.replace("base_model.fc.", "new_fc.")  # as MMAction2 has it
+        place = name if name in got else name.replace("base_model.fc.", "new_fc.")  # as in MMAction2
         if _GLOBAL_BRANCH not in name and not torch.equal(got[place], value):
-            raise InputError(f"{target}: not written, {name} is not what it was")
+            raise InputError(f"{target}: not written: {name} differs from the source")
 
 
 def _number(value: Any) -> Any:
-    """What old files hold as a tensor of one number, as that number."""
+    """The number in a tensor of one element, as in old files."""
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value

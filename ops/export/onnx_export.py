@@ -1,4 +1,5 @@
-"""A trained model as an ONNX file that says how to use it, verified against PyTorch before it is put in place."""
+"""Exporting a trained model to ONNX, with metadata on its use, and verified against PyTorch before it is moved into
+place."""
 
 import copy
 import json
@@ -29,23 +30,24 @@ log = logging.getLogger(__name__)
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 
 BOUNDS = {"fp32": 1e-4, "fp16": 1e-2}
-"""How far logits may be from PyTorch's in float32, as ‖a - b‖ / ‖b‖.
+"""The largest allowed difference from PyTorch's logits in float32, as ‖a - b‖ / ‖b‖.
 
-fp32: what this project allows between itself and the published code; sums in another order make 2e-7 (TANet-50).
-fp16: a rounding is up to 2^-11 = 5e-4 of a value, and those of TANet-50's layers make 1e-3; ten times that is a fault.
+fp32: the tolerance of this project towards the published code; another order of summation gives 2e-7 (TANet-50).
+fp16: each rounding is up to 2^-11 = 5e-4 of a value; over all layers of TANet-50 this gives 1e-3, and ten times that
+would be an error.
 """
 
 BATCHES = (1, 3)
-"""The file is verified with batches of these sizes: one, and one that it was not made with."""
+"""The file is verified with these batch sizes: one, and a size that was not used for the export."""
 
 RUNS = 9
-"""Timings of which the median is said."""
+"""Number of timings; the median is reported."""
 
 
 class PixelsToLogits(nn.Module):
-    """What is exported: uint8 clips `[N, T, C, H, W]` → float32 logits `[N, K]`, computed in `dtype`.
+    """The exported module: uint8 clips `[N, T, C, H, W]` → float32 logits `[N, K]`, computed in `dtype`.
 
-    Pixels are normalised in float32, and TAM's coefficients are computed in it, as with mixed precision.
+    Pixels are normalised, and TAM's coefficients computed, in float32, as with mixed precision.
     """
 
     def __init__(self, model: Recognizer, dtype: torch.dtype) -> None:
@@ -65,8 +67,8 @@ class PixelsToLogits(nn.Module):
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of an export: per batch size the largest difference of the logits and the relative one, as norms;
-    and the median seconds that PyTorch (in float32) and onnxruntime need for one clip.
+    """The result of an export: for each batch size the largest difference of the logits, and the relative difference of
+    norms; and the median seconds that PyTorch (in float32) and onnxruntime need for one clip.
     """
 
     differences: Mapping[int, tuple[float, float]]
@@ -75,10 +77,10 @@ class Exported:
 
 
 def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision: str = "fp32") -> Exported:
-    """Write the model of `predictor` as ONNX to `target`, whole or not at all; `precision` is one of `PRECISIONS`.
+    """Write the model of `predictor` as ONNX to `target`, atomically; `precision` is one of `PRECISIONS`.
 
-    It takes uint8 pixels `clips [N, T, C, H, W]`, N free, and gives float32 `logits [N, K]`; `facts_for_users` are in
-    its metadata. InputError where onnxruntime does not compute with it what PyTorch does, within `BOUNDS`.
+    It takes uint8 pixels `clips [N, T, C, H, W]`, for any N, and gives float32 `logits [N, K]`; `facts_for_users` are
+    in its metadata. InputError if onnxruntime and PyTorch do not agree within `BOUNDS`.
     """
     size = predictor.shape.scale_size if predictor.full_res else predictor.shape.input_size
     shape = (predictor.model.num_segments, predictor.model.channels, size, size)
@@ -90,23 +92,23 @@ def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision:
         onnx.save(proto, temporary)
         try:
             session = open_session(temporary)
-        except Exception as error:  # its errors have no common ancestor but this
+        except Exception as error:  # its errors have no other common base class
             reason = f"{error}".splitlines()[0]
-            raise InputError(f"{target}: not written, onnxruntime cannot use it ({reason})") from None
+            raise InputError(f"{target}: not written: onnxruntime cannot use it ({reason})") from None
         differences = {batch: _difference(session, predictor.model, (batch, *shape)) for batch in BATCHES}
         worst = max(relative for _, relative in differences.values())
         if not worst <= BOUNDS[precision]:
             raise InputError(
-                f"{target}: not written, the logits of onnxruntime differ from PyTorch's by {worst:.1e} of their norm, "
-                f"and {BOUNDS[precision]:g} is allowed for {precision}"
+                f"{target}: not written: the logits of onnxruntime differ from PyTorch's by {worst:.1e} of their "
+                f"norm, but only {BOUNDS[precision]:g} is allowed for {precision}"
             )
         seconds = _latencies(session, predictor.model, (1, *shape))
     return Exported(differences, *seconds)
 
 
 def to_onnx(model: Recognizer, shape: tuple[int, int, int, int], precision: str) -> onnx.ModelProto:
-    """The graph of `model` for clips of `shape [T, C, H, W]`, its batch size free."""
-    example = torch.zeros(2, *shape, dtype=torch.uint8)  # a batch of one would be taken for a constant
+    """The graph of `model` for clips of `shape [T, C, H, W]` and any batch size."""
+    example = torch.zeros(2, *shape, dtype=torch.uint8)  # a batch size of one would become a constant
     module = PixelsToLogits(model, PRECISIONS[precision]).eval()
     with torch.no_grad():
         program = torch.onnx.export(
@@ -119,7 +121,7 @@ def to_onnx(model: Recognizer, shape: tuple[int, int, int, int], precision: str)
 
 
 def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str, Any]:
-    """What somebody needs to feed the file, and to read what it gives: plain data."""
+    """What users of the file need to know about its input and output: plain data."""
     model, shape, checkpoint = predictor.model, predictor.shape, predictor.checkpoint
     return {
         "model": model_name(model.arch, model.tam),
@@ -131,7 +133,7 @@ def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str
         "input": "uint8 [N, T, C, H, W], RGB, 0 to 255; normalised inside",
         "scale_size": shape.scale_size,
         "input_size": size,
-        "cut": "short side of a frame to scale_size, the long one rounded down, then the centre of input_size squared",
+        "cut": "short side of a frame to scale_size, the long side rounded down, then a centre crop of input_size",
         "sampling": predictor.sample.kind,
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
@@ -140,7 +142,7 @@ def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str
 
 
 def open_session(path: str | os.PathLike[str]) -> onnxruntime.InferenceSession:
-    """The ONNX file at `path` in onnxruntime, on the CPU with as many threads as PyTorch has."""
+    """The ONNX file at `path`, loaded in onnxruntime, on the CPU with as many threads as PyTorch."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
@@ -155,7 +157,7 @@ def _random_clips(shape: tuple[int, ...]) -> Tensor:
 def _difference(
     session: onnxruntime.InferenceSession, model: Recognizer, shape: tuple[int, ...]
 ) -> tuple[float, float]:
-    """Of the logits on random clips of `shape [N, T, C, H, W]`: the largest difference, and that of the norms."""
+    """The largest and the relative difference of the logits for random clips of `shape [N, T, C, H, W]`."""
     clips = _random_clips(shape)
     wanted, (got,) = model(clips).numpy(), session.run(None, {"clips": clips.numpy()})
     difference = got - wanted
@@ -164,7 +166,7 @@ def _difference(
 
 @torch.inference_mode()
 def _latencies(session: onnxruntime.InferenceSession, model: Recognizer, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Median seconds of PyTorch and onnxruntime, in turn and warm."""
+    """Median seconds of PyTorch and onnxruntime, measured in turn after warming up."""
     clips = _random_clips(shape)
     feed = {"clips": clips.numpy()}
     seconds: tuple[list[float], list[float]] = ([], [])

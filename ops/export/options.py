@@ -1,4 +1,4 @@
-"""The values that flags of the export tools take: nothing heavy is imported here."""
+"""The values of flags of the export tools. Imports nothing heavy."""
 
 TARGETS = ("ours", "published", "mmaction2", "safetensors")
-"""Dialects and formats that tools/convert_checkpoint.py writes."""
+"""The dialects and formats that tools/convert_checkpoint.py can write."""

@@ -1,7 +1,7 @@
 """Networks and their checkpoints.
 
-The temporal module is in `tam`, the network that clips go through in `recognizer`, which puts it together from
-`resnet`, `tanet` and `consensus`; `checkpoint` reads files in every dialect that `checkpoint_names` knows.
+The temporal module is in `tam`. `recognizer` has the complete network, built from `resnet`, `tanet` and `consensus`.
+`checkpoint` reads files in every naming scheme ("dialect") that `checkpoint_names` knows.
 """
 
 from typing import TYPE_CHECKING

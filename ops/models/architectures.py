@@ -1,4 +1,4 @@
-"""The names of architectures and consensus functions, for command lines: nothing heavy is imported here."""
+"""The names of architectures and consensus functions, for command lines. Imports nothing heavy."""
 
 from ops.common.errors import InputError
 
@@ -7,7 +7,7 @@ CONSENSUS_TYPES = ("avg",)
 
 
 def check_architecture(arch: str) -> None:
-    """InputError unless `arch` is one that can be built."""
+    """InputError unless `arch` is supported."""
     if arch not in ARCHITECTURES:
         old = " (the published code's BNInception has no TAM)" if arch.lower() == "bninception" else ""
         raise InputError(f"unknown architecture {arch}{old}; use one of {', '.join(ARCHITECTURES)}")

@@ -1,4 +1,4 @@
-"""Checkpoints: saved whole or not at all, loaded in every dialect, without ever running code from them."""
+"""Checkpoints: saved atomically, and loaded in every dialect without running code from them."""
 
 import logging
 import os
@@ -23,11 +23,11 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds: tensors with our names, the model they describe, and everything else.
+    """The content of a checkpoint file: tensors with our names, the model they describe, and everything else.
 
-    `meta` is what our own checkpoints say of themselves ({} for others); `rest` the other entries of the file
-    (epoch, optimizer, best_prec1, …); `dialect` how the tensors were named in the file; `sha256` the hash of the bytes
-    that were read, where it was asked for.
+    `meta` is the description in our own checkpoints ({} for others); `rest` the other entries of the file (epoch,
+    optimizer, best_prec1, …); `dialect` the naming scheme of the tensors in the file; `sha256` the hash of the file, if
+    requested.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Checkpoint:
 
     @property
     def num_segments(self) -> int | None:
-        """Segments it was trained with: from its tensors, else from `meta`; None where neither says."""
+        """Segments it was trained with: from its tensors, else from `meta`; None if unknown."""
         if self.spec.num_segments is not None:
             return self.spec.num_segments
         stored = self.meta.get("num_segments")
@@ -48,7 +48,7 @@ class Checkpoint:
 
     @property
     def class_names(self) -> list[str] | None:
-        """Its classes in order, where it knows them."""
+        """Its class names in order, if known."""
         names = self.meta.get("class_names")
         if not isinstance(names, list) or len(names) != self.spec.num_classes:
             return None
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Checkpoint:
-    """Read a checkpoint of ours, of the published code or of MMAction2; InputError, naming `path`, on others."""
+    """Read a checkpoint of ours, of the published code or of MMAction2; InputError, naming `path`, for others."""
     loaded, digits = load_hashed_tensors(path) if hashed else (load_tensors(path), "")
     tensors = tensors_of(loaded, Path(path))
     try:
@@ -75,9 +75,9 @@ def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Check
 def load_model(path: str | os.PathLike[str], num_segments: int | None = None) -> Recognizer:
     """The recognizer in a checkpoint file, in evaluation mode on the CPU.
 
-    What it is (depth, segments, classes, modality, TAM or not) is read from its tensors. `num_segments` is for a
-    plain TSN, whose tensors do not say (default: what `meta` says, else 8); a TANet refuses another number than
-    it was trained for. Raises InputError, in one line that names the file.
+    Depth, segments, classes, modality and TAM are derived from its tensors. `num_segments` is for a plain TSN, whose
+    tensors do not depend on it (default: from `meta`, else 8); for a TANet it must be the number it was trained with.
+    Raises InputError, in one line that names the file.
     """
     return model_of(read_checkpoint(path), num_segments)
 
@@ -87,8 +87,8 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
     spec = checkpoint.spec
     if spec.tam and num_segments not in (None, spec.num_segments):
         raise InputError(
-            f"{checkpoint.path}: trained for {spec.num_segments} segments, and TAM's layers fix that number; "
-            f"{num_segments} were asked for"
+            f"{checkpoint.path}: trained for {spec.num_segments} segments, which TAM's layers depend on, but "
+            f"{num_segments} were requested"
         )
     stored = checkpoint.meta.get("dropout")
     dropout = 0.0 if spec.own_head else float(stored) if isinstance(stored, float) and stored > 0 else 0.5
@@ -99,18 +99,18 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
 
 
 def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = ()) -> None:
-    """Fill `model` with the tensors of `checkpoint`, all of them and nothing else; InputError where they do not fit.
+    """Load exactly the tensors of `checkpoint` into `model`; InputError if any is missing, unexpected or misshapen.
 
-    Names that contain one of `skip` are left as the model has them.
+    Tensors of the model whose names contain one of `skip` are left unchanged.
     """
     expected = {k: v for k, v in model.state_dict().items() if not any(part in k for part in skip)}
     state = {k: v for k, v in checkpoint.state.items() if not any(part in k for part in skip)}
-    # Old PyTorch did not count batches.
+    # Old versions of PyTorch did not count batches.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
     surplus = [k for k in state if k not in expected]
     shapes = [k for k in expected if k in state and state[k].shape != expected[k].shape]
     if missing or surplus or shapes:
-        what = "is missing" if missing else "is unknown" if surplus else "has another shape"
+        what = "is missing" if missing else "is unknown" if surplus else "has a different shape"
         name = (missing or surplus or shapes)[0]
         count = len(missing) + len(surplus) + len(shapes)
         raise InputError(f"{checkpoint.path}: does not fit this model: {name} {what} ({count} tensors in all)")
@@ -120,10 +120,10 @@ def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = 
 def tune_from(
     model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None, input_size: int = 224
 ) -> bool:
-    """Start `model` from `checkpoint`, which may have other segments or classes; say what is new.
+    """Initialise `model` from `checkpoint`, which may have other segments or classes; log what is not taken over.
 
-    TAM's global branch belongs to a number of segments, the head to classes in an order: where these differ the
-    model keeps its fresh ones. Returns whether the head was kept (tuning on the same classes).
+    TAM's global branch depends on the number of segments, the classifier on the classes and their order: if these
+    differ, the model keeps its own initialisation. Returns whether the classifier was taken over (same classes).
     """
     spec, skip = checkpoint.spec, []
     if (spec.arch, spec.modality) != (model.arch, model.modality):
@@ -138,18 +138,18 @@ def tune_from(
     if model.tam and spec.num_segments != model.num_segments:
         skip.append(".tam.G.")
         log.info(
-            "%s has %s segments, this model %d: TAM's global branch starts anew",
+            "%s has %s segments, this model %d: TAM's global branch is initialised again",
             checkpoint.path, spec.num_segments, model.num_segments,
         )  # fmt: skip
     theirs = checkpoint.meta.get("input_size")
     if theirs not in (None, input_size):
-        log.warning("%s: trained at %s pixels, this run has %d (--input_size)", checkpoint.path, theirs, input_size)
+        log.warning("%s: trained with --input_size %s, but this run has %d", checkpoint.path, theirs, input_size)
     reason = _why_new_head(model, checkpoint, dataset, class_names)
     renamed = dict(checkpoint.state)
     if reason:
         skip += ["new_fc.", "base_model.fc."]
-        log.info("%s: the classifier starts anew (%s)", checkpoint.path, reason)
-    elif spec.own_head != (model.new_fc is None):  # with or without dropout: the same layer under another name
+        log.info("%s: the classifier is initialised again (%s)", checkpoint.path, reason)
+    elif spec.own_head != (model.new_fc is None):  # the layer's name depends on dropout
         old, new = ("base_model.fc.", "new_fc.") if spec.own_head else ("new_fc.", "base_model.fc.")
         renamed = {name.replace(old, new): value for name, value in renamed.items()}
     load_state(model, Checkpoint(checkpoint.path, renamed, spec), skip)
@@ -157,12 +157,12 @@ def tune_from(
 
 
 def _why_new_head(model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None) -> str:
-    """Why the classifier cannot be kept, or ""."""
+    """Why the classifier cannot be taken over, or ""."""
     if checkpoint.spec.num_classes != model.num_classes:
         return f"{checkpoint.spec.num_classes} classes there, {model.num_classes} here"
     theirs = checkpoint.class_names
     if theirs and class_names:
-        return "" if theirs == class_names else "other classes, or in another order"
+        return "" if theirs == class_names else "the classes or their order differ"
     if dataset != "custom" and checkpoint.meta.get("dataset") == dataset:
         return ""
     return "the order of its classes is not known"

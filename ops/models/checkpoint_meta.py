@@ -1,4 +1,4 @@
-"""What a checkpoint may say of itself: looked at once, when it is read, so that all that use it can trust its types."""
+"""Validating the `meta` of a checkpoint once, when it is read, so that all code that uses it can trust its types."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ LARGEST_SIDE = 16384
 
 
 def check_meta(meta: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """InputError, naming the file at `path`, where something that is used is not what its name promises."""
+    """InputError, naming the file at `path`, if a value that is used has the wrong type or range."""
     for key, (is_right, wanted) in _KNOWN.items():
         value = meta.get(key)
         if value is not None and not is_right(value):
-            raise InputError(f"{path}: its meta says {key} is {str(value)[:40]!r}, where {wanted} belongs")
+            raise InputError(f"{path}: {key} in its meta is {str(value)[:40]!r}, but must be {wanted}")
 
 
 def _is_text(value: Any) -> bool:
@@ -52,13 +52,13 @@ def _is_results(value: Any) -> bool:
 
 _TEXT = (_is_text, "a text")
 _SIZE = (_is_size, f"an integer from 1 to {LARGEST_SIDE}")
-_MAPPING = (_is_mapping, "a dictionary with names")
+_MAPPING = (_is_mapping, "a dictionary with string keys")
 _KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("dataset", "modality", "sampling", "consensus", "untrained", "commit"), _TEXT),
     **dict.fromkeys(("input_size", "scale_size", "num_segments"), _SIZE),
     **dict.fromkeys(("recipe", "versions"), _MAPPING),
-    **dict.fromkeys(("class_names", "history"), (_is_texts, "a list of texts")),
+    **dict.fromkeys(("class_names", "history"), (_is_texts, "a list of strings")),
     **dict.fromkeys(("mean", "std"), (_is_numbers, "a list of numbers")),
-    "dropout": (_is_share, "a number from 0 to below 1"),
+    "dropout": (_is_share, "a number in [0, 1)"),
     "results": (_is_results, "a dictionary of numbers"),
 }

@@ -1,4 +1,4 @@
-"""The names that old checkpoints give their tensors, brought to ours, and what those tensors say of their model.
+"""Converting the tensor names of other checkpoints to ours, and deriving the model from its tensors.
 
 Ours are the published names without the `module.` of DataParallel: `base_model.layer1.0.net.conv1.weight`,
 `base_model.layer1.0.tam.G.0.weight`, `new_fc.weight`. A plain TSN has no `net` level.
@@ -14,7 +14,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 Dialect = Literal["ours", "published", "mmaction2"]
-"""How tensors are named: as here, with the `module.` of DataParallel as in the authors' files, or as in MMAction2."""
+"""Naming schemes of tensors: ours, the authors' (with the `module.` of DataParallel), and MMAction2's."""
 
 _DEPTHS = {  # blocks per stage, bottleneck or basic: architecture
     ((2, 2, 2, 2), False): "resnet18",
@@ -39,7 +39,7 @@ _RENAMES = [  # applied in this order to every name
 ]
 _IGNORED = re.compile(r"^data_preprocessor\.")
 
-_TO_MMACTION2 = [  # likewise, from our names
+_TO_MMACTION2 = [  # likewise, in the other direction
     (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
     (r"^base_model\.", "backbone."),
     (r"(?<=\.)net\.", "block."),
@@ -52,10 +52,10 @@ _TO_MMACTION2 = [  # likewise, from our names
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model is, read from its tensors.
+    """The structure of a model, derived from its tensors.
 
-    `num_segments` is None for a plain TSN, whose tensors do not depend on it; `own_head` says that the classifier
-    is `base_model.fc` (a model without dropout).
+    `num_segments` is None for a plain TSN, whose tensors do not depend on it; with `own_head` the classifier is
+    `base_model.fc` (a model without dropout).
     """
 
     arch: str
@@ -67,7 +67,7 @@ class ModelSpec:
 
 
 def to_our_names(state: Mapping[str, Tensor]) -> State:
-    """The tensors of `state` under our names; ValueError where two of them would get the same one."""
+    """The tensors of `state` under our names; ValueError if two of them would get the same name."""
     out: State = {}
     for old, tensor in state.items():
         name = old
@@ -76,13 +76,13 @@ def to_our_names(state: Mapping[str, Tensor]) -> State:
         if _IGNORED.match(name):
             continue
         if name in out:
-            raise ValueError(f"two tensors are both {name}")
+            raise ValueError(f"two tensors are named {name}")
         out[name] = tensor
     return out
 
 
 def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
-    """The tensors of `state`, which have our names, under those of `dialect`."""
+    """The tensors of `state`, which have our names, under the names of `dialect`."""
     out: State = {}
     for old, tensor in state.items():
         name = f"module.{old}" if dialect == "published" else old
@@ -93,7 +93,7 @@ def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
 
 
 def dialect_of(names: Iterable[str]) -> Dialect:
-    """Whose names these are."""
+    """The dialect of these names."""
     names = list(names)
     if any(re.match(r"((module|_orig_mod)\.)*(backbone|cls_head)\.", name) for name in names):
         return "mmaction2"
@@ -111,16 +111,16 @@ def to_backbone_names(state: Mapping[str, Tensor]) -> State:
 
 
 def describe(state: Mapping[str, Tensor]) -> ModelSpec:
-    """The model that tensors with our names belong to; ValueError where they belong to none."""
+    """The model that tensors with our names belong to; ValueError if they fit no supported model."""
     blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
     bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.(net\.)?conv3\.weight", name) for name in state)
     arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
     if arch is None:
-        raise ValueError(f"no ResNet that this project knows: its stages have {blocks} blocks")
+        raise ValueError(f"not a supported ResNet: its stages have {blocks} blocks")
     own_head = "base_model.fc.weight" in state
     head = state.get("base_model.fc.weight" if own_head else "new_fc.weight")
     if head is None or head.ndim != 2 or not len(head):
-        raise ValueError("no classifier in it (new_fc.weight)")
+        raise ValueError("it has no classifier (new_fc.weight)")
     kernel = state.get("base_model.layer1.0.tam.G.0.weight")
     if kernel is not None and (kernel.ndim != 2 or not kernel.numel()):
         raise ValueError(f"base_model.layer1.0.tam.G.0.weight has the shape {list(kernel.shape)}")

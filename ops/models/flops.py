@@ -1,6 +1,6 @@
-"""How much a network computes: multiply-adds (MACs) in convolutions and matrix products, from its layers alone.
+"""The compute of a network: multiply-adds (MACs) in convolutions and matrix products, calculated from its layers.
 
-PyTorch's `FlopCounterMode` counts the same, two FLOPs for each, but imports its compiler for it, which takes seconds.
+PyTorch's `FlopCounterMode` gives the same, with two FLOPs for each, but imports its compiler, which takes seconds.
 """
 
 from torch import nn
@@ -12,11 +12,11 @@ from ops.models.tanet import TABlock
 
 
 def multiply_adds(model: Recognizer, pixels: int) -> int:
-    """Of one clip of `model.num_segments` frames of `pixels` × `pixels`. Papers of this field call them FLOPs."""
+    """MACs of one clip of `model.num_segments` frames of `pixels` × `pixels`. Papers in this field call them FLOPs."""
     network, frames = model.base_model, model.num_segments
     side = _halved(pixels)
     total = frames * side**2 * network.conv1.weight.numel()
-    side = _halved(side)  # the pooling
+    side = _halved(side)  # max pooling
     for stage in STAGES:
         for block in getattr(network, stage):
             macs, side = _block(block, side, frames)
@@ -29,7 +29,7 @@ def _halved(side: int) -> int:
 
 
 def _block(block: nn.Module, side: int, frames: int) -> tuple[int, int]:
-    """The multiply-adds of a residual block whose input is `side` × `side`, and the side of its output."""
+    """The MACs of a residual block with an input of `side` × `side`, and the side of its output."""
     net, own = block, 0
     if isinstance(block, TABlock):
         net, own = block.net, _tam(block.tam, frames)
@@ -43,7 +43,7 @@ def _block(block: nn.Module, side: int, frames: int) -> tuple[int, int]:
 
 
 def _tam(tam: TAM, frames: int) -> int:
-    """Of the two branches; the filter itself is no product of matrices."""
+    """MACs of the two branches; the filter itself is not a matrix product and is not counted."""
     kernels = tam.in_channels * sum(layer.weight.numel() for layer in tam.G if isinstance(layer, nn.Linear))
     importance = frames * sum(layer.weight.numel() for layer in tam.L if isinstance(layer, nn.Conv1d))
     return kernels + importance

@@ -1,4 +1,4 @@
-"""ImageNet weights for a backbone: torchvision's own download, or a file."""
+"""ImageNet weights for a backbone: torchvision's, downloaded, or a file."""
 
 import logging
 import os
@@ -20,10 +20,10 @@ IMAGENET = "IMAGENET1K_V1"
 
 
 def load_backbone(network: nn.Module, arch: str, pretrain: str) -> None:
-    """Fill `network`, a plain ResNet `arch`, with `pretrain`: "imagenet", "none" or a file.
+    """Load `pretrain` ("imagenet", "none" or a file) into `network`, a plain ResNet `arch`.
 
-    A file may be a torchvision state dict or any checkpoint that `ops.models.checkpoint_names` knows; its
-    classifier is left out. InputError, in one line, where the weights cannot be had or do not fit.
+    A file may be a torchvision state dict or any checkpoint that `ops.models.checkpoint_names` knows; its classifier
+    is not loaded. InputError, in one line, if the weights cannot be obtained or do not fit.
     """
     if pretrain == "none":
         return
@@ -39,13 +39,13 @@ def load_backbone(network: nn.Module, arch: str, pretrain: str) -> None:
         if not name.endswith("num_batches_tracked") and (name not in backbone or backbone[name].shape != value.shape)
     ]
     if wrong:
-        raise InputError(f"{source}: does not hold a {arch}: {len(wrong)} tensors do not fit, such as {wrong[0]}")
+        raise InputError(f"{source}: not the weights of a {arch}: {len(wrong)} tensors do not fit, such as {wrong[0]}")
     network.load_state_dict({name: backbone[name] for name in expected if name in backbone}, strict=False)
     log.info("backbone: %s", source)
 
 
 def tensors_of(loaded: object, path: str | Path) -> dict[str, Tensor]:
-    """The state dict in what a checkpoint file held: itself, or under `state_dict` or `model`; else InputError."""
+    """The state dict in the content of a checkpoint file: the content itself, or its entry `state_dict` or `model`."""
     if isinstance(loaded, Mapping):
         inner = loaded.get("state_dict", loaded.get("model", loaded))
         if isinstance(inner, Mapping) and inner and all(isinstance(v, Tensor) for v in inner.values()):
@@ -53,18 +53,18 @@ def tensors_of(loaded: object, path: str | Path) -> dict[str, Tensor]:
             if odd:
                 raise InputError(f"{path}: {odd[0]} is not a dense tensor")
             return {str(name): value for name, value in inner.items()}
-    raise InputError(f"{path}: holds no state_dict of tensors")
+    raise InputError(f"{path}: contains no state_dict of tensors")
 
 
 def _is_dense(value: Tensor) -> bool:
-    """Whether every number of `value` is stored: one that is repeated could stand for any amount of memory."""
+    """Whether all elements of `value` are stored: a tensor with stride 0 could expand to any amount of memory."""
     if value.layout != torch.strided or value.is_quantized:
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:
-    """torchvision's weights, from its cache or by download; only one process of a machine downloads."""
+    """torchvision's weights, from its cache or downloaded; only one process of a machine downloads them."""
     from torchvision.models import get_model_weights  # takes seconds
 
     weights = get_model_weights(arch)[IMAGENET]
@@ -77,7 +77,7 @@ def _imagenet(arch: str) -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"cannot download the ImageNet weights of {arch} ({reason}); fetch {weights.url} elsewhere and put it "
+            f"cannot download the ImageNet weights of {arch} ({reason}); download {weights.url} elsewhere and put it "
             f"at {cached}, or give --pretrain FILE or --pretrain none"
         ) from None
     return state

@@ -1,7 +1,7 @@
-"""ResNet (He et al., CVPR 2016) for images, with the layers, names and initial values of torchvision's.
+"""ResNet (He et al., CVPR 2016) for images, with torchvision's layers, names and initialisation.
 
-It is written here because `import torchvision` takes seconds, which every prediction would wait for, and because
-temporal modules need to reach into its blocks.
+It is reimplemented here because `import torchvision` takes seconds, and because temporal modules are inserted into its
+blocks.
 """
 
 from typing import ClassVar
@@ -81,8 +81,8 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """Images `[N, 3, H, W]` → scores `[N, num_classes]`.
 
-    Weights start as He et al. and torchvision have them: convolutions normal with the variance of their outputs (fan
-    out), batch norms 1 and 0, the classifier as PyTorch makes it, drawn in torchvision's order.
+    Weights are initialised as in He et al. and torchvision, in the same order of random numbers: convolutions Kaiming
+    normal (fan out), batch norms with weight 1 and bias 0, the classifier with PyTorch's default.
     """
 
     def __init__(self, block: type[BasicBlock | Bottleneck], layers: tuple[int, ...], num_classes: int = 1000) -> None:
@@ -115,7 +115,7 @@ class ResNet(nn.Module):
 def _stage(
     block: type[BasicBlock | Bottleneck], in_channels: int, channels: int, blocks: int, stride: int
 ) -> nn.Sequential:
-    """Blocks in a row. The first has the stride, and a 1×1 convolution in its shortcut where shapes change."""
+    """A stage of blocks. The first has the stride, and a 1×1 convolution in its shortcut if the shape changes."""
     out_channels = channels * block.expansion
     downsample = None
     if stride != 1 or in_channels != out_channels:
@@ -125,7 +125,7 @@ def _stage(
 
 
 def build_resnet(arch: str) -> ResNet:
-    """A plain ResNet with random weights; InputError on an unknown `arch`."""
+    """A plain ResNet with random weights; InputError for an unknown `arch`."""
     check_architecture(arch)
     block = BasicBlock if arch in ("resnet18", "resnet34") else Bottleneck
     return ResNet(block, LAYERS[arch])

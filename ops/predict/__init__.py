@@ -1,4 +1,5 @@
-"""A trained model on single videos: what happens in them (`predictor`), and when (`windows`, `timeline`, `overlay`)."""
+"""Predicting single videos with a trained model: what happens (`predictor`), and when (`windows`, `timeline`,
+`overlay`)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A font that has the letters of class names: DejaVu Sans, or an installed one that has more of them."""
+"""Fonts that have the characters of class names: DejaVu Sans, or an installed font that has more of them."""
 
 import functools
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ DEFAULT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 def font_file(texts: Iterable[str]) -> str:
-    """The file of the font that has most of the characters in `texts`; DejaVu Sans where it has them all."""
+    """The file of the font that has most of the characters in `texts`; DejaVu Sans if it has them all."""
     wanted = frozenset(letter for text in texts for letter in text if letter.isprintable())
     return _font_file(wanted)
 
@@ -38,6 +38,6 @@ def _font_file(wanted: frozenset[str]) -> str:
 def _missing(file: str, wanted: frozenset[str]) -> int:
     try:
         face: Any = ft2font.FT2Font(file)
-    except (OSError, RuntimeError):  # listed, but gone or broken
+    except (OSError, RuntimeError):  # listed, but missing or broken
         return len(wanted) + 1
     return sum(not face.get_char_index(ord(letter)) for letter in wanted)

@@ -1,4 +1,4 @@
-"""The videos that a command line names: files, folders, patterns; and names for what is made of each."""
+"""The videos given on a command line (files, folders, patterns), and names for the results of each."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ from ops.data.list_lines import names_protocol
 
 @dataclass(frozen=True)
 class Video:
-    """One video: its path, the part of it below the folder that was given, and why it is none ("")."""
+    """One video: its path, the part of it below the given folder, and why it cannot be used ("": it can)."""
 
     path: str
     name: str
@@ -23,7 +23,7 @@ class Video:
 def find_inputs(
     arguments: Sequence[str], apart_from: Iterable[str] = (), endings: Sequence[str] = VIDEO_EXTENSIONS
 ) -> list[Video]:
-    """The videos that `arguments` stand for, each once, in the order given; those below a folder sorted.
+    """The videos given by `arguments`, each once, in the order given; those below a folder are sorted.
 
     An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
     have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
@@ -50,10 +50,10 @@ def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
         for match in matches:
             if not os.path.isdir(match):
                 yield Video(match, match)
-            elif "**" not in argument:  # which finds what is in folders by itself
+            elif "**" not in argument:  # `**` already finds the files in folders
                 yield from _below(match, endings)
         if not matches:
-            yield Video(argument, argument, "no such file, and nothing fits it as a pattern")
+            yield Video(argument, argument, "no such file, and no file matches it as a pattern")
     else:
         yield Video(argument, argument, "no such file or folder")
 
@@ -65,7 +65,7 @@ def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
         yield Video(folder, folder, str(error).removeprefix(f"{folder}: "))
         return
     if not len(names):
-        yield Video(folder, folder, f"no videos in this folder{endings_there(folder)}{_about_frames(folder)}")
+        yield Video(folder, folder, f"there are no videos in this folder{endings_there(folder)}{_about_frames(folder)}")
     for name in names:
         yield Video(os.path.join(folder, name), name)
 
@@ -80,9 +80,9 @@ def _about_frames(folder: str) -> str:
 
 
 def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:
-    """For the path of each video a name of its own, relative to a folder of results: `a/x.mp4` → `a/x` + `ending`.
+    """A unique name for the path of each video, relative to a folder of results: `a/x.mp4` → `a/x` + `ending`.
 
-    Videos found in a folder keep the folders inside it; of equal names the second gets `_2`, and so on.
+    Videos found in a folder keep its subfolders; if names are equal, the second gets `_2`, and so on.
     """
     taken: set[str] = set()
     names: dict[str, str] = {}
@@ -99,18 +99,18 @@ def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:
 
 
 def check_distinct(targets: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
-    """InputError where two of the files to be written are one, or where one of them is among `inputs`."""
-    taken = {os.path.realpath(path): "is what is read" for path in inputs}
+    """InputError if two of the files to be written are the same, or if one of them is among `inputs`."""
+    taken = {os.path.realpath(path): "is an input file" for path in inputs}
     for target in targets:
         place = os.path.realpath(target)
         if place in taken:
-            raise InputError(f"{target}: {taken[place]}; give another name")
-        taken[place] = "is written twice"
+            raise InputError(f"{target}: {taken[place]}; choose another name")
+        taken[place] = "would be written twice"
 
 
 def check_apart(videos: Sequence[Video], targets: Iterable[str | os.PathLike[str]]) -> None:
-    """InputError where one of the files to be written is one of the videos."""
+    """InputError if one of the files to be written is one of the videos."""
     sources = {os.path.realpath(video.path) for video in videos}
     for target in targets:
         if os.path.realpath(Path(target)) in sources:
-            raise InputError(f"{target}: is one of the videos to be read; give another name or folder")
+            raise InputError(f"{target}: is one of the videos to be read; choose another name or folder")

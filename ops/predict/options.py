@@ -1,4 +1,4 @@
-"""The flags of tools that run a model on videos; those that test scripts have too mean and default to the same."""
+"""The flags of tools that run a model on videos; those shared with test scripts have the same meaning and default."""
 
 import argparse
 

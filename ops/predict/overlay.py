@@ -1,4 +1,4 @@
-"""A video with what a model says of each moment drawn on it."""
+"""Writing a copy of a video with the predictions for each moment drawn on it."""
 
 import itertools
 import math
@@ -22,54 +22,54 @@ from ops.predict.fonts import font
 from ops.predict.windows import Timeline
 
 ROWS = 3
-"""Classes that are shown at a time."""
+"""How many classes are shown at a time."""
 
 LEAST = 144, 240
-"""Height and width that a text needs: smaller videos are enlarged, or get a black margin."""
+"""Height and width that the text needs: smaller videos are enlarged, or get a black margin."""
 
 ENLARGED_TO = 2048
-"""No side is made longer than this."""
+"""Videos are not enlarged beyond this side length."""
 
 _BACK, _BAR, _FIRST, _TEXT = (0, 0, 0, 150), (90, 90, 90, 210), (31, 119, 180, 230), (255, 255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The picture that a video of `height` × `width` is drawn into: even sides, and room for a text."""
+    """The canvas for a video of `height` × `width`: even sides, and room for the text."""
 
     height: int
     width: int
 
     @property
     def scale(self) -> int:
-        """By how much the video is enlarged."""
+        """The factor by which the video is enlarged."""
         wanted = math.ceil(max(LEAST[0] / self.height, LEAST[1] / self.width))
         return max(1, min(wanted, ENLARGED_TO // max(self.height, self.width)))
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
+        """Height and width of the canvas."""
         height, width = max(LEAST[0], self.height * self.scale), max(LEAST[1], self.width * self.scale)
         return height + height % 2, width + width % 2
 
     def place(self, image: Image) -> Image:
-        """`image`, BGR uint8 `[h, w, 3]` of any size, at its place in a new picture of `size`."""
+        """A new canvas with `image`, BGR uint8 `[h, w, 3]` of any size, at its place."""
         inner = self.height * self.scale, self.width * self.scale
         resize: Any = cv2.resize
         if image.shape[:2] != inner:
             image = resize(image, inner[::-1], interpolation=cv2.INTER_LINEAR)
         down, right = self.size[0] - inner[0], self.size[1] - inner[1]
-        top, left = down // 2, right // 2  # 0 for the one line that makes a side even, which repeats its neighbour
+        top, left = down // 2, right // 2  # if only one line is needed to make a side even, it repeats its neighbour
         edge = cv2.BORDER_REPLICATE if max(down, right) <= 1 else cv2.BORDER_CONSTANT
         return np.asarray(cv2.copyMakeBorder(image, top, down - top, left, right - left, edge), np.uint8)
 
 
 def save_overlay(target: str | os.PathLike[str], timeline: Timeline, shown: bool = False) -> int:
-    """Write the video of `timeline` to `target`, whole or not at all, each frame with the window around it.
+    """Write the video of `timeline` to `target`, atomically, each frame with the prediction of the window around it.
 
-    H.264, upright, every frame at its time, without sound; the container is the one that `target` ends in, of
-    `FORMATS`. Returns the number of frames. MediaError where nothing can be read, InputError where nothing can
-    be written.
+    H.264, upright, each frame at its time, without sound; the extension of `target` selects the container, one of
+    `FORMATS`. Returns the number of frames. MediaError if nothing can be read, InputError if the file cannot be
+    written.
     """
     target = os.fspath(target)
     encoding = Encoding(crf=20, gop=50, threads=0, format=FORMATS[os.path.splitext(target)[1].lower()])
@@ -80,7 +80,7 @@ def save_overlay(target: str | os.PathLike[str], timeline: Timeline, shown: bool
 
 
 def _drawn(frames: Iterator[tuple[float | None, Image]], timeline: Timeline) -> Iterator[tuple[float | None, Image]]:
-    """`frames`, each with the prediction of the window whose middle is nearest."""
+    """`frames` with the prediction of the window whose centre is nearest to each."""
     middles = [(window.start + window.stop) / 2 for window in timeline.windows]
     edges = [(a + b) / 2 for a, b in itertools.pairwise(middles)]
     of_window = lru_cache(maxsize=2)(lambda number, canvas: _panel_of(timeline, number, canvas))
@@ -100,10 +100,10 @@ def _panel_of(timeline: Timeline, number: int, canvas: Canvas) -> NDArray[np.uin
 def draw_panel(
     top: Sequence[tuple[str, float]], height: int, width: int, names: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
-    """Classes and probabilities for a picture of `height` × `width`: RGBA uint8 `[h, w, 4]`, for its lower left.
+    """A panel of classes and probabilities for the lower left of a `height` × `width` canvas: RGBA uint8 `[h, w, 4]`.
 
-    A row for each class: its name, and its probability in figures and as a bar behind both. The font is one that has
-    the letters of all `names`.
+    Each class has a row with its name and probability, and a bar behind them. The font has the characters of all
+    `names`.
     """
     size = max(13, round(0.035 * min(height, width) + 4))
     letters = font(names or [name for name, _ in top], size)
@@ -124,7 +124,7 @@ def draw_panel(
 
 
 def blend(picture: Image, panel: NDArray[np.uint8]) -> None:
-    """Lay `panel`, RGBA, over the lower left of `picture`, BGR, in place."""
+    """Blend `panel`, RGBA, over the lower left of `picture`, BGR, in place."""
     height, width = panel.shape[:2]
     below = picture[-height:, :width]
     alpha = panel[..., 3:].astype(np.uint16)
@@ -132,7 +132,7 @@ def blend(picture: Image, panel: NDArray[np.uint8]) -> None:
 
 
 def _fitting(name: str, letters: Any, space: float) -> str:
-    """`name`, or as much of its beginning as fits."""
+    """`name`, cut off so that it fits."""
     if letters.getlength(name) <= space:
         return name
     while name and letters.getlength(name + "…") > space:

@@ -1,4 +1,4 @@
-"""All videos of a command line, one after the other: predictions, timelines, videos with predictions on them."""
+"""Processing all videos of a command line: predictions, timelines, and videos with predictions drawn on them."""
 
 import logging
 import os
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is made of each video.
+    """The results to produce.
 
     Attributes:
-        windows: how it is cut into windows, for timelines and drawings.
+        windows: how videos are divided into windows, for timelines and drawings.
         by_windows: whether the prediction is the mean over windows (else that of the predictor's own protocol).
-        tables: path of a video → where its timeline goes, without an ending.
-        drawings: path of a video → where the video with predictions on it goes.
-        json, csv: where the predictions of all go.
+        tables: path of a video → path of its timeline, without extension.
+        drawings: path of a video → path of the video with predictions on it.
+        json, csv: paths of the predictions of all videos.
         workers: how many videos are read ahead.
     """
 
@@ -46,22 +46,22 @@ class PredictOptions:
 
     @property
     def wants_windows(self) -> bool:
-        """Whether windows must be looked at."""
+        """Whether predictions of windows are needed."""
         return bool(self.by_windows or self.tables or self.drawings)
 
 
 def is_file_name(target: str) -> bool:
-    """Whether `--save TARGET` names one video, not a folder; InputError for a container that cannot be written."""
+    """Whether `--save TARGET` is a video file, not a folder; InputError for a container that cannot be written."""
     ending = os.path.splitext(target)[1].lower()
     if os.path.isdir(target) or ending not in (*FORMATS, *VIDEO_EXTENSIONS):
         return False
     if ending not in FORMATS:
-        raise InputError(f"--save {target}: must end in {', '.join(FORMATS)}, or be a folder")
+        raise InputError(f"--save {target}: must end in {', '.join(FORMATS)} or be a folder")
     return True
 
 
 def place_drawings(videos: Sequence[Video], target: str | None) -> dict[str, str]:
-    """Where `--save TARGET` puts the video made of each."""
+    """The path of the video written for each, by `--save TARGET`."""
     if not target:
         return {}
     if not is_file_name(target):
@@ -72,12 +72,12 @@ def place_drawings(videos: Sequence[Video], target: str | None) -> dict[str, str
 
 
 def place_tables(videos: Sequence[Video], folder: str | None) -> dict[str, str]:
-    """Where `--timeline FOLDER` puts the timeline of each, without an ending."""
+    """The path of each timeline, by `--timeline FOLDER`, without extension."""
     return {path: os.path.join(folder, name) for path, name in output_names(videos, "").items()} if folder else {}
 
 
 def check_places(videos: Sequence[Video], options: PredictOptions) -> None:
-    """InputError now, not after the first video, where a result could not be written or would replace a video."""
+    """InputError now, not after the first video, if a result could not be written or would replace a video."""
     tables = [prefix + ending for prefix in options.tables.values() for ending in (".csv", ".png")]
     files = [*tables, *options.drawings.values(), *filter(None, (options.json, options.csv))]
     check_apart(videos, files)
@@ -89,9 +89,9 @@ def check_places(videos: Sequence[Video], options: PredictOptions) -> None:
 
 
 def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> int:
-    """Predict, say and write everything; the exit status, 1 where a video could not be read.
+    """Predict, print and write everything; returns the exit status, 1 if a video could not be read.
 
-    InputError where none could be: then neither `json` nor `csv` is written.
+    InputError if none could be read: then neither `json` nor `csv` is written.
     """
     terminal, outcomes = Terminal(), []
     with progress(None, len(videos), "predicting", "video", len(videos) > 1) as bar:
@@ -117,7 +117,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictO
 
 
 def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOptions) -> None:
-    """Write `json` and `csv`; RunStoppedError where one of them could be written before the work and cannot now."""
+    """Write `json` and `csv`; RunStoppedError if one of them can no longer be written."""
     windows = {
         "length": options.windows.length,
         "stride": options.windows.stride,
@@ -134,7 +134,7 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
     try:
         if options.json:
             write_json(options.json, outcomes, facts)
-    except InputError as error:  # the other one may have room elsewhere
+    except InputError as error:  # the other one may be on another disk
         errors.append(str(error))
     try:
         if options.csv:
@@ -165,7 +165,7 @@ def _outcomes(predictor: Predictor, videos: Sequence[Video], options: PredictOpt
                 files = _files(timeline, options) if timeline else []
             except MediaError:
                 raise
-            except InputError as error:  # a name that is too long with its ending, a full disk
+            except InputError as error:  # for example, a name that is too long with its extension, or a full disk
                 reason = f"predicted, but {error}"
             yield Outcome(video.path, prediction, reason, timeline, files)
         except MediaError as error:
@@ -173,7 +173,7 @@ def _outcomes(predictor: Predictor, videos: Sequence[Video], options: PredictOpt
 
 
 def _views_ahead(predictor: Predictor, paths: Iterable[str], workers: int) -> Iterator["Future[Views]"]:
-    """The views of each video in turn, read by `workers` threads, which are ahead by as many videos."""
+    """The views of each video in turn, read ahead by `workers` threads, by as many videos."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Views]] = deque()
         try:
@@ -189,7 +189,7 @@ def _views_ahead(predictor: Predictor, paths: Iterable[str], workers: int) -> It
 
 
 def _files(timeline: Timeline, options: PredictOptions) -> list[str]:
-    """Write what is wanted of one video's windows; the names of the files."""
+    """Write the requested results of one video's windows; returns the names of the files."""
     files = []
     if timeline.path in options.tables:
         from ops.predict.timeline import draw_timeline, write_timeline  # Matplotlib is slow to import

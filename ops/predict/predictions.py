@@ -1,4 +1,4 @@
-"""What a model says of videos, for a person at a terminal and as files for programs."""
+"""Predictions for videos, as text for a terminal and as files for programs."""
 
 import json
 import os
@@ -17,19 +17,19 @@ from ops.predict.predictor import Prediction
 from ops.predict.windows import Timeline
 
 BAR = 20
-"""Characters of a full bar."""
+"""Length of a full bar, in characters."""
 
 RUNS = 12
-"""Stretches of time with the same best class that a terminal shows."""
+"""How many periods with the same best class are printed."""
 
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the video at `path`: a prediction, or the `reason` why there is none.
+    """The result for the video at `path`: a prediction, or the `reason` why there is none.
 
-    `timeline` is there where its windows were asked for; `files` were written for it.
+    `timeline` is set if windows were requested; `files` were written for it.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Terminal:
-    """Words, bars and colours as standard output can show them."""
+    """Formats text, bars and colours as standard output supports them."""
 
     def __init__(self) -> None:
         self._coloured = has_colours()
@@ -51,7 +51,7 @@ class Terminal:
             self._plain = True
 
     def lines(self, outcome: Outcome, by_time: bool) -> Iterator[str]:
-        """Path and the five best classes; with `by_time` also which class is best when."""
+        """Path and the five best classes; with `by_time` also the best class over time."""
         assert outcome.prediction
         top = outcome.prediction.top(TOP)
         yield self._paint("1", one_line(outcome.path))
@@ -87,7 +87,7 @@ class Terminal:
 def write_json(path: str | os.PathLike[str], outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
     """`facts`, and under `videos` an object for each: path, ok, reason, cut_short, top, logits, windows, files.
 
-    Logits are exact: read as float32 they are the same bits. What is not finite is null.
+    Logits are exact: read as float32, they are bit-identical. Values that are not finite are null.
     """
     content = {**facts, "videos": [_as_json(outcome) for outcome in outcomes]}
     with atomic_file(path, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A trained model and its way of looking at a video: for single files what the test scripts do for lists."""
+"""A trained model with its preprocessing: scores single videos like the test scripts score lists."""
 
 import argparse
 import logging
@@ -51,11 +51,11 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The best class, by name where known and else by number."""
+        """The best class: its name if known, else its number."""
         return self.top(1)[0][0]
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The `count` best classes, by name where known and else by number, and their probabilities."""
+        """The `count` best classes, by name if known, else by number, and their probabilities."""
         shares = self.probabilities
         best = np.argsort(-shares, kind="stable")[:count]
         return [(self.class_names[k] if self.class_names else str(k), float(shares[k])) for k in best]
@@ -63,14 +63,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model, the views it is given of a video (`crops` crops of the clips of `sample`), and what its classes are.
+    """A model, the views that it is given of a video (`crops` crops of the clips of `sample`), and its classes.
 
         predictor = open_predictor("ckpt.best.pth.tar")
         views = predictor.views("video.mp4")  # open and transform: `views.frames` is uint8 [F, 3, H, W]
         logits = predictor.logits(views)  # or all at once: predictor("video.mp4").top()
 
-    `partners [K]` is the class of each class's mirror image (-1: none); `views_per_forward` goes through the network
-    at once (None: 30 on a GPU, 3 on a CPU).
+    `partners [K]` is the class of each class's mirror image (-1: none); `views_per_forward` views are computed at once
+    (None: 30 on a GPU, 3 on a CPU).
     """
 
     checkpoint: Checkpoint
@@ -86,19 +86,19 @@ class Predictor:
     views_per_forward: int | None = None
 
     def __call__(self, path: str | os.PathLike[str]) -> Prediction:
-        """Score the video file at `path`; MediaError where it cannot be read."""
+        """Score the video file at `path`; MediaError if it cannot be read."""
         views = self.views(path)
         return self.prediction(path, self.logits(views).numpy(), views.truncated)
 
     def views(self, path: str | os.PathLike[str]) -> Views:
-        """What the model is shown of the video at `path`; MediaError where it cannot be read."""
+        """The views of the video at `path`, as input of the model; MediaError if it cannot be read."""
         path = os.fspath(path)
         with memory_errors_as_media_errors(path), self.reader.open(path, -1) as source:
             shortfall = source.shortfall if isinstance(source, VideoSource) else ""
             return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
 
     def logits(self, views: Views) -> Tensor:
-        """The mean logits `[K]` over all views, float32 on the CPU; InputError where they are not finite."""
+        """The mean logits `[K]` over all views, float32 on the CPU; InputError if they are not finite."""
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
         check_finite(scores.numpy(), self.checkpoint.path)
@@ -109,16 +109,16 @@ class Predictor:
         return Prediction(os.fspath(path), logits, self.class_names, truncated)
 
     def choose(self, num_frames: int, sample: Sample | None = None) -> list[Indices]:
-        """The first frames `[V, T]` of the clips of a video of `num_frames`, as an only element."""
+        """The first frames `[V, T]` of the clips of a video of `num_frames`, as a list of one element."""
         return choose_views(num_frames, [self.model.num_segments], sample or self.sample, self.shape.new_length)
 
     def plan(self) -> MakePlan:
-        """Height and width of a video → how its frames are resized and cut."""
+        """Height and width of a video → how its frames are resized and cropped."""
         return test_plan_for(self.shape, self.crops, self.full_res)
 
     @cached_property
     def network(self) -> nn.Module:
-        """What runs the model fastest: with folded batch norms, and compiled if that was asked for."""
+        """The fastest form of the model: with folded batch norms, and compiled if requested."""
         return self.compute.for_inference(self.model)
 
     @property
@@ -128,9 +128,9 @@ class Predictor:
 
 
 def check_finite(logits: NDArray[np.float32], path: str) -> None:
-    """InputError unless the logits that the checkpoint at `path` gave are finite."""
+    """InputError unless these logits of the checkpoint at `path` are finite."""
     if not np.isfinite(logits).all():
-        raise InputError(f"{path}: its scores are not finite: weights of a run that blew up?")
+        raise InputError(f"{path}: its scores are not finite; its weights may come from a run that diverged")
 
 
 def open_predictor(
@@ -147,21 +147,21 @@ def open_predictor(
     device: str = "cpu",
     views_per_forward: int | None = None,
 ) -> Predictor:
-    """The model in the file `weights`, ready for videos; InputError where something does not go together.
+    """The model in the file `weights`, ready for videos; InputError if settings contradict each other.
 
     Args:
         weights: a checkpoint of ours, of the published code or of MMAction2.
         dataset: an entry of `DATASETS`, for its classes and sampling (default: see `guess_dataset`).
         class_names: a file, one name per line (default: the checkpoint's, else the dataset's).
-        sample, crops, full_res, input_size, segments, views_per_forward: see `online_test_models.py`, whose defaults
-            these are.
+        sample, crops, full_res, input_size, segments, views_per_forward: as in `online_test_models.py`, with the same
+            defaults.
         decoder: "pyav" or "opencv".
         compute: device and precision (default: `device`, "cpu", "cuda" or "cuda:N", and fp32).
     """
     checkpoint = read_checkpoint(weights)
     model = model_of(checkpoint, segments)
     if checkpoint.meta.get("untrained"):
-        log.warning("%s: %s has yet to be trained; until then its predictions mean little", weights,
+        log.warning("%s: %s is not trained yet; until then its predictions are meaningless", weights,
                     checkpoint.meta["untrained"])  # fmt: skip
     config = dataset_config(dataset) if dataset else guess_dataset(checkpoint)
     views = parse_sample(sample or default_sample(config, checkpoint))
@@ -188,7 +188,7 @@ def open_predictor(
 
 
 def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:
-    """What a checkpoint was trained on: by its own word, else Kinetics for 400 classes, else unknown ("custom")."""
+    """The dataset that a checkpoint was trained on: from its meta, else Kinetics for 400 classes, else "custom"."""
     stored = checkpoint.meta.get("dataset")
     if stored in DATASETS:
         return dataset_config(str(stored))
@@ -196,7 +196,7 @@ def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:
 
 
 def predictor_of(args: argparse.Namespace) -> Predictor:
-    """The predictor that the arguments ask for; InputError where it cannot be had."""
+    """The predictor that the arguments ask for; InputError if that is not possible."""
     compute = compute_of(args, pick_device(None, args.device))
     return open_predictor(
         args.weights,

@@ -1,4 +1,4 @@
-"""What a model says of a video from window to window, as a table and as a picture."""
+"""The predictions for the windows of a video, as a table and as a plot."""
 
 import os
 import warnings
@@ -15,16 +15,16 @@ from ops.predict.fonts import font_file
 from ops.predict.windows import Timeline
 
 CURVES = 8
-"""Classes whose curves are drawn: those that are best for longest, then those that come closest to it."""
+"""How many classes get a curve: those that are best for longest, then those that come closest to it."""
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 OTHER = "#c0c0c0"
 
 MARKED = 40
-"""Up to so many windows have a point each."""
+"""With at most this many windows, each is marked by a point."""
 
 LONG_NAME = 42
-"""Characters of a class name that a picture has room for."""
+"""Characters of a class name that fit in the plot."""
 
 
 def write_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
@@ -41,7 +41,7 @@ def write_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
 
 
 def draw_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
-    """A PNG: the probability of the top classes at the middle of each window, and which class is best when."""
+    """A PNG: the probability of the top classes at the middle of each window, and the best class over time."""
     windows, shares = timeline.windows, timeline.probabilities
     shown = top_classes(timeline)
     colours = dict(zip(shown, COLOURS, strict=False))
@@ -58,7 +58,7 @@ def draw_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
     for first, last in timeline.runs():
         strip.axvspan(edges[first], edges[last + 1], color=colours.get(int(best[first]), OTHER), linewidth=0)
     most = 100 * float(shares[:, shown].max())
-    top = 100.0 if most > 40 else max(most, 0.01)  # of many classes an unsure model gives each a few percent
+    top = 100.0 if most > 40 else max(most, 0.01)  # with many classes, an uncertain model gives each only a few percent
     axes.set_ylim(-0.02 * top, 1.04 * top)
     axes.set_xlim(edges[0], max(edges[-1], edges[0] + 1e-3))
     axes.set_ylabel("probability (%)")
@@ -70,7 +70,7 @@ def draw_timeline(path: str | os.PathLike[str], timeline: Timeline) -> None:
     strip.set_xlabel("time (s)")
     _add_legend(figure, timeline, shown, {int(k) for k in best} - set(shown))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that no font has is a box
+        warnings.filterwarnings("ignore", "Glyph")  # a character that no font has is shown as a box
         save_figure(figure, path, dpi=110)
 
 
@@ -83,7 +83,7 @@ def top_classes(timeline: Timeline, count: int = CURVES) -> list[int]:
 
 
 def _add_legend(figure: Figure, timeline: Timeline, shown: list[int], others: set[int]) -> None:
-    """Names beside the picture, where no curve is; `$` would start a formula."""
+    """Put the names beside the plot, where there are no curves; `$` is escaped, because it would start a formula."""
     handles = [Patch(color=c, label=_short(timeline.name(k))) for k, c in zip(shown, COLOURS, strict=False)]
     if others:
         handles.append(Patch(color=OTHER, label=f"{len(others)} other classes"))

@@ -1,7 +1,7 @@
-"""What happens when in a video: one prediction per window of frames, in one pass, however long the video is.
+"""Predictions over time: one per window of frames, in one pass over the video, however long it is.
 
-A window is looked at as if it were a video of its own: its segments are sampled in it as in a short clip. Only frames
-that some window samples are kept, transformed and uint8, from when they are decoded to the last window that has them.
+Each window is treated like a video of its own: its segments are sampled as in a short clip. Only frames that some
+window samples are kept, transformed and as uint8, from when they are decoded until the last window that needs them.
 """
 
 import itertools
@@ -27,15 +27,15 @@ from ops.predict.predictor import Prediction, Predictor
 LENGTH = 64
 STRIDE = 16
 MIDDLES = Sample("uniform", 1)
-"""One clip, of the middle frames of as many parts as there are segments."""
+"""One clip of the middle frames of equal parts, one per segment."""
 
 Span = tuple[int, int]
-"""The first frame of a window, and the one after its last."""
+"""The first frame of a window, and the one after its last frame."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The mean logits `[K]` of the frames from `start` up to `stop`, which is not among them, and their seconds."""
+    """The mean logits `[K]` of the frames `[start, stop)`, and their times in seconds."""
 
     start: int
     stop: int
@@ -46,7 +46,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a model says of a video from window to window; `truncated` is what was wrong if it was cut short, or ""."""
+    """The predictions for the windows of a video; `truncated` is what was wrong if it was cut short, or ""."""
 
     path: str
     windows: Sequence[Window]
@@ -59,7 +59,7 @@ class Timeline:
         return np.stack([self.prediction(window).probabilities for window in self.windows])
 
     def prediction(self, window: Window | None = None) -> Prediction:
-        """That of one window; without, the video's: the mean of the logits of all windows."""
+        """The prediction of one window or, by default, of the video: the mean of the logits of all windows."""
         if window:
             return Prediction(self.path, window.logits, self.class_names)
         every = np.stack([each.logits for each in self.windows])
@@ -67,18 +67,18 @@ class Timeline:
         return Prediction(self.path, mean, self.class_names, self.truncated)
 
     def name(self, index: int) -> str:
-        """What class `index` is called."""
+        """The name of class `index`."""
         return self.class_names[index] if self.class_names else str(index)
 
     @property
     def edges(self) -> list[float]:
-        """Seconds, `[W + 1]`: each window speaks for the time from one edge to the next, around its middle."""
+        """Seconds, `[W + 1]`: each window stands for the time between two edges, around its middle."""
         middles = [(window.start_s + window.stop_s) / 2 for window in self.windows]
         between = [(a + b) / 2 for a, b in itertools.pairwise(middles)]
         return [self.windows[0].start_s, *between, self.windows[-1].stop_s]
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Neighbouring windows `[first, last]` with the same best class, one run after the other."""
+        """Runs of neighbouring windows `[first, last]` with the same best class, in order."""
         best = self.probabilities.argmax(axis=1)
         changes = np.flatnonzero(np.diff(best)) + 1
         yield from zip([0, *changes.tolist()], [*(changes - 1).tolist(), len(best) - 1], strict=True)
@@ -86,9 +86,9 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Windows:
-    """How a video is cut into windows: `length` frames each, one beginning every `stride` frames.
+    """How a video is divided into windows: `length` frames each, one starting every `stride` frames.
 
-    `sample` is how each is covered with clips.
+    `sample` is how the clips of each window are sampled.
     """
 
     length: int = LENGTH
@@ -96,9 +96,9 @@ class Windows:
     sample: Sample = MIDDLES
 
     def spans(self, num_frames: int) -> list[Span]:
-        """The windows of a video of `num_frames`: one of all frames where it is shorter than a window.
+        """The windows of a video of `num_frames`: a single one of all frames if it is shorter than a window.
 
-        Where windows overlap or touch, a last one ends with the video.
+        If windows overlap or touch, an additional last one ends with the video.
         """
         starts = list(range(0, max(num_frames - self.length, 0) + 1, self.stride))
         if starts[-1] + self.length < num_frames and self.stride <= self.length:
@@ -107,12 +107,12 @@ class Windows:
 
 
 class FrameBuffer:
-    """The transformed frames that windows wait for; `len()` is how many it holds.
+    """The transformed frames that windows still need; `len()` is their number.
 
     Args:
-        spans: the windows, by rising start.
+        spans: the windows, sorted by start.
         choose: number of frames of a window → the first frames `[V, T]` of its clips.
-        make_plan: height and width → how frames are resized and cut.
+        make_plan: height and width → how frames are resized and cropped.
         new_length: consecutive frames in a segment.
         path: of the video, for messages.
     """
@@ -137,16 +137,16 @@ class FrameBuffer:
 
     @property
     def wanted(self) -> Indices:
-        """The frames that any window samples, sorted: what is to be `add`ed, in this order."""
+        """The frames that any window samples, sorted: these must be `add`ed, in this order."""
         starts, lengths = np.array([(start, stop - start) for start, stop in self._spans]).T
         each = [(starts[lengths == length, None] + np.unique(clips)).ravel() for length, clips in self._clips.items()]
         return np.unique(np.concatenate(each))
 
     def add(self, index: int, frame: Tensor) -> Iterator[tuple[Span, Views]]:
-        """Take frame `index`, uint8 `[3, h, w]`; yields the windows that it completes, and what the model sees."""
+        """Add frame `index`, uint8 `[3, h, w]`; yields the windows that it completes, with their views."""
         if self._plan is None:
             self._plan = plan_for(frame, self._make_plan, self._path)
-        self._held[index] = self._plan(frame).movedim(-3, -1).contiguous()  # [H, W, 3], and nothing behind it
+        self._held[index] = self._plan(frame).movedim(-3, -1).contiguous()  # [H, W, 3], not a view of more
         while self._next < len(self._spans) and index >= self._first_and_last(self._next)[1]:
             yield self._spans[self._next], self._views(*self._spans[self._next])
             self._next += 1
@@ -170,10 +170,10 @@ class FrameBuffer:
 def predict_windows(
     predictor: Predictor, path: str | os.PathLike[str], windows: Windows | None = None, shown: bool = False
 ) -> Timeline:
-    """The windows of the video at `path`, decoded in one pass; with `shown` behind a progress bar.
+    """The predictions for the windows of the video at `path`, decoded in one pass; with a progress bar if `shown`.
 
-    If it ends before it should, a last window ends there. InputError where a window is shorter than a clip, MediaError
-    where the video cannot be read at all.
+    If the video ends too early, the last window ends there. InputError if a window is shorter than a clip, MediaError
+    if the video cannot be read at all.
     """
     windows, path = windows or Windows(), os.fspath(path)
     if windows.length < predictor.model.num_segments:
@@ -221,5 +221,5 @@ def _seconds(source: FrameSource) -> NDArray[np.float64]:
     """When each frame is shown, `[F + 1]` with the end of the last one."""
     if isinstance(source, VideoSource):
         return source.seconds
-    with open_video(source.path) as timed:  # OpenCV does not say
+    with open_video(source.path) as timed:  # OpenCV does not report it
         return timed.seconds

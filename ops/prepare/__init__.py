@@ -1,7 +1,7 @@
 """Preparing data: lists from annotations, checks, frames, flow and smaller videos.
 
-Each is a pure function of one video, which `jobs` runs over hundreds of thousands of them and goes on with after
-anything that ends it.
+Each is a pure function of one video. `jobs` runs it over hundreds of thousands of videos, and continues after any
+interruption.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The annotations of datasets other than Kinetics, each in the format that it is published in."""
+"""Readers of the annotations of datasets other than Kinetics, in the formats in which they are published."""
 
 import json
 import re
@@ -29,19 +29,19 @@ from ops.prepare.annotations import (
 from ops.prepare.match_names import Rules, last, last_two, whole
 
 Pair = tuple[str, int]
-"""The name of a video and its label, -1 where that is unknown."""
+"""The name of a video and its label, -1 if unknown."""
 
 Place = dict[str, int]
 """Class names and their labels."""
 
 BY_NAME: Rules = ((whole, last),)
 BY_CLASS_AND_NAME: Rules = ((last_two, last_two), (last, last))
-"""Names are `class/video`; the file is in a folder of the class or, if the video's name alone says enough, anywhere."""
+"""Names are `class/video`; the file is in a folder of the class, or anywhere if the video's name is unique."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a dataset is annotated: `read(files, number)` with the number of the split, and how its files are named."""
+    """An annotation format: `read(files, number)` with the number of the split, and the rules for names of files."""
 
     read: Callable[[Sequence[Path], int], Annotations]
     rules: Rules
@@ -75,7 +75,7 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
         needed(None, f"a file CLASS{ending}", files)
     classes = sorted(tables)
     for name in {found[1] for file in files if (found := re.fullmatch(r"(.+)_test_split\d\.txt", file.name))}:
-        needed(tables.get(name), f"{name}{ending}")  # the class is in another split
+        needed(tables.get(name), f"{name}{ending}")  # the file belongs to another split
 
     def pairs(mark: str) -> Iterator[Pair]:
         for label, name in enumerate(classes):
@@ -91,13 +91,13 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
 
 def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
     """Jester and Something-Something v1: …-labels.csv with a class per line, …-train.csv and …-validation.csv with
-    lines `id;label`, …-test.csv with lines `id`, whose labels are in test-answers.csv where that is there (`id;label`).
-    Files with a header, as Kaggle has them, are read by its columns `video_id` (or `id`) and `label`; then …-labels.csv
-    may be missing, and the classes are the labels that there are. They are in alphabetical order, whatever that of the
-    file.
+    lines `id;label`, …-test.csv with lines `id`, whose labels are in test-answers.csv (`id;label`) if it exists.
+    Files with a header, as on Kaggle, are read by its columns `video_id` (or `id`) and `label`; then …-labels.csv may
+    be missing, and the classes are the labels that occur. Classes are in alphabetical order, whatever their order in
+    the file.
     """
     tables = with_suffix(files, ".csv")
-    index = pick(tables, ("labels",), "the csv file of labels")
+    index = pick(tables, ("labels",), "the CSV file of labels")
     if index is None and not any(map(_columns, tables)):
         needed(index, "…-labels.csv", files)
     found = _tables(files, tables)
@@ -120,10 +120,10 @@ def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
 
 def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
     """…-labels.json (`{"Holding something": "0"}`), …-train.json, …-validation.json and …-test.json with `id` and
-    `template`, in which `[something]` is in brackets; test-answers.csv (`id;label`) where it is there.
+    `template`, in which `[something]` is in brackets; test-answers.csv (`id;label`) if it exists.
     """
     tables = with_suffix(files, ".json")
-    index = needed(pick(tables, ("labels",), "the json file of labels"), "…-labels.json", files)
+    index = needed(pick(tables, ("labels",), "the JSON file of labels"), "…-labels.json", files)
     numbers = {str(name): int(label) for name, label in _read_json(index, dict).items()}
     classes = sorted(numbers, key=numbers.__getitem__)
     if sorted(numbers.values()) != list(range(len(classes))):
@@ -136,7 +136,7 @@ def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
             where, answer = answers.get(name, ("", "")) if split == "test" else ("", "")
             template = re.sub(r"[\[\]]", "", entry.get("template") or answer)
             if not template and split != "test":
-                raise InputError(f"{path}: video {name}: no template, by which {split} has its label")
+                raise InputError(f"{path}: video {name}: no template, which gives the label in {split}")
             yield name, _label(template, numbers, where or f"{path}: video {name}") if template else -1
 
     found = _tables(files, tables)
@@ -146,7 +146,7 @@ def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
 def read_diving48(files: Sequence[Path], number: int) -> Annotations:
     """Diving48_V2_train.json and Diving48_V2_test.json (as val) with `vid_name` and `label`, Diving48_vocab.json."""
     tables = with_suffix(files, ".json")
-    index = needed(pick(tables, ("vocab",), "the json file of the vocabulary"), "Diving48_vocab.json", files)
+    index = needed(pick(tables, ("vocab",), "the JSON file of the vocabulary"), "Diving48_vocab.json", files)
     classes = [" ".join(map(str, words)) for words in _read_json(index, list)]
 
     def pairs(path: Path) -> Iterator[Pair]:
@@ -156,7 +156,7 @@ def read_diving48(files: Sequence[Path], number: int) -> Annotations:
             yield str(entry["vid_name"]), entry["label"]
 
     found = {"train": pick(tables, ("train",), "the training set"), "val": pick(tables, ("test",), "the test set")}
-    paths = {name: needed(path, f"the json file of {name}", files) for name, path in found.items()}
+    paths = {name: needed(path, f"the JSON file of {name}", files) for name, path in found.items()}
     return Annotations(classes, [_split(name, _checked(path, pairs(path))) for name, path in paths.items()])
 
 
@@ -171,11 +171,11 @@ FORMATS = {
 
 
 def split_folders(paths: StringArray, val_fraction: float, seed: int) -> Annotations:
-    """Classes from the first folder of each of `paths`, sorted `class/…`: training and, of each class, a share for val.
+    """Classes from the first folder of each of `paths`, sorted `class/…`; a fraction of each class becomes val.
 
-    Which ones is a function of the seed, the class's name and its paths alone. A class of one video has it in
-    training, every other one has at least one in each split, if `val_fraction` is not 0. Paths without a folder are in
-    no class.
+    The choice depends only on the seed, the class's name and its paths. A class with a single video has it in training;
+    other classes have at least one in each split, unless `val_fraction` is 0. Paths without a folder belong to no
+    class.
     """
     counts: Place = {}
     for path in paths:
@@ -202,7 +202,7 @@ def split_folders(paths: StringArray, val_fraction: float, seed: int) -> Annotat
 
 
 def reordered(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
-    """The same with the classes `names`, of the file `source`, in their order; InputError where a class is missing."""
+    """The annotations with classes in the order of `names`, from the file `source`; InputError if one is missing."""
     place = _places(names)
     order = np.array([*(_label(name, place, source) for name in annotations.classes), -1], np.int32)
     return Annotations(
@@ -211,32 +211,32 @@ def reordered(annotations: Annotations, names: Sequence[str], source: str) -> An
 
 
 def _tables(files: Sequence[Path], tables: Sequence[Path]) -> list[tuple[str, Path]]:
-    """The splits that have a file among `tables`, and it."""
+    """The splits that have a file among `tables`, each with its file."""
     splits = [path for path in tables if "answers" not in words_of(path.stem)]
     found = [(name, path) for name, words in SPLITS.items() if (path := pick(splits, words, f"the file of {name}"))]
     for name in {"train", "val"} - {name for name, _ in found}:
         check_unpacked(files, SPLITS[name], tables[0].suffix.lower())
     if not found:
-        raise InputError("--annotations: no file of train, validation or test is there")
+        raise InputError("--annotations: no file of train, validation or test found")
     return found
 
 
 def _answers(files: Sequence[Path]) -> dict[str, tuple[str, str]]:
-    """By id what test-answers.csv (`id;label`) says, where it is there: its line as `file:line`, and the label."""
-    path = pick(with_suffix(files, ".csv"), ("answers",), "the csv file of answers")
+    """The content of test-answers.csv (`id;label`), if it exists: id → `file:line` and label."""
+    path = pick(with_suffix(files, ".csv"), ("answers",), "the CSV file of answers")
     lines = ((where, *text.partition(";")) for where, text in _lines(path)) if path else ()
     return {name.strip(): (where, label.strip()) for where, name, _, label in lines}
 
 
 def _columns(path: Path) -> tuple[int, int] | None:
-    """Where the id and the label are in the rows of a csv file whose header says so; None where it has none."""
+    """The columns of id and label according to the header of a CSV file; None if it has no header."""
     names = [name.strip().lower() for name in next(table_rows(path), (0, [""]))[1]]
     ids = [names.index(name) for name in ("video_id", "id") if names.count(name) == 1]
     return (ids[0], names.index("label")) if ids and names.count("label") == 1 else None
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    """`file:line`, the id and the label ("": none) of each row, by its header, or else of lines `id;label` or `id`."""
+    """`file:line`, id and label ("": none) of each row, by its header, or from lines `id;label` or `id`."""
     if columns := _columns(path):
         rows = table_rows(path)
         next(rows)
@@ -265,7 +265,7 @@ def _places(classes: Sequence[str]) -> Place:
 
 def _label(name: str, place: Place, where: str) -> int:
     if name not in place:
-        raise InputError(f"{where}: {name!r} is none of the {len(place)} classes")
+        raise InputError(f"{where}: {name!r} is not one of the {len(place)} classes")
     return place[name]
 
 
@@ -287,8 +287,8 @@ def _read_json(path: Path, kind: type) -> Any:
 
 
 def _checked(path: Path, pairs: Iterator[Pair]) -> Iterator[Pair]:
-    """`pairs`, whose entries may not have what they should."""
+    """Yield from `pairs`, turning errors about malformed entries into InputError."""
     try:
         yield from pairs
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: an entry is not as it should be ({type(error).__name__} {error})") from None
+        raise InputError(f"{path}: malformed entry ({type(error).__name__} {error})") from None

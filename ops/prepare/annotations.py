@@ -1,4 +1,4 @@
-"""What annotations say, whatever their format: classes, and for each split the names of its videos and their labels."""
+"""Annotations in any format: the classes, and for each split the names and labels of its videos."""
 
 import csv
 import os
@@ -14,18 +14,18 @@ from ops.common.errors import InputError
 from ops.common.string_array import StringArray
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
-"""The splits, and what files and folders call them."""
+"""The splits, and their names in files and folders."""
 
-NAME_IT = "Name the right files, --annotations FILE…"
+NAME_IT = "Give the right files: --annotations FILE…"
 
 _PACKED = {".gz", ".zip", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """The videos of a split in the order of its annotations: `names [N]` and `labels [N]`, int32, -1 where unknown.
+    """The videos of a split in the order of its annotations: `names [N]` and `labels [N]`, int32, -1 if unknown.
 
-    `source` is the file that says so, where it is one.
+    `source` is the file that they come from, if it is a single one.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Annotations:
 
 
 def annotation_files(paths: Sequence[str]) -> list[Path]:
-    """The files among `paths` and in the folders among them, sorted by name; InputError where there is none."""
+    """The files among `paths` and in the folders among them, sorted by name; InputError if there are none."""
     files: list[Path] = []
     for path in map(Path, paths):
         try:
@@ -54,10 +54,10 @@ def annotation_files(paths: Sequence[str]) -> list[Path]:
 
 
 def pick(paths: Iterable[Path], words: Sequence[str], what: str, advice: str = NAME_IT) -> Path | None:
-    """The one of `paths` that is called by one of `words`, else the only one with such a word in its name.
+    """The one of `paths` whose name is one of `words`, else the only one with such a word in its name.
 
-    `train` is found as train.csv, kinetics-400_train.csv and train_256. InputError, which says `what` is looked for
-    and ends in `advice`, where several could be meant.
+    `train` matches train.csv, kinetics-400_train.csv and train_256. InputError if several match; it names `what` is
+    looked for and ends with `advice`.
     """
     by_name = {path.stem.lower(): path for path in paths}
     for word in words:
@@ -66,46 +66,46 @@ def pick(paths: Iterable[Path], words: Sequence[str], what: str, advice: str = N
     found = [path for name, path in by_name.items() if set(words) & words_of(name)]
     if len(found) > 1:
         names = " or ".join(path.name for path in found)
-        raise InputError(f"{found[0].parent}: which is {what}: {names}? {advice}")
+        raise InputError(f"{found[0].parent}: {what} could be {names}. {advice}")
     return found[0] if found else None
 
 
 def words_of(name: str) -> set[str]:
-    """The words in a file's name, in small letters."""
+    """The words in a file's name, in lower case."""
     return set(re.split("[^a-z]+", name.lower()))
 
 
 def needed(path: Path | None, what: str, files: Iterable[Path] = ()) -> Path:
-    """`path`; InputError that `what` is missing where it is None, and which of `files` may have to be unpacked."""
+    """`path`; if it is None, InputError that `what` is missing and, if so, which of `files` has to be unpacked."""
     if path is None:
         packed = packed_files(files)
-        there = f", but {packed[0].name} is: unpack it" if packed else ""
-        raise InputError(f"--annotations: {what} is not there{there}")
+        there = f", but there is {packed[0].name}: unpack it" if packed else ""
+        raise InputError(f"--annotations: {what} is missing{there}")
     return path
 
 
 def packed_files(files: Iterable[Path]) -> list[Path]:
-    """Those of `files` that are compressed or archives, in which nothing is looked for."""
+    """Those of `files` that are compressed or archives; these are not searched."""
     return [file for file in files if file.suffix.lower() in _PACKED]
 
 
 def check_unpacked(files: Iterable[Path], words: Sequence[str], ending: str) -> None:
-    """InputError where a file of `ending` with one of `words` in its name is there, but compressed (`train.csv.gz`)."""
+    """InputError if a file with this `ending` and one of `words` in its name is compressed (`train.csv.gz`)."""
     for file in packed_files(files):
         inner = Path(file.stem)
         if inner.suffix.lower() == ending and set(words) & words_of(inner.stem):
-            raise InputError(f"{file}: compressed, and {inner.name} is not there: unpack it")
+            raise InputError(f"{file}: is compressed, and there is no {inner.name}: unpack it")
 
 
 def with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
-    """Those of `paths` that end in `suffix`, in capitals too."""
+    """Those of `paths` that end in `suffix`, ignoring case."""
     return [path for path in paths if path.suffix.lower() == suffix]
 
 
 def table_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a csv file, each with its line's number, empty ones left out; all but the first may be too long.
+    """The rows of a CSV file with their line numbers, without empty rows; rows may be longer than the header.
 
-    InputError where it cannot be read, or where a row has fewer columns than the first, the header.
+    InputError if the file cannot be read, or if a row has fewer columns than the header.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -113,17 +113,17 @@ def table_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
             for row in rows:
                 if any(row):
                     if len(row) < columns:
-                        raise InputError(f"{path}:{rows.line_num}: {len(row)} columns, the header has {columns}")
+                        raise InputError(f"{path}:{rows.line_num}: {len(row)} columns, but the header has {columns}")
                     columns = columns or len(row)
                     yield rows.line_num, row
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except csv.Error as error:
-        raise InputError(f"{path}: not a csv file ({error})") from None
+        raise InputError(f"{path}: not a CSV file ({error})") from None
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of an annotation file; InputError where it cannot be read."""
+    """The text of an annotation file; InputError if it cannot be read."""
     try:
         return Path(path).read_text("utf-8-sig", "surrogateescape")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The check of a dataset's lists, from what training takes to what is wrong with them."""
+"""Checking the lists of a dataset, which are found with the same flags as in training."""
 
 import functools
 import itertools
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is checked: lists by split, the folder that their paths are relative to, their kind, classes and naming."""
+    """What is checked: lists by split, the folder of relative paths, their kind, classes and names of frames."""
 
     lists: dict[str, Records]
     root: str
@@ -43,11 +43,11 @@ class Dataset:
     named: bool = False
 
     def work(self, decode: str) -> tuple[Work, dict[str, Any]]:
-        """What looks at one entry, and the settings that its results depend on."""
+        """The function that checks one entry, and the settings that its results depend on."""
         if self.kind == "videos":
             return functools.partial(check_video, decode=decode), {"check": "video", "decode": decode}
         work = functools.partial(check_folder, decode=decode, pattern=self.pattern, flow=self.modality == "Flow")
-        if self.named:  # else as earlier versions have it
+        if self.named:  # otherwise the same settings as in earlier versions
             work = functools.partial(work, named=True)
         return work, {"check": "folder", **work.keywords}
 
@@ -61,9 +61,9 @@ def open_dataset(
     num_class: int | None,
     class_file: str | None,
 ) -> Dataset:
-    """The lists in `files` (by split), else those of the dataset that are there; InputError, early, on what is wrong.
+    """The lists in `files` (by split), else those of the dataset that exist; InputError, early, if anything is wrong.
 
-    Without `kind` it is what the default lists are for, or what the first path that exists in a given list is.
+    Without `kind`, it is that of the default lists, or that of the first existing path in a given list.
     """
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
@@ -71,7 +71,7 @@ def open_dataset(
     given = {split: Path(file) for split, file in files.items() if file}
     kind = kind or ("frames" if modality == "Flow" else None) or _kind_of(config, given, folder)
     if kind == "videos":
-        video_reader(config, modality)  # refuses what videos do not hold
+        video_reader(config, modality)  # refuses Flow for videos
     config.check_template([modality] if kind == "frames" else [])
     paths = {**_default_lists(config, kind), **given}
     if not paths:
@@ -80,20 +80,20 @@ def open_dataset(
     names, num_classes = classes_of(config, num_class, class_file)
     lists = {split: read_records(paths[split], kind == "frames", names) for split in SPLITS if split in paths}
     if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
-        del lists["test"]  # as published: what is validated on is tested on
+        del lists["test"]  # as published, the validation list is also the test list
     for records in lists.values():
         records.check_some_exist(folder, kind)
         if modality == "Flow" and config.flow_counts > 1:
             records.num_frames //= config.flow_counts
     if num_classes is None:
         num_classes = 1 + max(int(records.labels.max()) for records in lists.values())
-        log.warning("classes taken to be 0…%d, as in the lists: --class_names or --num_class says it", num_classes - 1)
+        log.warning("assuming classes 0…%d, as in the lists; or give --class_names or --num_class", num_classes - 1)
     pattern = config.flow if modality == "Flow" else config.rgb
     return Dataset(lists, folder, kind, modality, max(num_classes, 1), names, pattern, modality in config.named)
 
 
 def _default_lists(config: DatasetConfig, kind: str) -> dict[str, Path]:
-    """The dataset's own lists of training and validation, where they are there."""
+    """The dataset's own lists of training and validation, if they exist."""
     if not config.folder:
         return {}
     paths = {split: config.list_path(split, kind) for split in ("train", "val")}
@@ -104,7 +104,7 @@ def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str) -> s
     for path in given.values():
         try:
             records = read_records(path, counts_in_pairs=False)
-        except InputError:  # as of videos it cannot be read
+        except InputError:  # Flow cannot be read from videos
             records = read_records(path, counts_in_pairs=True)
         records.check_some_exist(folder)
         places = (os.path.join(folder, records.path(index)) for index in range(len(records)))
@@ -112,13 +112,13 @@ def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str) -> s
     there = [kind for kind in KINDS if _default_lists(config, kind)]
     if len(there) == 2:
         raise InputError(
-            f"{config.root()}: lists of frames and of videos are there; say which: --kind frames or videos"
+            f"{config.root()}: contains lists of frames and of videos; choose with --kind frames or --kind videos"
         )
     return there[0] if there else "frames"
 
 
 def rules_of(dataset: Dataset, config: DatasetConfig, split: str, decode: str, segments: int, dense: bool) -> Rules:
-    """What the entries of a list should be; InputError where no folder of it holds frames."""
+    """The rules for the entries of a list; InputError if none of its folders contains frames."""
     template = None
     if dataset.kind == "frames":
         reader: FrameReader = frame_reader(config, dataset.modality)
@@ -137,7 +137,7 @@ def rules_of(dataset: Dataset, config: DatasetConfig, split: str, decode: str, s
 def find_problems(
     dataset: Dataset, entries: Entries, rules: Mapping[str, Rules], outcome_of: Callable[[str], Outcome], out: Findings
 ) -> list[CheckedList]:
-    """Give `out` what is wrong with every entry, list by list, line by line; the lists with their good lines."""
+    """Report the problems of every entry to `out`, in the order of the lists; returns the lists with good lines."""
     relations = relate(entries, outcome_of, dataset.kind == "videos", dataset.root)
     checked = [CheckedList(split, records, np.ones(len(records), bool)) for split, records in dataset.lists.items()]
     paths = entries.paths()

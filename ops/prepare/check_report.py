@@ -1,4 +1,4 @@
-"""What a check of lists found, as a table, as files, and as lists without the bad lines."""
+"""The results of a check of lists: as a table, as files, and as lists without the bad lines."""
 
 import hashlib
 import io
@@ -21,14 +21,14 @@ from ops.data.lists import Records
 from ops.prepare.check_rules import ERROR, KINDS, WARNING, Problem
 
 EXAMPLES = 3
-"""Problems of a kind that the summary shows; the csv file has them all."""
+"""How many problems of each kind the summary shows; the CSV file has all."""
 
 CLASSES_NAMED = 20
 
 
 @dataclass(frozen=True)
 class CheckedList:
-    """A list that is checked: what it is for ("train", "val", "test"), its records, and which lines are good."""
+    """A checked list: its split ("train", "val", "test"), its records, and which lines are good."""
 
     split: str
     records: Records
@@ -36,7 +36,7 @@ class CheckedList:
 
 
 class Findings:
-    """Problems as they come up: counted, the first ones kept as examples, all written to `writer`."""
+    """Collects problems: counts them, keeps the first ones as examples, and writes all to `writer`."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -44,7 +44,7 @@ class Findings:
         self.examples: dict[str, list[str]] = {}
 
     def add(self, checked: CheckedList, index: int, problem: Problem) -> None:
-        """A problem of entry `index` of a list."""
+        """Add a problem of entry `index` of a list."""
         kind, detail = problem
         records = checked.records
         self._note(checked, kind, one_line(f"{records.where(index)}: {records.path(index)}: {detail}"))
@@ -52,12 +52,12 @@ class Findings:
         checked.good[index] &= KINDS[kind].severity != ERROR
 
     def add_class(self, checked: CheckedList, name: str) -> None:
-        """A class without a video in a list."""
+        """Add a class that has no video in a list."""
         self._note(checked, "empty_class", f"{checked.records.source}: {name}")
         self._writer.writerow((checked.records.source, "", "", "empty_class", name))
 
     def total(self, severity: str) -> int:
-        """How many problems of that severity there are."""
+        """The number of problems of that severity."""
         return sum(count for (kind, _), count in self.counts.items() if KINDS[kind].severity == severity)
 
     def _note(self, checked: CheckedList, kind: str, example: str) -> None:
@@ -69,7 +69,7 @@ class Findings:
 
 @contextmanager
 def open_findings(path: Path) -> Iterator[Findings]:
-    """Findings whose rows `list, line, path, problem, detail` go to the csv file `path`, whole or not at all."""
+    """Findings whose rows `list, line, path, problem, detail` are written to the CSV file `path`, atomically."""
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = TableWriter(file)
         writer.writerow(("list", "line", "path", "problem", "detail"))
@@ -77,7 +77,7 @@ def open_findings(path: Path) -> Iterator[Findings]:
 
 
 def class_balance(labels: NDArray[np.int32], num_classes: int) -> dict[str, Any]:
-    """Over the classes: the least, the median and the largest number of videos, and the classes without any."""
+    """Over all classes: the smallest, median and largest number of videos, and the classes without any."""
     known = labels[(labels >= 0) & (labels < num_classes)]
     counts = np.bincount(known, minlength=num_classes)
     return {
@@ -89,13 +89,13 @@ def class_balance(labels: NDArray[np.int32], num_classes: int) -> dict[str, Any]
 
 
 def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, folder: Path) -> str:
-    """What a person reads: the lists, how many problems of each kind they have, and the first of each."""
+    """The report as text: the lists, the number of problems of each kind, and the first of each."""
     text = ""
     for checked in lists:
         balance = class_balance(checked.records.labels, num_classes)
         text += f"{checked.split}: {checked.records.source}, {len(checked.good)} entries, {checked.good.sum()} good; "
         text += f"{num_classes - len(balance['empty'])} of {num_classes} classes, "
-        text += f"{balance['min']} / {balance['median']:g} / {balance['max']} a class (least / median / most)\n"
+        text += f"{balance['min']} / {balance['median']:g} / {balance['max']} videos per class (min / median / max)\n"
     rows = [("", "problem", *(checked.split for checked in lists), "")]
     for kind in KINDS:
         counts = [findings.counts[kind, checked.split] for checked in lists]
@@ -104,12 +104,12 @@ def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, 
     if len(rows) > 1:
         text += "\n" + _table(rows) + "\nThe first of each:\n"
         text += "".join(f"  {kind}  {example}\n" for kind in KINDS for example in findings.examples.get(kind, ()))
-    text += f"\n{findings.total(ERROR)} errors, {findings.total(WARNING)} warnings; all are in {folder}\n"
+    text += f"\n{findings.total(ERROR)} errors, {findings.total(WARNING)} warnings; all listed in {folder}\n"
     return text
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned: words to the left, numbers to the right."""
+    """Align columns: words to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -122,7 +122,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def write_report(
     path: Path, lists: Sequence[CheckedList], num_classes: int, findings: Findings, settings: Mapping[str, Any]
 ) -> None:
-    """The same for machines, as JSON."""
+    """The report as JSON."""
     content = {
         "settings": dict(settings),
         "num_classes": num_classes,
@@ -155,7 +155,7 @@ def write_report(
 
 
 def clean_lists(folder: Path, lists: Mapping[str, Records]) -> list[Path]:
-    """Where `write_clean_lists` puts the good lines of `lists`, by split."""
+    """The files to which `write_clean_lists` writes the good lines of `lists`, by split."""
     stems = {split: Path(records.source).stem for split, records in lists.items()}
     alone = [list(stems.values()).count(stem) == 1 for stem in stems.values()]
     return [
@@ -165,12 +165,12 @@ def clean_lists(folder: Path, lists: Mapping[str, Records]) -> list[Path]:
 
 
 def write_clean_lists(folder: Path, lists: Sequence[CheckedList]) -> list[Path]:
-    """Beside the report a list `<name>.clean.txt` of the good lines of each, byte for byte as they were."""
+    """Write the good lines of each list, unchanged, to `<name>.clean.txt` beside the report."""
     paths = clean_lists(folder, {checked.split: checked.records for checked in lists})
     for checked, path in zip(lists, paths, strict=True):
         data = Path(checked.records.source).read_bytes()
         if hashlib.sha256(data).hexdigest() != checked.records.sha256:
-            raise InputError(f"{checked.records.source}: changed while it was checked; check again")
+            raise InputError(f"{checked.records.source}: was changed during the check; check again")
         lines = io.BytesIO(data).readlines()
         with atomic_file(path) as file:
             file.writelines(lines[number - 1] for number in checked.records.lines[checked.good])

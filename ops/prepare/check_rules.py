@@ -1,4 +1,4 @@
-"""What can be wrong with the entries of a list, and the rules that say so: pure functions."""
+"""The kinds of problems of list entries, and the rules that detect them: pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: how grave it is, and what it is in words."""
+    """A kind of problem: its severity and its description."""
 
     severity: str
     meaning: str
 
 
 KINDS = {
-    "missing": Kind(ERROR, "there is no such file or folder"),
+    "missing": Kind(ERROR, "no such file or folder"),
     "unreadable": Kind(ERROR, "cannot be read"),
-    "damaged": Kind(ERROR, "frames that the list counts do not decode"),
+    "damaged": Kind(ERROR, "some of the listed frames cannot be decoded"),
     "too_few": Kind(ERROR, "fewer frames than the list says"),
-    "label": Kind(ERROR, "no label, or none of the classes"),
-    "duplicate": Kind(ERROR, "twice in the same list"),
+    "label": Kind(ERROR, "no label, or not one of the classes"),
+    "duplicate": Kind(ERROR, "listed twice in the same list"),
     "leak": Kind(ERROR, "also in another list"),
-    "copy": Kind(ERROR, "same content as an entry of another list, under this or another name"),
+    "copy": Kind(ERROR, "same content as an entry of another list, under the same or another name"),
     "too_many": Kind(WARNING, "more frames than the list says"),
-    "cut_short": Kind(WARNING, "fewer frames than the file itself claims"),
-    "short": Kind(WARNING, "too short to be sampled as wanted"),
-    "same_name": Kind(WARNING, "same name as an entry of another list, with other content"),
+    "cut_short": Kind(WARNING, "fewer frames than its header claims"),
+    "short": Kind(WARNING, "too short for the sampling"),
+    "same_name": Kind(WARNING, "same name as an entry of another list, but different content"),
     "naming": Kind(
-        WARNING, "frames are named unlike those of the list's first folder; they are read by their own names"
+        WARNING, "frames have other names than in the list's first folder; they are read by their own names"
     ),
     "empty_class": Kind(WARNING, "no video of this class"),
 }
@@ -46,10 +46,10 @@ Problem = tuple[str, str]
 
 @dataclass(frozen=True)
 class Rules:
-    """What the entries of one list should be.
+    """What is expected of the entries of one list.
 
-    `labelled`: whether each needs a label; `counted` whether `frames` is certain, not only what a header claims;
-    `template`: how frames should be named (None: videos); `new_length`: frames that one segment looks at.
+    `labelled`: whether each needs a label; `counted`: whether `frames` was counted, not just claimed by a header;
+    `template`: the names of frames (None: videos); `new_length`: frames per segment.
     """
 
     num_classes: int
@@ -70,7 +70,7 @@ def label_problems(label: int, rules: Rules) -> Iterator[Problem]:
 
 
 def media_problems(record: Record, outcome: Outcome, rules: Rules) -> Iterator[Problem]:
-    """What is wrong with the video or folder of `record`, as far as `outcome` knows it."""
+    """The problems of the video or folder of `record`, according to `outcome`."""
     found = outcome.value
     if not outcome.ok:
         yield ("missing" if outcome.stamp == "absent" else "unreadable"), outcome.reason
@@ -80,20 +80,20 @@ def media_problems(record: Record, outcome: Outcome, rules: Rules) -> Iterator[P
     if rules.template:
         naming = FrameTemplate(found["pattern"], found["first"])
         if naming != rules.template:
-            yield "naming", f"{_words(naming)}, where the others have {_words(rules.template)}"
+            yield "naming", f"{_words(naming)}, but the others have {_words(rules.template)}"
     if frames < listed:
         kind = "damaged" if found["frames"] >= listed else "too_few" if rules.counted else "cut_short"
         yield kind, f"{frames} of {listed} frames{_gap(found)}"
     if found["broken"] and not ("decoded" in found and listed >= 0):
         yield "damaged", found["broken"]
-    elif found["broken"] and frames >= listed:  # the list knows
+    elif found["broken"] and frames >= listed:  # the list has a frame count
         yield "cut_short", found["broken"]
     if 0 <= listed < frames:
-        yield "too_many", f"{frames} frames, listed as {listed}"
+        yield "too_many", f"{frames} frames, but the list says {listed}"
     if found.get("beyond") and listed <= frames:
         yield "cut_short", f"{frames} frames{_gap(found)}"
     if found.get("claimed", 0) > found["frames"]:
-        yield "cut_short", f"{found['frames']} frames, where its header claims {found['claimed']}"
+        yield "cut_short", f"{found['frames']} frames, but its header claims {found['claimed']}"
     yield from _short(min(frames, listed) if listed >= 0 else frames, rules)
 
 
@@ -102,7 +102,7 @@ def _short(frames: int, rules: Rules) -> Iterator[Problem]:
     if frames < 1:
         yield "unreadable", "no frames"
     elif rules.dense and positions < DENSE_WINDOW:
-        yield "short", f"{frames} frames; dense sampling wants {DENSE_WINDOW + rules.new_length - 1} and wraps around"
+        yield "short", f"{frames} frames; dense sampling needs {DENSE_WINDOW + rules.new_length - 1} and wraps around"
     elif positions < rules.num_segments:
         yield "short", f"{frames} frames for {rules.num_segments} segments: some are repeated"
 

@@ -1,4 +1,4 @@
-"""What there is of a video or a frame folder: pure functions of the disk alone, whatever a list says of it."""
+"""Inspecting a video or frame folder: functions that depend only on its files, not on a list."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from ops.prepare.write_index import index_entry
 
 
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
-    """What the video at `path` is.
+    """Inspect the video at `path`.
 
     `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
     promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
@@ -37,11 +37,11 @@ def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
 
 
 def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:
-    """What the frame folder at `path` is; `pattern` and `named` say how frames are named (see `ops.data.frames`).
+    """Inspect the frame folder at `path`; `pattern` and `named` are the names of frames (see `ops.data.frames`).
 
-    `frames` (up to the first gap), `beyond` (after it), `pattern` and `first` (how the files are named), `broken` (the
-    first image that cannot be read, of those that were tried), and what `identity_of` gives. MediaError where there are
-    no frames.
+    Returns `frames` (up to the first gap), `beyond` (after it), `pattern` and `first` (the names of the files),
+    `broken` (the first image that cannot be read, of those that were tried), and the items of `identity_of`. MediaError
+    if there are no frames.
     """
     if not os.path.isdir(path):
         raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")
@@ -59,13 +59,13 @@ def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool, na
 
 
 def identity_of(path: str, *files: os.stat_result) -> dict[str, Any]:
-    """`file`, equal for all paths that lead to the same file or folder, and `size`, the bytes of `files` together."""
+    """`file`, the same for all paths to one file or folder, and `size`, the total bytes of `files`."""
     status = os.stat(path)
     return {"file": f"{status.st_dev}:{status.st_ino}", "size": sum(file.st_size for file in files)}
 
 
 def _unreadable(source: FolderSource, indices: list[int]) -> str:
-    """What is wrong with the first image that cannot be read, and how many more there are; "" if there is none."""
+    """The error of the first image that cannot be read, and how many more there are; "" if there is none."""
     reasons = []
     for index in indices:
         try:

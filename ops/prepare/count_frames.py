@@ -1,4 +1,4 @@
-"""How many frames a video has, at three prices."""
+"""Counting the frames of a video in three ways, from fast to exact."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from ops.prepare.write_index import index_entry
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
     """Frames of the video at `path`: `num_frames`, `claimed`, those that it promises, and `index` if it was read.
 
-    Where the header does not tell how many frames there are, packets do. MediaError where there is no frame.
+    If the header has no number of frames, packets are counted. MediaError if there is no frame.
     """
     claimed = num_frames = header_count(path)
     index: dict[str, str] = {}
@@ -29,19 +29,19 @@ def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
 
 
 def count_frames(path: str, item: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:
-    """Frames of the folder at `path`: `num_frames`, those before the first gap, and `claimed`, all that are there.
+    """Frames of the folder at `path`: `num_frames`, those before the first gap, and `claimed`, all that exist.
 
-    `pattern` is the dataset's way to name them (see `ops.data.frames.FrameTemplate`); other usual ones are found,
-    unless it is `named` by `--frame_template`. MediaError where there is none.
+    `pattern` is the dataset's template (see `ops.data.frames.FrameTemplate`); other usual names are detected, unless
+    it was `named` by `--frame_template`. MediaError if there are no frames.
     """
     _, num_frames, beyond = look_into(path, pattern, flow, named)
     return {"num_frames": num_frames, "claimed": num_frames + beyond}
 
 
 def look_into(path: str, pattern: str, flow: bool, named: bool = False) -> tuple[FrameTemplate, int, int]:
-    """Of a frame folder: how its files are named, how many frames it holds up to the first gap, and how many after it.
+    """The template of a frame folder, the number of frames up to the first gap, and the number after it.
 
-    MediaError where there is none.
+    MediaError if there are no frames.
     """
     template = template_in(path, pattern, flow, named)
     there = frame_indices(os.listdir(path), path, template)
@@ -50,7 +50,7 @@ def look_into(path: str, pattern: str, flow: bool, named: bool = False) -> tuple
 
 
 def frame_indices(names: list[str], folder: str, template: FrameTemplate) -> set[int]:
-    """The frames, 0-based, that are whole among the files `names` of `folder`: with flow, both x and y."""
+    """The complete frames, 0-based, among the files `names` of `folder`: flow needs both x and y."""
     by_axis: list[set[int]] = []
     for axis in template.axes:
         parts = string.Formatter().parse(template.pattern)

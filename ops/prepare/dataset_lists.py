@@ -1,4 +1,4 @@
-"""The lists of a dataset, from its annotations and its frames or videos, where training looks for them."""
+"""Making the lists of a dataset from its annotations and its frames or videos, where training looks for them."""
 
 import logging
 import os
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """Where a dataset is: its frame folders or videos below `data`; `out` is for its lists.
+    """Where a dataset is: its frame folders or videos are below `data`, its lists go to `out`.
 
-    `verify` is how frames of videos are counted (see `ops.prepare.count_frames`), `endings` what is taken for a video,
-    and `template` how frames are named, where that is not the dataset's way (see `ops.data.frames.FrameTemplate`).
-    Paths in lists are relative to `out` where `data` lies in it, as in the published layout, else to `data`.
+    `verify` is how frames of videos are counted (see `ops.prepare.count_frames`), `endings` the extensions of videos,
+    and `template` the names of frames, if they are not the dataset's own (see `ops.data.frames.FrameTemplate`). Paths
+    in lists are relative to `out` if `data` is inside it, as in the published layout, else to `data`.
     """
 
     data: str
@@ -40,19 +40,19 @@ class Data:
     template: str | None = None
 
     def source(self, config: DatasetConfig, root: str | None = None) -> Source:
-        """What is found in it, by paths relative to `root` (default: see there)."""
+        """Its files, with paths relative to `root` (default: see `root`)."""
         config = config.with_template(self.template) if self.template else config
         config.check_template([] if self.kind == "videos" else ["Flow" if self.flow else "RGB"])
         return Source(self.root if root is None else root, self.kind, config, self.verify, self.flow, self.endings)
 
     @property
     def root(self) -> str:
-        """What paths in lists are relative to."""
+        """The folder that paths in lists are relative to."""
         return str(self.out) if self._inside else self.data
 
     @property
     def under(self) -> str:
-        """`data` from there."""
+        """`data` relative to `root`."""
         return relative(self.data, self.out) if self._inside else ""
 
     @property
@@ -60,7 +60,7 @@ class Data:
         return Path(relative(self.data, self.out)).parts[:1] != (os.pardir,)
 
     def list_path(self, config: DatasetConfig, split: str) -> Path:
-        """Where the list of a split goes: below `out` as below the dataset's own place."""
+        """The path of the list of a split: the same below `out` as below the dataset's default folder."""
         if config.folder is None:
             return self.out / f"{split}.txt"
         path = self.out / config.list_path(split, self.kind).relative_to(config.root())
@@ -78,9 +78,9 @@ def make_dataset_lists(
 ) -> int:
     """Make the lists and the class-name file of the dataset `name` (one of `DATASETS` but "folder").
 
-    `annotations` are its files or the folders that hold them, `number` which of its published splits is meant. A file
-    of `class_names` puts the classes in another order. InputError where the classes are not as many as the dataset
-    has, or as `num_class` says. Returns the exit status.
+    `annotations` are its files or their folders, `number` selects one of its published splits. A file of `class_names`
+    sets another order of the classes. InputError if the number of classes is not that of the dataset, or `num_class`.
+    Returns the exit status.
     """
     config = dataset_config(name)
     files = annotation_files(annotations)
@@ -96,7 +96,7 @@ def make_dataset_lists(
         rules = FORMATS[name].rules
         if class_names:
             known = reordered(known, read_class_names(class_names), class_names)
-        advice = "is a file missing, or of another dataset?"
+        advice = "is a file missing, or from another dataset?"
         named = class_names or "--annotations"
         check_class_count(named, known.classes, name, config.num_classes, num_class, advice)
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
@@ -112,7 +112,7 @@ def make_dataset_lists(
 
 
 def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobOptions) -> int:
-    """Likewise for videos or frame folders in class folders: `data/class/…` (see `split_folders`)."""
+    """Make lists of videos or frame folders in class folders: `data/class/…` (see `split_folders`)."""
     config = dataset_config("custom")
     source = place.source(config, place.data)
     _check_folder(place.data)
@@ -120,15 +120,15 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobO
     known = split_folders(paths, val_fraction, seed)
     if not known.splits:
         there = endings_there(place.data) if place.kind == "videos" else ""
-        raise InputError(f"{place.data}: no folder of it holds {source.unit}s{there}; they are looked for as CLASS/…")
+        raise InputError(f"{place.data}: none of its folders contains {source.unit}s{there}; they must be in CLASS/…")
     if len(known.classes) > 1 and set(known.classes) <= {name for names in SPLITS.values() for name in names}:
         raise InputError(
-            f"{place.data}: holds splits ({', '.join(known.classes)}) where classes are looked for; "
-            "take each of them as --data, with --val_fraction 0 and an --out of its own"
+            f"{place.data}: contains splits ({', '.join(known.classes)}) instead of classes; "
+            "use each of them as --data, with --val_fraction 0 and its own --out"
         )
     outside = len(paths) - sum(len(split.names) for split in known.splits)
     if outside:
-        log.warning("%ss in no class folder, left out: %d", source.unit, outside)
+        log.warning("%ss outside class folders, left out: %d", source.unit, outside)
     plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
     class_file = place.out / "class_names.txt"
     parts = locate(plans, source, ())
@@ -146,7 +146,7 @@ def _check_folder(path: str) -> None:
 
 
 def _check_template(source: Source, parts: Sequence[Located]) -> None:
-    """InputError where `--frame_template` fits none of the first frame folders: it is wrong, not they are broken."""
+    """InputError if `--frame_template` fits none of the first frame folders: then the template is wrong, not they."""
     if source.named and source.kind == "frames":
         folders = (os.path.join(source.root, item) for part in parts for item in part)
         common_template(folders, source.pattern, source.flow, named=True)
@@ -154,11 +154,11 @@ def _check_template(source: Source, parts: Sequence[Located]) -> None:
 
 def _say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:
     if not all(plan.path.exists() for plan in plans):
-        return  # other shards are not done
+        return  # other shards are not finished
     command = ["python", "online_main.py" if place.kind == "videos" else "main.py", name]
     command += ["Flow" if place.flow else "RGB", "--tam", "--root_path", place.root, "--class_names", str(class_file)]
     for plan in plans:
         if plan.split.name != "test":
             command += [f"--{plan.split.name}_list", str(plan.path)]
-    command += ["--npb", "--gd", "20", "-b", "8", "--scale_lr", "64"]  # 64: what the default rate is for
+    command += ["--npb", "--gd", "20", "-b", "8", "--scale_lr", "64"]  # 64: the batch size of the default rate
     log.info("train with: %s", shlex.join(command))

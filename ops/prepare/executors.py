@@ -1,6 +1,6 @@
-"""What runs a function over many items: processes of this machine (pebble), or a Ray cluster.
+"""Running a function over many items: in processes on this machine (pebble), or on a Ray cluster.
 
-Whatever a video does to the process that reads it, an exception, a crash or a hang, ends as that item's failure.
+If a video makes the process that reads it raise an exception, crash or hang, this counts as the failure of that item.
 """
 
 import functools
@@ -28,12 +28,12 @@ from pebble import ProcessExpired, ProcessPool
 from ops.common.errors import InputError, MediaError, is_out_of_memory
 
 Work = Callable[[str, str], dict[str, Any]]
-"""`work(path, item)` → what to keep, as plain JSON. MediaError where the item is at fault, InputError to stop all."""
+"""`work(path, item)` → the result, as plain JSON. MediaError if the item is at fault, InputError to stop the job."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The item to work on, the path of its source, and in which state that was found (see `storage.stamp_of`)."""
+    """An item, the path of its source, and the state of the source (see `storage.stamp_of`)."""
 
     path: str
     item: str
@@ -46,41 +46,41 @@ Result = tuple[str, Any]
 Results = Generator[tuple[Task, Result], None, None]
 
 AHEAD = 4
-"""Tasks handed out per process, so that none waits for the next."""
+"""Tasks queued per process, so that no process waits for the next."""
 
 RENEWED_AFTER = 1000
-"""Tasks after which a process makes way for a new one: what decoders leak stays small."""
+"""Tasks after which a process is replaced, to limit memory leaks of decoders."""
 
 STARTING = 5.0
-"""Seconds in which processes should have come up that are there when the work is done."""
+"""Seconds to wait at the end for processes that are still starting."""
 
 SHARED_IMPORTS = ("av", "cv2", "torch")
-"""What is imported once for all processes. Modules of this project are not found there from another folder."""
+"""Modules imported once for all processes. Modules of this project cannot be found from another working directory."""
 
 
 def run_tasks(work: Work, tasks: Iterable[Task], engine: str, jobs: int, timeout: float) -> Results:
     """Run `work` on every task, in any order; yields each with its result.
 
-    `jobs` is the number of processes at a time; an item that takes longer than `timeout` seconds is ended. Closing the
-    iterator ends all processes. Besides `ENGINES` there is "here": one after the other in this process, unprotected.
+    `jobs` is the number of parallel processes; an item that takes longer than `timeout` seconds is stopped. Closing the
+    iterator ends all processes. Besides `ENGINES` there is "here": sequentially in this process, without protection.
     """
     runner = {"local": _run_local, "ray": _run_ray, "here": _run_here}[engine]
     tasks = iter(tasks)
-    for first in tasks:  # no process is started for nothing
+    for first in tasks:  # do not start processes for nothing
         yield from runner(work, itertools.chain([first], tasks), jobs, timeout)
 
 
 def attempt(work: Work, path: str, item: str) -> Result:
-    """Call `work` in a worker, with every ending as a value."""
+    """Call `work` in a worker, and return every outcome as a value."""
     try:
         return "done", work(path, item)
     except MediaError as error:
         return "failed", error.reason
     except InputError as error:
         return "stop", str(error)
-    except Exception as error:  # what a decoder may raise on a broken file has no end
+    except Exception as error:  # decoders raise errors of any type on broken files
         if is_out_of_memory(error):
-            return "failed", "there is not enough memory for it"
+            return "failed", "not enough memory to read it"
         return "failed", f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
@@ -89,7 +89,7 @@ def _run_here(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> R
 
 
 def _run_local(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Results:
-    """Replaces a pool that breaks, as when the system ends an idle process of it, and goes on with what it lost."""
+    """Runs tasks in a pool; if it breaks, as when the system kills a process, a new pool repeats unfinished tasks."""
     broken = 0
     while broken < 3:
         running: dict[Future[Result], Task] = {}
@@ -101,13 +101,13 @@ def _run_local(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> 
             return
         broken += 1
         tasks = itertools.chain(list(running.values()), tasks)
-    raise InputError("the processes end by themselves again and again; is memory short? try a smaller -j")
+    raise InputError("the worker processes keep dying; if memory is short, use a smaller -j")
 
 
 def _run_pool(
     work: Work, tasks: Iterator[Task], jobs: int, timeout: float, running: dict["Future[Result]", Task]
 ) -> Results:
-    """One pool, until all tasks are done, or until it breaks: then `running` holds what is lost."""
+    """Use one pool until all tasks are done or it breaks; then `running` holds the unfinished tasks."""
     context = get_context("forkserver" if hasattr(os, "fork") else "spawn")
     if hasattr(os, "fork"):
         context.set_forkserver_preload(list(SHARED_IMPORTS))
@@ -138,7 +138,7 @@ def _run_pool(
 
 
 def _await(started: Semaphore, jobs: int) -> None:
-    """Wait, not for long, until all processes are there: one that comes up after its pool would print a traceback."""
+    """Wait briefly until all processes have started: one that starts after its pool ended would print a traceback."""
     end = time.monotonic() + STARTING
     for _ in range(jobs):
         if not started.acquire(timeout=max(end - time.monotonic(), 0)):
@@ -160,7 +160,7 @@ def _result(future: "Future[Result]", timeout: float) -> Result:
     except TimeoutError:
         return "failed", _too_long(timeout)
     except ProcessExpired as error:
-        return "failed", f"reading it ended the process ({_ending(error.exitcode)})"
+        return "failed", f"reading it crashed the process ({_ending(error.exitcode)})"
 
 
 def _too_long(timeout: float) -> str:
@@ -177,7 +177,7 @@ def _ending(code: int | None) -> str:
 
 
 def _start_worker(started: Semaphore) -> None:
-    """One thread per process, no chatter, the interrupt key left to the parent, and no life after it."""
+    """Set up a worker: one thread, no log output, Ctrl-C left to the parent, and exit when the parent ends."""
     started.release()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -185,7 +185,7 @@ def _start_worker(started: Semaphore) -> None:
 
 
 def _end_with_parent() -> None:
-    """However the parent ended, `kill -9` included."""
+    """Exit when the parent ends for any reason, even `kill -9`."""
     parent = parent_process()
     if parent:
         parent.join()
@@ -200,7 +200,7 @@ def _keep_to_one_thread() -> None:
 
 
 def _run_ray(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Results:
-    """On the cluster that RAY_ADDRESS names, else on `jobs` processes here; all nodes must see the same files."""
+    """Run on the Ray cluster in RAY_ADDRESS, else in `jobs` processes here; all nodes must see the same files."""
     try:
         import ray  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -227,7 +227,7 @@ def _run_ray(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> Re
                 try:
                     result = ray.get(ref)
                 except ray.exceptions.RayError as error:
-                    result = "failed", f"reading it ended the process ({type(error).__name__})"
+                    result = "failed", f"reading it crashed the process ({type(error).__name__})"
                 yield task, result
     finally:
         ray.shutdown()

@@ -1,4 +1,4 @@
-"""The frames of a video as images in a folder of its own."""
+"""Extracting the frames of a video as images in a folder of its own."""
 
 import os
 from dataclasses import dataclass
@@ -14,10 +14,9 @@ from ops.prepare.output_paths import image_folder, whole_folder
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """Which frames are written and how: every `interval`-th from the first, at `size` (None: as they are).
+    """Which frames are written and how: every `interval`-th from the first, resized to `size` (None: unchanged).
 
-    `extension` is without the dot, `quality` that of jpg; folders are named by the video alone or, with `keep_dirs`, by
-    its folders too.
+    `extension` has no dot, `quality` is for jpg; folders have the video's name or, with `keep_dirs`, its relative path.
     """
 
     extension: str = "jpg"
@@ -28,15 +27,15 @@ class FrameOptions:
 
     @property
     def template(self) -> str:
-        """The files' names, from index 1, as `ops.data.frames.FrameTemplate` has them."""
+        """The file names, from index 1, as an `ops.data.frames.FrameTemplate`."""
         return "img_{index:05d}." + self.extension
 
 
 def extract_video(path: str, item: str, out: str, options: FrameOptions) -> dict[str, Any]:
-    """Write the frames of the video at `path`, which is called `item`, as images in a folder of `out`.
+    """Write the frames of the video at `path`, whose item is `item`, as images to a folder in `out`.
 
-    One frame is in memory at a time. Returns `frames` (written), `decoded`, `claimed` (by its header and packets) and
-    `made`, the folder's `stamp_of`. MediaError where no frame decodes: then there is no folder.
+    Only one frame is in memory at a time. Returns `frames` (written), `decoded`, `claimed` (by header and packets) and
+    `made`, the folder's `stamp_of`. MediaError if no frame can be decoded; then no folder is created.
     """
     name = image_folder(item, options.keep_dirs)
     decoded = written = 0
@@ -48,7 +47,7 @@ def extract_video(path: str, item: str, out: str, options: FrameOptions) -> dict
                 write_image(f"{folder}/{options.template.format(index=written)}", sized, options.quality)
             decoded += 1
         if not decoded:
-            raise MediaError(path, "no frame of it decodes")
+            raise MediaError(path, "none of its frames can be decoded")
         claimed, stood_in = source.claimed, source.stood_in
     made = stamp_of(os.path.join(out, name))
     return {"frames": written, "decoded": decoded - stood_in, "claimed": claimed, "made": made}

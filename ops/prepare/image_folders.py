@@ -1,4 +1,4 @@
-"""Folders of images, one per video: how large the images are, how they are written, and the job that makes them all."""
+"""Folders of images, one per video: resizing and writing the images, and the job that makes all folders."""
 
 import functools
 import os
@@ -30,9 +30,9 @@ HEADER = ("video", "folder", "frames", "decoded", "claimed", "status", "reason")
 
 
 def resize_image(image: Image, size: Size) -> Image:
-    """`image [h, w, …]` at `size`: averaged where it shrinks, interpolated where it grows.
+    """`image [h, w, …]` resized to `size`: area averaging to shrink, interpolation to enlarge.
 
-    MediaError where a short side is given and the other one would be far longer.
+    MediaError if `size` is a short side and the aspect ratio is extreme.
     """
     height, width = image.shape[:2]
     try:
@@ -48,10 +48,10 @@ def resize_image(image: Image, size: Size) -> Image:
 
 
 def write_image(path: str, image: Image, quality: int, full_colour: bool = False) -> None:
-    """Write `image` (BGR `[h, w, 3]` or gray `[h, w]`) in the format of the path's extension.
+    """Write `image` (BGR `[h, w, 3]` or grey `[h, w]`) in the format of the path's extension.
 
-    `quality` is that of jpg, 1 to 100; with `full_colour` its colours are kept at full resolution. InputError where it
-    cannot be written, MediaError where the format cannot hold it.
+    `quality` is for jpg, 1 to 100; with `full_colour` jpg does not subsample colours. InputError if it cannot be
+    written, MediaError if the format does not support its size.
     """
     options: list[int] = []
     if path.endswith(".jpg"):
@@ -66,7 +66,7 @@ def write_image(path: str, image: Image, quality: int, full_colour: bool = False
 
 @dataclass(frozen=True)
 class ImageJob:
-    """Makes a folder of images in `out` for each of `items`, as `work(path, item, out=…)` does for one.
+    """Makes a folder of images in `out` for each of `items`; `work(path, item, out=…)` makes one.
 
     `template` names the images (see `ops.data.frames.FrameTemplate`). `work` returns `frames` (written), `decoded`,
     `claimed`, and `made`, the folder's `stamp_of`.
@@ -81,17 +81,17 @@ class ImageJob:
     settings: Mapping[str, Any]
 
     def run(self, options: JobOptions, title: str) -> tuple[int, list[str]]:
-        """Do it all: the exit status, and lines that say what became of it.
+        """Run the job; returns the exit status, and lines that describe the outcome.
 
-        InputError where names collide, or where something is in the place of a result that was not made here.
+        InputError if names collide, or if something not made by this tool is in the place of a result.
         """
-        check_names(self.items, self.name_of, "keep folders apart with --keep_dirs, or rename one of them")
+        check_names(self.items, self.name_of, "use --keep_dirs, or rename one of them")
         work: Work = functools.partial(self.work, out=str(Path(self.out).absolute()))
         root = Path(self.root).absolute()
         with Job(work, self.items, root, self.out, self.settings, options, self._is_there) as job:
             self._check_place(job)
             if not job.run(title):
-                return EXIT_DONE, [f"share {options.shard} is done; the last one to end writes the report"]
+                return EXIT_DONE, [f"shard {options.shard} is done; the last one to finish writes the report"]
             clean_up(self.out, (self.name_of(outcome.item) for outcome in job.outcomes() if not outcome.ok))
             write_table(self._report, HEADER, map(self._row, job.outcomes()))
             return self._summary(job.outcomes())
@@ -120,5 +120,5 @@ class ImageJob:
         for outcome in outcomes:
             tally.add(outcome)
             frames += outcome.value.get("frames", 0)
-        lines = [f"{tally.total()}; {frames:,} frames in {self.out}", *tally.lines(), f"all videos: {self._report}"]
+        lines = [f"{tally.total()}; {frames:,} frames in {self.out}", *tally.lines(), f"all results: {self._report}"]
         return (EXIT_WITH_FAILURES if tally.counts["failed"] else EXIT_DONE), lines

@@ -1,14 +1,14 @@
-"""What is said of a job over videos at its end: done, cut short or failed."""
+"""The summary at the end of a job: videos done, cut short or failed."""
 
 from ops.common.text import one_line
 from ops.prepare.journal import Outcome
 
 NAMED = 10
-"""How many videos of a kind are named on the console; all are in the report."""
+"""How many videos of each status are named on the console; the report has all."""
 
 
 def status_of(outcome: Outcome) -> tuple[str, str]:
-    """`done`, `cut short` or `failed`, and the reason: fewer frames `decoded` than were `claimed`, or the failure."""
+    """`done`, `cut short` or `failed`, and the reason: fewer frames `decoded` than `claimed`, or the failure."""
     if not outcome.ok:
         return "failed", outcome.reason
     decoded, claimed = outcome.value["decoded"], outcome.value["claimed"]
@@ -18,7 +18,7 @@ def status_of(outcome: Outcome) -> tuple[str, str]:
 
 
 class Tally:
-    """Counts the outcomes of a job by status, and keeps the names of the first few that are not well."""
+    """Counts the outcomes of a job by status, and keeps the names of the first few that are not `done`."""
 
     def __init__(self) -> None:
         self.counts = {"done": 0, "cut short": 0, "failed": 0}
@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def made(self) -> int:
-        """How many gave something."""
+        """The number of videos that gave a result."""
         return self.counts["done"] + self.counts["cut short"]
 
     def total(self) -> str:
@@ -42,7 +42,7 @@ class Tally:
         return f"{self.made:,} of {self.made + failed:,} videos done, {short:,} of them cut short, {failed:,} failed"
 
     def lines(self) -> list[str]:
-        """The names to print, a line each."""
+        """The names to print, one per line."""
         lines = []
         for status, named in self._named.items():
             more = self.counts[status] - len(named)
@@ -51,5 +51,5 @@ class Tally:
 
 
 def _printable(text: str) -> str:
-    """`text` in one line that any UTF-8 terminal takes."""
+    """`text` in one line of valid UTF-8."""
     return one_line(text).encode("utf-8", "backslashreplace").decode()

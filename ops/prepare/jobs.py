@@ -1,7 +1,7 @@
-"""A long job over many videos: parallel, resumable, shared among machines; used by every data tool.
+"""Long jobs over many videos: parallel, resumable and divisible among machines; used by all data tools.
 
-A tool names its items in a fixed order, gives the function that handles one, and writes its results at the end from
-`Job.outcomes`, in that order: what it writes does not depend on engine, processes or shards.
+A tool lists its items in a fixed order and passes a function that processes one. At the end it writes its results from
+`Job.outcomes`, in that order, so that they do not depend on engine, processes or shards.
 """
 
 import json
@@ -25,20 +25,20 @@ from ops.prepare.ownership import JOURNAL
 
 
 class Items(Sized, Protocol):
-    """The items of a job, in the order of its results: iterated more than once, never held as a list here."""
+    """The items of a job, in the order of its results; iterated more than once, never stored as a list here."""
 
     def __iter__(self) -> Iterator[str]: ...
 
 
 class Job:
-    """`work` on every item of `items`, whose source is `root/item`, with a journal in `folder`; a context manager.
+    """Runs `work` on every item of `items`, whose source is `root/item`, with a journal in `folder`; a context manager.
 
-    As long as it is open nothing else but other shards of this work can be done in `folder`: InputError there.
+    While it is open, only other shards of the same work can use `folder`; anything else gets an InputError.
 
     Args:
-        settings: whatever the results depend on, as plain JSON: with other settings, all is done anew.
-        done_before: says of an outcome in the journal whether what it made is still there.
-        unit: what an item is called.
+        settings: everything that the results depend on, as plain JSON; if they change, all work is repeated.
+        done_before: tells whether the result of an outcome in the journal still exists.
+        unit: the name of an item, for the progress bar.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Job:
         share = f"{hash_of(json.dumps(settings, sort_keys=True)):016x}" if options.shard.count > 1 else ""
         allow_open_files(options.jobs if options.engine == "local" else 0, PER_JOB)
         with ExitStack() as stack:
-            stack.enter_context(locked_folder(make_folder(folder), "give another output folder", share))
+            stack.enter_context(locked_folder(make_folder(folder), "use another output folder", share))
             self._journal = stack.enter_context(Journal(Path(folder) / JOURNAL, settings, str(options.shard)))
             self._open = stack.pop_all()
 
@@ -68,10 +68,10 @@ class Job:
         self._open.close()
 
     def run(self, title: str, shown: bool = True) -> bool:
-        """Do what is not done yet of this shard; whether the job is done in all its shards.
+        """Do the remaining work of this shard; returns whether all shards of the job are done.
 
-        An interruption, by a key or a signal, leaves the journal whole: the next run goes on from there.
-        RunStoppedError where the work asks to stop, as on a full disk.
+        After an interruption, by Ctrl-C or a signal, the next run continues from the journal. RunStoppedError if the
+        work cannot go on, as on a full disk.
         """
         options = self.options
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
@@ -88,26 +88,26 @@ class Job:
         return options.shard.count == 1 or all(self._known(item) for item in self.items)
 
     def left(self) -> Iterator[str]:
-        """The items of this shard that are not done yet."""
+        """The remaining items of this shard."""
         for item in self.options.shard.of(self.items):
             known = self._known(item)
             if not (known and self._done_before(known) and (known.ok or not self.options.retry)):
                 yield item
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What became of every item, in the order of the items. Only after a `run` that was the last."""
+        """The outcome of every item, in the order of the items. Only after `run` returned True."""
         return map(self.outcome, self.items)
 
     def outcome(self, item: str) -> Outcome:
-        """What became of one item, likewise."""
-        return self._known(item) or Outcome(item, "", reason="changed while the job was running")
+        """The outcome of one item, likewise."""
+        return self._known(item) or Outcome(item, "", reason="was changed while the job was running")
 
     def forget(self) -> None:
-        """Let the next run do everything anew: for work on folders, whose stamps say nothing of the files' content."""
+        """Make the next run repeat everything: for work on folders, whose stamps do not show changes of their files."""
         self._journal.remove()
 
     def _todo(self, bar: Any) -> Iterator[Task]:
-        """The tasks of this shard that are left; the others are counted as done on `bar`."""
+        """The remaining tasks of this shard; finished ones advance `bar`."""
         self._failed = 0
         for item in self.options.shard.of(self.items):
             path = self._path(item)
@@ -116,7 +116,7 @@ class Job:
             if known and self._done_before(known) and (known.ok or not self.options.retry):
                 self._count(bar, not known.ok)
                 if not bar.disable:
-                    bar.initial += 1  # it has no part in the rate
+                    bar.initial += 1  # must not count towards the rate
                 bar.update()
             else:
                 yield Task(path, item, stamp)
@@ -134,7 +134,7 @@ class Job:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the job as the interrupt key does, so that its processes end with it."""
+    """Let SIGTERM end the job like Ctrl-C, so that its processes end with it."""
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

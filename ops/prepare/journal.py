@@ -1,7 +1,7 @@
-"""An append-only journal of finished work, so that a job killed at any moment goes on where it was.
+"""An append-only journal of finished work, so that a job killed at any moment continues where it stopped.
 
-One line of JSON per item. A line cut short by a crash is ignored, and the item is done again. Several shards write a
-file each in the same folder and read each other's.
+It has one line of JSON per item. A line cut short by a crash is ignored, and its item is processed again. Each shard
+writes its own file in the same folder, and reads those of the others.
 """
 
 import errno
@@ -26,21 +26,21 @@ from ops.common.storage import make_folder
 from ops.common.string_array import hash_of
 
 SYNC_EVERY = 200
-"""Lines between two syncs to disk: a crash of the machine loses at most these, one of the process nothing."""
+"""Lines between two syncs to disk: a crash of the machine loses at most these; a crash of the process loses none."""
 
 OPEN_FILES = 200
-"""Files of other shards that are open for reading at a time."""
+"""How many files of other shards are open for reading at the same time."""
 
 OFFSET_BITS = 48
-"""A line's place is one number: that of its file, and in these low bits the offset there."""
+"""The position of a line is one integer: the number of its file, and in this many low bits its offset."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item.
+    """The outcome of one item.
 
-    `stamp` says which state of its source was worked on (see `stamp_of`), `value` is what the work returned, as plain
-    JSON, and `reason` why it failed, empty where it did not.
+    `stamp` is the state of its source at the time (see `stamp_of`), `value` the result of the work, as plain JSON, and
+    `reason` why it failed, empty if it did not.
     """
 
     item: str
@@ -55,10 +55,11 @@ class Outcome:
 
 
 class Journal:
-    """The outcomes kept in `folder` for one kind of work, which `settings` (plain JSON) describe.
+    """The outcomes stored in `folder` for the work described by `settings` (plain JSON).
 
-    Work with other settings has other files. In memory an outcome takes 16 bytes, whatever it holds. Use as a context
-    manager; `name` is this writer's own file, such as "1-of-4": two writers of one name are an InputError.
+    Work with other settings uses other files. Each outcome takes 16 bytes of memory, whatever it contains. Use it as a
+    context manager; `name` is this writer's own file, such as "1-of-4"; a second writer with that name gets an
+    InputError.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any], name: str = "1-of-1") -> None:
@@ -85,7 +86,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close all files and let the next writer in."""
+        """Close all files and release the lock."""
         self._own.close()
         self._close_read()
 
@@ -96,8 +97,8 @@ class Journal:
             path.unlink(missing_ok=True)
 
     def add(self, outcome: Outcome) -> None:
-        """Append an outcome; it is safe from a kill of this process when this returns."""
-        self._latest = max(time.time(), math.nextafter(self._latest, math.inf))  # also where the clock was set back
+        """Append an outcome; once this returns, it survives the death of this process."""
+        self._latest = max(time.time(), math.nextafter(self._latest, math.inf))  # even if the clock was set back
         line = json.dumps({"time": self._latest, **vars(outcome)}).encode() + b"\n"
         try:
             if self._own.write(line) < len(line):
@@ -110,18 +111,18 @@ class Journal:
             raise write_error(self.path, error) from error
 
     def reload(self) -> None:
-        """Look for what has been added to the files, by this process and by others."""
+        """Read what this process and others have added to the files."""
         self._close_read()
         self._paths = sorted(self.folder.glob(f"{self._digest}-*.jsonl"))
         hashes, places, times = array("Q"), array("Q"), array("d")
         for number in range(len(self._paths)):
             try:
                 file = self._file(number)
-            except FileNotFoundError:  # another shard ended and removed all
+            except FileNotFoundError:  # another shard has finished and removed the files
                 continue
             last = -math.inf
             for offset, (written, outcome) in _read(file):
-                last = max(last, written)  # lines of one file stand in order, whatever the clock said
+                last = max(last, written)  # lines of one file are in order, whatever the clock said
                 hashes.append(hash_of(outcome.item))
                 places.append(number << OFFSET_BITS | offset)
                 times.append(last)
@@ -131,7 +132,7 @@ class Journal:
         self._places = np.array(places, np.uint64)[order]
 
     def get(self, item: str, stamp: str) -> Outcome | None:
-        """The last outcome of `item` as of the last `reload`, if it was worked on in the state `stamp`."""
+        """The last outcome of `item` at the last `reload`, if its source then had the state `stamp`."""
         wanted = np.uint64(hash_of(item))
         first, last = np.searchsorted(self._hashes, wanted, "left"), np.searchsorted(self._hashes, wanted, "right")
         for place in map(int, self._places[first:last][::-1]):
@@ -143,7 +144,7 @@ class Journal:
         return None
 
     def _file(self, number: int) -> IO[bytes]:
-        """The file of that number, which stays open, but for too many at a time."""
+        """The file of that number; a limited number of files stay open."""
         if number not in self._open:
             if len(self._open) == OPEN_FILES:
                 self._close_read()
@@ -157,10 +158,10 @@ class Journal:
     def _lock(self) -> None:
         if not lock_file(self._own.fileno()):
             self._own.close()
-            raise InputError(f"{self.path}: another process is doing this very work; wait for it, or end it")
+            raise InputError(f"{self.path}: another process is doing the same work; wait for it, or end it")
 
     def _end_last_line(self) -> None:
-        """A line that a crash cut short is ended, so that the next one stands alone."""
+        """End a line that was cut short by a crash, so that the next one starts on its own line."""
         if self._own.tell():
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
@@ -169,7 +170,7 @@ class Journal:
 
 
 def _read(file: IO[bytes]) -> Iterator[tuple[int, tuple[float, Outcome]]]:
-    """Each whole line's place in the file, and what it says."""
+    """The offset and content of each complete line."""
     offset = 0
     for line in file:
         parsed = _parse(line)
@@ -179,7 +180,7 @@ def _read(file: IO[bytes]) -> Iterator[tuple[int, tuple[float, Outcome]]]:
 
 
 def _parse(line: bytes) -> tuple[float, Outcome] | None:
-    """When an outcome was written, in seconds, and the outcome; None for a line that is not whole."""
+    """The time of an outcome, in seconds, and the outcome; None for an incomplete line."""
     if not line.endswith(b"\n"):
         return None
     try:

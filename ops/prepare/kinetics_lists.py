@@ -1,4 +1,4 @@
-"""The csv files of Kinetics-400, -600 and -700: their clips and classes, and how the files of clips are named."""
+"""Lists of Kinetics-400, -600 and -700 from their CSV files: clips, classes, and the names of the clips' files."""
 
 import logging
 import os
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 FEW = 0.1
-"""Labels that are mistakes, as a share: in Kinetics-600 and -700 far more are no classes of Kinetics-400."""
+"""Largest fraction of labels that may be mistakes: in Kinetics-600 and -700, far more are not in Kinetics-400."""
 
 REPLACEMENT = ("replacement", "replacements")
-"""Words in the name of the folder whose videos stand in for broken ones."""
+"""Words in the name of the folder whose videos replace broken ones."""
 
 _WORD = re.compile(r"[\w-]+_\d{6}_\d{6}", re.ASCII)
 _CLIP = re.compile(r"[\w-]{11}_\d{6}_\d{6}", re.ASCII)
@@ -54,10 +54,10 @@ def make_kinetics_lists(
     num_class: int | None,
     options: JobOptions,
 ) -> int:
-    """Make the lists of the videos in `place` by the csv files `annotations`, or in these folders; they go to `out`.
+    """Make the lists of the videos in `place` from `annotations`, CSV files or their folders; lists go to `out`.
 
-    `splits` None stands for all that are there; `dataset`, `class_names` and `num_class` as in `read_kinetics`.
-    Returns the exit status.
+    `splits` None means all available ones; `dataset`, `class_names` and `num_class` are as in `read_kinetics`. Returns
+    the exit status.
     """
     dataset, known = read_kinetics(annotation_files(annotations), dataset, class_names, num_class)
     plans = kinetics_plans(known, place.root, "", splits, lambda split: out / f"{dataset}_{split}_list.txt")
@@ -70,12 +70,12 @@ def make_kinetics_lists(
 def kinetics_plans(
     annotations: Annotations, root: str, under: str, splits: Sequence[str] | None, list_path: Callable[[str], Path]
 ) -> list[Plan]:
-    """The lists that can be made: for labelled splits whose folder is below `root/under`, or all where there is none.
+    """The lists that can be made: labelled splits with a folder below `root/under`, or all if there are no folders.
 
-    A folder `replacement…` beside these is looked into first: CVDF publishes in one the videos of Kinetics-400 that are
-    broken in its archives.
+    A folder `replacement…` beside these is searched first: CVDF publishes replacements there for videos of Kinetics-400
+    that are broken in its archives.
 
-    InputError where one of `splits` cannot, or, if that is None, none at all.
+    InputError if the list of one of `splits` cannot be made or, if that is None, no list at all.
     """
     data = Path(root, under)
     try:
@@ -88,37 +88,37 @@ def kinetics_plans(
     }
     better = pick(inner, REPLACEMENT, "the folder of replacements", f"Link the right one as {data / REPLACEMENT[0]}")
     if not any(folders.values()):
-        folders, better = dict.fromkeys(SPLITS, data), None  # which is in there
+        folders, better = dict.fromkeys(SPLITS, data), None  # which is inside it
     known = {split.name: split for split in annotations.splits}
     plans = []
     for name in splits or known:
         if name not in known:
-            raise InputError(f"--splits {name}: no csv file of it")
+            raise InputError(f"--splits {name}: there is no CSV file of this split")
         folder = folders[name]
         if known[name].labels[0] < 0 and name != "test":
-            raise InputError(f"{known[name].source}: its clips have no labels, which {name} needs")
+            raise InputError(f"{known[name].source}: its clips have no labels, but {name} needs them")
         if known[name].labels[0] < 0:
-            log.info("%s: the csv file has no labels, so there is no list of it", name)
+            log.info("%s: the CSV file has no labels, so no list is made", name)
         elif folder:
             also = relative(better, root) if better else None
             plans.append(Plan(known[name], relative(folder, root), list_path(name), also))
         elif splits:
             raise InputError(f"--splits {name}: there is no folder {data / name}")
         else:
-            log.warning("%s: left out, for there is no folder %s", name, data / name)
+            log.warning("%s: left out, because there is no folder %s", name, data / name)
     if not plans:
-        raise InputError(f"{data}: no split has both a csv file with labels and a folder of videos")
+        raise InputError(f"{data}: no split has both a CSV file with labels and a folder of videos")
     return plans
 
 
 def read_kinetics(
     files: Sequence[Path], dataset: str | None, class_names: str | None, num_class: int | None = None
 ) -> tuple[str, Annotations]:
-    """The annotations in those of `files` that are csv files of a split; the clips of unlabelled splits have label -1.
+    """The annotations in the CSV files of splits among `files`; clips of unlabelled splits have label -1.
 
-    A file without the name of a split holds all those that its column `split` names. `dataset` is k400, k600, k700 or
-    None: to be found out; `class_names` a file that overrides the classes. InputError where these are not as many as
-    the dataset has, or as `num_class` says. Returns which dataset it is, too.
+    A file without a split in its name contains all splits in its column `split`. `dataset` is k400, k600, k700 or None
+    (to be detected); `class_names` is a file that overrides the classes. InputError if their number is not that of the
+    dataset, or `num_class`. Also returns the dataset.
     """
     clips = _read_splits(files)
     where = {label: f"{part.path}:{line}" for part in clips.values() for label, line in part.classes.items()}
@@ -128,16 +128,16 @@ def read_kinetics(
     names = given or (_kinetics400() if dataset == "k400" else labels)
     usual = DATASETS[KINETICS[dataset]].num_classes
     source = class_names or ", ".join(str(part.path) for part in clips.values())
-    advice = "are all csv files there?" if len(names) < (usual or 0) else _rarest(clips, where)
+    advice = "are CSV files missing?" if len(names) < (usual or 0) else _rarest(clips, where)
     check_class_count(source, names, dataset, usual, num_class, advice)
     splits = [Split(split, part.names, _class_ids(part, names), str(part.path)) for split, part in clips.items()]
     return dataset, Annotations(names, splits)
 
 
 def _read_splits(files: Sequence[Path]) -> dict[str, Clips]:
-    """The clips of every split that has a csv file among `files`; InputError where none has."""
+    """The clips of every split that has a CSV file among `files`; InputError if none has."""
     tables = with_suffix(files, ".csv")
-    found = {split: pick(tables, words, f"the csv file of {split}") for split, words in SPLITS.items()}
+    found = {split: pick(tables, words, f"the CSV file of {split}") for split, words in SPLITS.items()}
     for split in ("train", "val"):
         if not found[split]:
             check_unpacked(files, SPLITS[split], ".csv")
@@ -145,11 +145,11 @@ def _read_splits(files: Sequence[Path]) -> dict[str, Clips]:
         whole_sets = list(filter(has_splits, tables))
         if len(whole_sets) > 1:
             names = " or ".join(path.name for path in whole_sets)
-            raise InputError(f"{whole_sets[0].parent}: which is the csv file of all splits: {names}? {NAME_IT}")
+            raise InputError(f"{whole_sets[0].parent}: the CSV file of all splits could be {names}. {NAME_IT}")
         found = dict.fromkeys(SPLITS, whole_sets[0]) if whole_sets else found
     paths = [path for path in found.values() if path]
     if not paths and tables:
-        read_clips(tables[0])  # which may say what is wrong with it
+        read_clips(tables[0])  # this may raise a more precise error
     clips = {split: read_clips(path, split, paths.count(path) > 1) for split, path in found.items() if path}
     clips = {split: part for split, part in clips.items() if len(part.names)}
     if not clips:
@@ -158,7 +158,7 @@ def _read_splits(files: Sequence[Path]) -> dict[str, Clips]:
 
 
 def _rarest(clips: Mapping[str, Clips], where: Mapping[str, str]) -> str:
-    """The label that the fewest clips have: where labels are too many, most likely the wrong one."""
+    """The label with the fewest clips: if there are too many labels, most likely the wrong one."""
     counts = dict.fromkeys(where, 0)
     for part in clips.values():
         for label, count in zip(part.classes, np.bincount(part.labels[part.labels >= 0]).tolist(), strict=False):
@@ -168,7 +168,7 @@ def _rarest(clips: Mapping[str, Clips], where: Mapping[str, str]) -> str:
 
 
 def _which(where: Mapping[str, str]) -> str:
-    """The dataset that labels are all of, or all from; `where` says in which file and line each stands."""
+    """The dataset whose classes are exactly these labels, or include them; `where` gives file and line of each."""
     known = {_plain(name) for name in _kinetics400()}
     others = [label for label in where if _plain(label) not in known]
     if not others:
@@ -178,10 +178,10 @@ def _which(where: Mapping[str, str]) -> str:
             return dataset
     if len(others) <= FEW * len(where):
         raise InputError(
-            f"{where[others[0]]}: the label {others[0]!r} is none of the classes of Kinetics-400, of which "
-            f"{len(where) - len(others)} others are: correct it, or say which dataset it is, --dataset k600 or k700"
+            f"{where[others[0]]}: the label {others[0]!r} is not a class of Kinetics-400, but "
+            f"{len(where) - len(others)} others are: correct it, or give another dataset, --dataset k600 or k700"
         )
-    raise InputError(f"{len(where)} classes, not all of Kinetics-400: say which it is, --dataset k400, k600 or k700")
+    raise InputError(f"{len(where)} classes, not all of Kinetics-400: give the dataset, --dataset k400, k600 or k700")
 
 
 def _kinetics400() -> list[str]:
@@ -191,11 +191,11 @@ def _kinetics400() -> list[str]:
 
 
 def _class_ids(clips: Clips, names: Sequence[str]) -> NDArray[np.int32]:
-    """The places in `names` of the clips' labels `[N]`; letters and digits alone are compared."""
+    """The indices in `names` of the clips' labels `[N]`; only letters and digits are compared."""
     place = {_plain(name): index for index, name in enumerate(names)}
     for label, line in clips.classes.items():
         if _plain(label) not in place:
-            raise InputError(f"{clips.path}:{line}: the label {label!r} is none of the {len(names)} classes")
+            raise InputError(f"{clips.path}:{line}: the label {label!r} is not one of the {len(names)} classes")
     ids = [place[_plain(label)] for label in clips.classes]
     return np.array([*ids, -1], np.int32)[clips.labels]
 
@@ -219,5 +219,6 @@ RULES: Rules = (
     (whole, partial(_found, _CLIP)),
     (_without_times, last),
 )
-"""How the file of a clip is named: as the clip; with its name as a word in it, as in `k400 NAME (1)`; with a name of
-the usual 11 + 14 letters in it, as in `abseiling_NAME`; or by a youtube_id that only one clip has."""
+"""The names that the file of a clip can have: the clip's name; a name that contains it as a word, as in
+`k400 NAME (1)`; one that contains a name of the usual 11 + 14 characters, as in `abseiling_NAME`; or a youtube_id that
+belongs to a single clip."""

@@ -1,4 +1,4 @@
-"""The entries of several lists, as the items of a job and in their relations to one another."""
+"""The entries of several lists: as items of a job, and duplicates among them."""
 
 import contextlib
 import filecmp
@@ -17,11 +17,11 @@ from ops.prepare.duplicates import Hashes, Places, earlier_in_list, in_later_lis
 from ops.prepare.journal import Outcome
 
 EXTRACT = 65536
-"""Bytes at both ends of a file that are compared before all of it is."""
+"""Bytes at both ends of a file that are compared before the whole file."""
 
 
 class Entries:
-    """The entries of `lists`, numbered one after the other; as a job's items, each distinct path once."""
+    """The entries of `lists`, numbered consecutively; as items of a job, each distinct path once."""
 
     def __init__(self, lists: Sequence[Records]) -> None:
         self.lists = lists
@@ -37,7 +37,7 @@ class Entries:
         return itertools.compress(self.paths(), self._first)
 
     def paths(self) -> Iterator[str]:
-        """The path of every entry, spelled in one way (see `plain_path`)."""
+        """The normalised path of every entry (see `plain_path`)."""
         return (plain_path(records.path(index)) for records in self.lists for index in range(len(records)))
 
     def where(self, place: int) -> str:
@@ -46,7 +46,7 @@ class Entries:
         return self.lists[number].where(place - self.bounds[number])
 
     def path(self, place: int) -> str:
-        """The path of an entry, spelled in one way."""
+        """The normalised path of an entry."""
         number = int(np.searchsorted(self.bounds, place, "right")) - 1
         return plain_path(self.lists[number].path(place - self.bounds[number]))
 
@@ -57,17 +57,18 @@ class Entries:
 
 
 def plain_path(path: str) -> str:
-    """`path` without `./` and doubled slashes; `..` stays, for it means something else behind a link."""
+    """`path` without `./` and repeated slashes; `..` is kept, because it depends on symbolic links."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     return ("/" if path.startswith("/") else "") + "/".join(parts)
 
 
 @dataclass(frozen=True)
 class Relations:
-    """For each entry another one that it equals in some way, -1 where there is none.
+    """For each entry another one that is equal in some way, -1 if there is none.
 
-    `duplicate`: the same file, earlier in the same list. In a later list, so that of training and validation the former
-    is to blame: `leak`, the same file; `copy`, the same name and bytes; `same_name`, the same name alone.
+    `duplicate`: the same file, earlier in the same list. The others refer to a later list, so that an overlap of
+    training and validation is reported for training: `leak`, the same file; `copy`, the same bytes; `same_name`, only
+    the same name.
     """
 
     entries: Entries
@@ -77,7 +78,7 @@ class Relations:
     same_name: Places
 
     def problems(self, place: int) -> Iterator[Problem]:
-        """What is wrong with an entry in relation to others; of several relations to another list the closest one."""
+        """The problems of an entry in relation to others; of several relations to another list only the closest."""
         other = int(self.duplicate[place])
         if other >= 0:
             labels = self.entries.label(other), self.entries.label(place)
@@ -93,9 +94,9 @@ class Relations:
 
 
 def relate(entries: Entries, outcome_of: Callable[[str], Outcome], is_video: bool, root: str) -> Relations:
-    """The relations of all entries, whose files below `root` `outcome_of` knows by path. Memory: 32 bytes per entry.
+    """The relations of all entries; `outcome_of` gives the outcome of a path below `root`. Memory: 32 bytes per entry.
 
-    What has a size that an entry of another list has too is read, a part of it first.
+    Files whose size also occurs in another list are read and compared, a part of them first.
     """
     files, names, sizes = (np.empty(entries.bounds[-1], np.uint64) for _ in range(3))
     for place, path in enumerate(entries.paths()):
@@ -117,10 +118,10 @@ def relate(entries: Entries, outcome_of: Callable[[str], Outcome], is_video: boo
 
 
 def _with_same_bytes(entries: Entries, sizes: Hashes, files: Hashes, root: str) -> Places:
-    """For each entry one in a later list with the same bytes, -1 where there is none."""
+    """For each entry one in a later list with the same bytes, -1 if there is none."""
     contents = np.arange(len(sizes), dtype=np.uint64)  # all different
     for place in in_several_lists(sizes, entries.bounds).tolist():
-        with contextlib.suppress(OSError):  # what cannot be read is named for that
+        with contextlib.suppress(OSError):  # files that cannot be read are reported as such
             contents[place] = hash_of(f"{sizes[place]}/{_extract_of(os.path.join(root, entries.path(place)))}")
     copies = in_later_list(contents, entries.bounds)
     for place in np.flatnonzero(copies >= 0).tolist():
@@ -144,7 +145,7 @@ def _extract_of(path: str) -> str:
 
 
 def _same_bytes(one: str, other: str) -> bool:
-    """Whether two files, or the files of two folders in the order of their names, are equal byte for byte."""
+    """Whether two files, or the files of two folders sorted by name, are equal byte for byte."""
     if not os.path.isdir(one):
         return filecmp.cmp(one, other, shallow=False)
     names = sorted(os.listdir(one)), sorted(os.listdir(other))

@@ -1,4 +1,4 @@
-"""Which file belongs to which name of the annotations."""
+"""Matching files to the names in annotations."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Key = Callable[[str], str]
-"""What is compared of a name, or of a path without extension."""
+"""The part of a name, or of a path without extension, that is compared."""
 
 Rules = Sequence[tuple[Key, Key]]
-"""Pairs of what is compared: of the names, of the paths."""
+"""Pairs of keys: for names and for paths."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What `match` found.
+    """The result of `match`.
 
-    files: for each name the number of its file `[N]`, -1 where it has none.
-    again: which names stand there a second time `[N]`; they have no file.
-    spare: files whose name has another one already: pairs of file and name.
+    files: for each name the index of its file `[N]`, -1 if it has none.
+    again: which names are repeated `[N]`; repeated names get no file.
+    spare: files whose name already has another file: pairs of file and name.
     """
 
     files: NDArray[np.int64]
@@ -29,10 +29,10 @@ class Matches:
 
 
 def match(names: Sequence[str], paths: Sequence[str], rules: Rules, stem: Key) -> Matches:
-    """Give each of `names [N]` its file among `paths [F]`, of which `stem` is compared.
+    """Find the file of each of `names [N]` among `paths [F]`, comparing the `stem` of each path.
 
-    The `rules` are tried in turn on the files that are left; a key that several names share decides nothing. Of
-    several files that one rule gives to a name, the first is taken.
+    The `rules` are tried in turn on the remaining files; a key that several names share is not used. If a rule matches
+    several files to a name, the first is used.
     """
     files = np.full(len(names), -1, np.int64)
     distinct = np.sort(np.unique(_hashes(names), return_index=True)[1])
@@ -57,20 +57,20 @@ def match(names: Sequence[str], paths: Sequence[str], rules: Rules, stem: Key) -
 
 
 def whole(text: str) -> str:
-    """A key: all of it."""
+    """A key: the whole text."""
     return text
 
 
 def last(text: str) -> str:
-    """A key: what comes after the last slash."""
+    """A key: the part after the last slash."""
     return os.path.basename(text)
 
 
 def last_two(text: str) -> str:
-    """A key: that, and the folder before it."""
+    """A key: the part after the last slash, and the folder before it."""
     return "/".join(text.rsplit("/", 2)[-2:])
 
 
 def _hashes(texts: Iterable[str]) -> NDArray[np.int64]:
-    """64 bits of each: among a million texts, two are taken for one in one case of 10 million."""
+    """A 64-bit hash of each: among a million texts, the chance of any collision is about one in 10 million."""
     return np.fromiter(map(hash, texts), np.int64)

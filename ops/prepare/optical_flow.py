@@ -1,4 +1,4 @@
-"""Optical flow between the frames of a video, as images in a folder of its own."""
+"""Computing the optical flow between the frames of a video, as images in a folder of its own."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from ops.prepare.options import FLOW_PRESETS, Size
 from ops.prepare.output_paths import image_folder, names_by, whole_folder
 
 Flow = NDArray[np.float32]
-"""Motion from a frame to the next in pixels, `[h, w, 2]`: x to the right, y down."""
+"""Motion from one frame to the next in pixels, `[h, w, 2]`: x to the right, y down."""
 
 _PRESETS = dict(
     zip(
@@ -39,10 +39,10 @@ _PRESETS = dict(
 class FlowOptions:
     """How flow is computed and written.
 
-    `template` names the files (see `ops.data.frames.FrameTemplate`): an image per axis, or one with x in red and y in
-    green where it has no `{axis}`; `frames` names those that are read, and where that is `named` no other names count.
-    `bound` is the motion in pixels that white and black stand for; frames are brought to `size` before (None: as they
-    are).
+    `template` gives the names of the files (see `ops.data.frames.FrameTemplate`): an image per axis or, without
+    `{axis}`, one with x in red and y in green. `frames` is the template of the frames that are read; if `named`, no
+    other names are accepted. `bound` is the motion in pixels at which values are clipped; frames are first resized to
+    `size` (None: unchanged).
     """
 
     method: str = "dis"
@@ -57,11 +57,11 @@ class FlowOptions:
 
 
 def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[str, Any]:
-    """Write the flow of the video or frame folder at `path`, which is called `item`, as images in a folder of `out`.
+    """Write the flow of the video or frame folder at `path`, whose item is `item`, as images to a folder in `out`.
 
-    As many images as frames, so that one list serves both: image i is the motion from frame i to the next, and the
-    last one, which has none, shows the same as the one before. Returns what `extract.extract_video` does. MediaError
-    where there are not two frames.
+    There are as many images as frames, so that one list serves both: image i is the motion from frame i to the next,
+    and the last one is a repetition of the one before. Returns the same as `extract_frames.extract_video`. MediaError
+    if there are fewer than two frames.
     """
     name = image_folder(item, options.keep_dirs, os.path.isdir(path))
     template = FrameTemplate(options.template)
@@ -81,7 +81,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
                 _write(folder, name, template, decoded - 1, flow, options)
             previous, decoded = sized, decoded + 1
         if flow is None:
-            raise MediaError(path, f"{decoded} frames decode, two are needed for a motion")
+            raise MediaError(path, f"{decoded} frames can be decoded, but two are needed for motion")
         _write(folder, name, template, decoded - 1, flow, options)
     stood_in = video.stood_in if video else 0
     made = stamp_of(os.path.join(out, name))
@@ -89,7 +89,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
 
 
 def flow_method(method: str, preset: str) -> Callable[[Image, Image], Flow]:
-    """The function from two gray frames `[h, w]` to the flow between them; `preset` is that of DIS."""
+    """The function from two grey frames `[h, w]` to the flow between them; `preset` is for DIS."""
     if method == "dis":
         dis: Any = cv2.DISOpticalFlow.create(_PRESETS[preset])
         return lambda one, other: dis.calc(one, other, None)
@@ -98,7 +98,7 @@ def flow_method(method: str, preset: str) -> Callable[[Image, Image], Flow]:
 
 
 def flow_to_pixels(flow: Flow, bound: float) -> Image:
-    """`flow` in pixels, cut at ±`bound` → uint8 of the same shape: round((flow + bound) · 255 / (2 · bound)).
+    """`flow` in pixels, clipped at ±`bound` → uint8 of the same shape: round((flow + bound) · 255 / (2 · bound)).
 
     No motion is 128 (127.5, rounded to even), -bound is 0 and bound is 255.
     """
@@ -107,7 +107,7 @@ def flow_to_pixels(flow: Flow, bound: float) -> Image:
 
 
 def _write(folder: str, name: str, template: FrameTemplate, index: int, flow: Flow, options: FlowOptions) -> None:
-    """The images of frame `index`; those in `folder` are named as they will be in the folder `name`."""
+    """The paths of the images of frame `index` in `folder`, with the names for the final folder `name`."""
     pixels = flow_to_pixels(flow, options.bound)
     x, y = pixels[..., 0], pixels[..., 1]
     both = np.stack([np.full_like(x, 128), y, x], axis=2)  # BGR
@@ -115,18 +115,18 @@ def _write(folder: str, name: str, template: FrameTemplate, index: int, flow: Fl
         try:
             path = os.path.join(folder, template.name(name, index, axis))
         except ValueError:
-            raise MediaError(name, f"{template.pattern} needs a number as the video's name") from None
+            raise MediaError(name, f"{template.pattern} needs a video whose name is a number") from None
         write_image(path, image, options.quality, full_colour=True)
 
 
 def _match(frame: Image, like: Image) -> Image:
-    """`frame` at the size of `like`: it can change inside a video."""
+    """`frame` resized to the size of `like`, because sizes can change within a video."""
     return resize_image(frame, Size(like.shape[1], like.shape[0]))
 
 
 @contextmanager
 def _gray_frames(path: str, pattern: str, named: bool) -> Iterator[tuple[int, Iterator[Image], VideoSource | None]]:
-    """How many frames a video or frame folder claims, those there are, gray `[h, w]`, and the video, if it is one."""
+    """The claimed number of frames of a video or frame folder, its grey frames `[h, w]`, and the video, if any."""
     if os.path.isdir(path):
         yield *_folder_frames(path, pattern, named), None
         return
@@ -135,7 +135,7 @@ def _gray_frames(path: str, pattern: str, named: bool) -> Iterator[tuple[int, It
 
 
 def _folder_frames(path: str, pattern: str, named: bool) -> tuple[int, Iterator[Image]]:
-    """Of a frame folder: the images that are named like frames, and those before the first gap."""
+    """For a frame folder: the number of images named like frames, and the images before the first gap."""
     template = template_in(path, pattern, flow=False, named=named)
     names, alike = set(os.listdir(path)), names_by(template.pattern)
     extension = os.path.splitext(template.pattern)[1]

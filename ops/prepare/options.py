@@ -1,4 +1,4 @@
-"""The flags of the data tools, and the values that they take: nothing heavy is imported here."""
+"""The flags of the data tools and their values. Imports nothing heavy."""
 
 import argparse
 import itertools
@@ -11,42 +11,42 @@ from ops.data.options import add_endings_option
 
 SPLITS = ("train", "val", "test")
 KINDS = ("frames", "videos")
-"""What a list names."""
+"""The kinds of entries of a list."""
 
 DECODE = ("none", "ends", "full")
-"""What tools/check_dataset.py decodes of a video: nothing, the first and the last frame, everything."""
+"""What tools/check_dataset.py decodes of a video: nothing, the first and last frame, or everything."""
 
 VERIFY = ("header", "packets", "decode")
 """How the frames of a video are counted."""
 
 ENGINES = ("local", "ray")
-"""What runs a job: processes of this machine, or a Ray cluster."""
+"""Where a job runs: in processes on this machine, or on a Ray cluster."""
 
 FORMATS = ("jpg", "png", "bmp")
-"""Of extracted frames."""
+"""Formats of extracted frames."""
 
 FLOW_METHODS = ("dis", "farneback")
 FLOW_PRESETS = ("ultrafast", "fast", "medium")
-"""Of DIS, from the fastest to the finest."""
+"""Presets of DIS, from the fastest to the most accurate."""
 
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 KINETICS = {"k400": "kinetics", "k600": "kinetics600", "k700": "kinetics700"}
-"""What lists of Kinetics are called by, and the entry of `ops.data.dataset_configs`."""
+"""Names of Kinetics datasets on the command line, and their entries in `ops.data.dataset_configs`."""
 
 OTHERS = ("something", "somethingv2", "ucf101", "hmdb51", "jester", "diving48")
 FOLDER = "folder"
-"""What a tree of class folders is called beside the datasets."""
+"""The dataset name for a tree of class folders."""
 
 LISTED = (*KINETICS.values(), *OTHERS, FOLDER)
-"""The datasets that tools/gen_labels.py makes lists of."""
+"""The datasets for which tools/gen_labels.py makes lists."""
 
 _quality = number(int, lambda value: 1 <= value <= 100, "an integer from 1 to 100")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The share of one process: every `count`-th item from number `index` (1 … count) on."""
+    """The part of a job for one process: every `count`-th item from number `index` (1 … count) on."""
 
     index: int = 1
     count: int = 1
@@ -59,7 +59,7 @@ class Shard:
         return itertools.islice(items, self.index - 1, None, self.count)
 
     def size(self, total: int) -> int:
-        """How many of `total` items are its own."""
+        """The number of its items, of `total`."""
         return len(range(self.index - 1, total, self.count))
 
 
@@ -75,21 +75,21 @@ class JobOptions:
 
 
 def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> None:
-    """The flags that every data tool has."""
+    """Add the flags that all data tools have."""
     group = parser.add_argument_group("execution (does not affect the results)")
     group.add_argument("-j", "--num_jobs", "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
                        dest="num_jobs", help="parallel processes (default: one per core)")  # fmt: skip
     group.add_argument("--engine", choices=ENGINES, default="local",
                        help="use local processes (default) or a Ray cluster")  # fmt: skip
     group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
-                       help="do share I of N; the last one writes the results")  # fmt: skip
+                       help="process shard I of N; the last one writes the results")  # fmt: skip
     group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
                        help=f"give up on a video after this time (default: {timeout:g})")  # fmt: skip
     group.add_argument("--retry", action="store_true", help="retry what failed in an earlier run")
 
 
 def job_options(args: argparse.Namespace) -> JobOptions:
-    """The options of parsed arguments."""
+    """The `JobOptions` from parsed arguments."""
     return JobOptions(args.num_jobs, args.engine, args.shard, args.timeout, args.retry)
 
 
@@ -101,14 +101,14 @@ def _shard(text: str) -> Shard:
 
 
 def add_place_options(parser: argparse.ArgumentParser, results: str) -> None:
-    """The flags that say where `results` go and what is a video."""
+    """Add the flags for the folder of `results` and the extensions of videos."""
     parser.add_argument("-o", "--out_path", required=True, metavar="OUT", help=f"folder for {results}")
     add_endings_option(parser)
 
 
 @dataclass(frozen=True)
 class Size:
-    """The size of images: `width` × `height`, or the `short` side with the aspect kept; 0 where not given."""
+    """The size of images: `width` × `height`, or the `short` side, keeping the aspect ratio; 0 if not given."""
 
     width: int = 0
     height: int = 0
@@ -124,7 +124,7 @@ def parse_size(text: str) -> Size:
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of tools that write folders of images."""
+    """Add the flags of tools that write folders of images."""
     parser.add_argument("--size", type=parse_size, metavar="W:H|min=N",
                         help="image size: min=N for a short side of N pixels, W:H for exactly this size, even if the "
                         "aspect ratio changes (default: as in the video)")  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a tool makes of a video, a folder of images or a file: whole or absent, each under a name of its own.
+"""Writing the result for a video, a folder of images or a file, atomically and under a unique name.
 
-It is made in a hidden folder of the output folder and moved to its place at the end, so that whatever has its name is
-complete, and a killed run leaves nothing that could be taken for a result.
+It is written in a hidden folder of the output folder and moved into place at the end. Anything under its final name is
+therefore complete, and a killed run leaves nothing that could be mistaken for a result.
 """
 
 import errno
@@ -24,31 +24,31 @@ from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_frame_fol
 from ops.prepare.ownership import NOT_OURS, check_own_table, is_own_folder
 
 PARTIAL = ".partial"
-"""Where things are made, in the output folder."""
+"""The hidden folder for unfinished results, in the output folder."""
 
 REPORT = "report.csv"
 """The report's name in the output folder."""
 
 NameOf = Callable[[str], str]
-"""Item → the place of what is made of it, relative to the output folder."""
+"""Item → the path of its result, relative to the output folder."""
 
 
 def locate_videos(path: str, out: str, extensions: Sequence[str]) -> tuple[str, StringArray]:
-    """The videos that `path` stands for, itself or all below it but those in `out`: a folder, and paths relative to it.
+    """The video at `path`, or all videos below it except those in `out`: a folder, and paths relative to it.
 
-    InputError where there is none.
+    InputError if there are none.
     """
     if Path(path).is_file():
         return str(Path(path).parent), StringArray([os.path.basename(path)])
     videos = _outside(find_videos(_folder(path), extensions), path, out)
     if not len(videos):
         wanted = "" if tuple(extensions) == VIDEO_EXTENSIONS else f" ({' '.join(extensions)})"
-        raise InputError(f"{path}: no videos in it{wanted}{endings_there(path)}")
+        raise InputError(f"{path}: contains no videos{wanted}{endings_there(path)}")
     return path, videos
 
 
 def locate_frame_folders(path: str, out: str) -> tuple[str, StringArray]:
-    """Likewise the frame folders that `path` stands for."""
+    """Likewise for frame folders."""
     check_apart(_folder(path), out)
     folders = _outside(find_frame_folders(path), path, out)
     if len(folders):
@@ -58,9 +58,9 @@ def locate_frame_folders(path: str, out: str) -> tuple[str, StringArray]:
 
 
 def check_apart(path: str, out: str) -> None:
-    """InputError where `out` is the folder `path` or has it inside: what is made could take a source's place."""
+    """InputError if `out` is the folder `path` or contains it: results could overwrite sources."""
     if (os.path.realpath(path) + os.sep).startswith(os.path.join(os.path.realpath(out), "")):
-        raise InputError(f"{out}: the sources are in this folder; give -o another one")
+        raise InputError(f"{out}: contains the sources; give another folder with -o")
 
 
 def _folder(path: str) -> str:
@@ -70,21 +70,21 @@ def _folder(path: str) -> str:
 
 
 def _outside(items: Iterable[str], path: str, out: str) -> StringArray:
-    """The items of the folder `path` that are not in the folder `out`."""
+    """The items in the folder `path` that are not in the folder `out`."""
     own = os.path.relpath(os.path.realpath(out), os.path.realpath(path)) + os.sep
     return StringArray(item for item in items if not (item + os.sep).startswith(own))
 
 
 def image_folder(item: str, keep_dirs: bool, is_folder: bool = False) -> str:
-    """Where the images of `item` go: the name of a video without its extension, or that of a folder of frames."""
+    """The folder for the images of `item`: the name of a video without its extension, or that of a frame folder."""
     name = item if is_folder else os.path.splitext(item)[0]
     return name if keep_dirs else os.path.basename(name)
 
 
 def check_names(items: Iterable[str], name_of: NameOf, advice: str) -> None:
-    """InputError, naming two items, where what is made of them would have one name, or one be inside the other.
+    """InputError, naming two items, if their results would have the same path, or one would be inside the other.
 
-    `advice` ends the message. Memory: 16 bytes per item.
+    `advice` is appended to the message. Memory: 16 bytes per item.
     """
     names = np.fromiter((hash_of(name_of(item)) for item in items), np.uint64)
     above = np.fromiter(map(hash_of, _folders_above(map(name_of, items))), np.uint64)
@@ -96,17 +96,18 @@ def check_names(items: Iterable[str], name_of: NameOf, advice: str) -> None:
 
 
 def _clash(items: Iterable[str], name_of: NameOf, name: int) -> str:
-    """What is wrong with the name whose hash is `name`."""
+    """The conflict about the name whose hash is `name`, in words."""
     same = [item for item in items if hash_of(name_of(item)) == name][:2]
     place = name_of(same[0])
     if len(same) == 2:
         return f"{same[0]} and {same[1]} would both become {place}"
     inside = [item for item in items if name_of(item).startswith(place + os.sep)][:1]
-    return f"{same[0]} would become {place}, " + (f"and {inside[0]} go inside it" if inside else "as the report does")
+    conflict = f"but {inside[0]} goes inside it" if inside else "which is the name of the report"
+    return f"{same[0]} would become {place}, {conflict}"
 
 
 def _folders_above(names: Iterable[str]) -> Iterator[str]:
-    """All folders that names are in, at any depth; seldom one twice where names are sorted."""
+    """All parent folders of names, at any depth; few are repeated if names are sorted."""
     last = ""
     for name in names:
         folder = os.path.split(name)[0]
@@ -119,11 +120,10 @@ def _folders_above(names: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
-    """An empty folder to fill, which becomes `out/name` once the block has ended without an error.
+    """An empty folder to fill, which becomes `out/name` when the block ends without an error.
 
-    An older folder of that name gives way if it holds nothing but images that were made here and are named by
-    `template` (of any format), else MediaError; likewise where the name is too long. InputError where nothing can be
-    written.
+    An older folder of that name is replaced if it contains only images that were written by these tools and are named
+    by `template` (in any format), else MediaError; also if the name is too long. InputError if it cannot be written.
     """
     final, ours = os.path.join(out, name), names_by(template)
     _check_replaceable(final, ours, out)
@@ -143,10 +143,10 @@ def whole_folder(out: str, name: str, template: str) -> Iterator[str]:
 
 @contextmanager
 def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[str]:
-    """The path of a file to write, which becomes `out/name` once the block has ended without an error.
+    """The path of a file to write, which becomes `out/name` when the block ends without an error.
 
-    An older file of that name gives way if it `is_ours`, else MediaError; likewise where the name is too long.
-    InputError where nothing can be written.
+    An older file of that name is replaced if it `is_ours`, else MediaError; also if the name is too long. InputError
+    if it cannot be written.
     """
     final = os.path.join(out, name)
     if os.path.lexists(final) and not (Path(final).is_file() and is_ours(final)):
@@ -161,21 +161,21 @@ def whole_file(out: str, name: str, is_ours: Callable[[str], bool]) -> Iterator[
 
 
 def write_bytes(path: str, data: Any) -> None:
-    """Write a file with `data`, bytes or an array; InputError where that fails, as on a full disk."""
+    """Write `data`, bytes or an array, to a file; InputError if that fails, as on a full disk."""
     with _written(path), open(path, "wb") as file:
         file.write(data)
 
 
 def clean_up(out: str, unmade: Iterable[str]) -> None:
-    """Remove what ended processes have left of the things named `unmade`."""
+    """Remove leftovers of dead processes under the name `unmade`."""
     for name in unmade:
         _discard(out, name)
-    with suppress(OSError):  # another job may be at work there
+    with suppress(OSError):  # another job may be using it
         Path(out, PARTIAL).rmdir()
 
 
 def write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A csv file, whole or not at all; InputError where another file is in its place."""
+    """A CSV file, written atomically; InputError if another file is in its place."""
     check_own_table(path, header)
     with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = TableWriter(file, lineterminator="\n")
@@ -184,7 +184,7 @@ def write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 def names_by(template: str) -> "re.Pattern[str]":
-    """What matches the names that a template of `ops.data.frames.FrameTemplate` gives, with any extension."""
+    """A pattern for the names that an `ops.data.frames.FrameTemplate` gives, with any extension."""
     literal = re.split(r"\{\w+[^}]*\}", os.path.splitext(template)[0])
     fields = [r"[xy]" if field == "axis" else r"\d+" for field in re.findall(r"\{(\w+)", template)]
     pattern = "".join(re.escape(text) + field for text, field in zip(literal, [*fields, ""], strict=True))
@@ -193,7 +193,7 @@ def names_by(template: str) -> "re.Pattern[str]":
 
 @contextmanager
 def _partial(out: str, name: str) -> Iterator[str]:
-    """The path of something to make. What a killed process left of it goes first, and it itself after an error."""
+    """The path of an unfinished result; leftovers of killed processes are removed first, and itself after an error."""
     _discard(out, name)
     temporary = _temporary(out, name)
     try:
@@ -203,7 +203,7 @@ def _partial(out: str, name: str) -> Iterator[str]:
 
 
 def _temporary(out: str, name: str) -> str:
-    """A path of its own for each attempt: two runs at the same time never write into one folder."""
+    """A unique path for each attempt, so that two runs never write to the same folder."""
     return str(Path(out, PARTIAL, f"{hash_of(name):016x}-{secrets.token_hex(4)}").absolute())
 
 
@@ -227,7 +227,7 @@ def _written(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # that is a matter of this item alone
+        if error.errno == errno.ENAMETOOLONG:  # this concerns only this item
             raise MediaError(path, f"cannot be written ({error.strerror})") from None
         raise write_error(path, error) from None
 

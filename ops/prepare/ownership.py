@@ -1,7 +1,7 @@
-"""Whether something in an output folder was made by these tools: nothing else is ever removed or written over.
+"""Whether something in an output folder was written by these tools: nothing else is ever removed or overwritten.
 
-Images carry a mark, tables are known by their columns, and of other files the hash is kept when they are written. What
-earlier versions made without a mark is known by the journals, which hold its state.
+Images carry a mark, tables are recognised by their columns, and other files by their hash, which is stored when they
+are written. Unmarked images of earlier versions are recognised by the state that the journals have of them.
 """
 
 import hashlib
@@ -19,25 +19,25 @@ from ops.common.errors import InputError
 from ops.common.storage import atomic_file, begins_with, make_folder, stamp_of
 
 MARK = b"made by TAM"
-"""What is in every image: a comment in jpg, text in png, and its last word in the unused field of bmp's header."""
+"""The mark in every image: a comment in jpg, text in png, and its last word in the unused field of a bmp header."""
 
 JOURNAL = ".journal"
 """Folder of the journals, in a tool's output folder."""
 
 NOT_OURS = (
-    "is there already and was not made by this tool, or was changed since; move it away, or give another output folder"
+    "already exists and was not made by this tool, or was changed since; move it away, or use another output folder"
 )
-"""Why something does not give way."""
+"""Why something is not replaced."""
 
 _WRITTEN = "written.json"
 _PNG_START = 33
-"""Bytes of signature and header."""
+"""Length of signature and header, in bytes."""
 
 
 def marked(image: bytes, extension: str) -> bytes:
-    """The bytes of an image file with `MARK` in them; other formats than jpg, png and bmp stay as they are."""
+    """The bytes of an image file with `MARK` added; formats other than jpg, png and bmp are left unchanged."""
     if extension == ".jpg":
-        place = 4 + int.from_bytes(image[4:6], "big") if image[2:4] == b"\xff\xe0" else 2  # behind JFIF's header
+        place = 4 + int.from_bytes(image[4:6], "big") if image[2:4] == b"\xff\xe0" else 2  # after the JFIF header
         return image[:place] + b"\xff\xfe" + struct.pack(">H", 2 + len(MARK)) + MARK + image[place:]
     if extension == ".png":
         text = b"tEXtSoftware\0" + MARK
@@ -57,9 +57,9 @@ def is_marked(path: str | os.PathLike[str]) -> bool:
 
 
 def is_own_folder(folder: str, names: "re.Pattern[str]", out: str, thorough: bool = True) -> bool:
-    """Whether `folder`, below `out`, holds nothing but images that are named by `names` and were made by these tools.
+    """Whether `folder`, below `out`, contains only images that match `names` and were written by these tools.
 
-    Without `thorough` only the first and the last image are looked into.
+    Without `thorough`, only the first and the last image are opened.
     """
     if Path(folder).is_symlink() or not os.path.isdir(folder):
         return False
@@ -73,7 +73,7 @@ def is_own_folder(folder: str, names: "re.Pattern[str]", out: str, thorough: boo
 
 @cache
 def recorded_stamps(out: str) -> frozenset[str]:
-    """The states of all that the journals in `out` say was made there."""
+    """The states of all results recorded in the journals in `out`."""
     stamps = set()
     for path in sorted(Path(out, JOURNAL).glob("*.jsonl")):
         for line in path.read_bytes().splitlines():
@@ -85,31 +85,31 @@ def recorded_stamps(out: str) -> frozenset[str]:
 
 
 def check_own_table(path: str, header: Iterable[str]) -> None:
-    """InputError where something is at `path` that is no csv file with these columns."""
+    """InputError if something at `path` is not a CSV file with these columns."""
     if os.path.lexists(path) and not begins_with(path, header_line(tuple(header), end="\n")):
         raise not_ours(path)
 
 
 def not_ours(path: str | os.PathLike[str]) -> InputError:
-    """The error for what would have to give way, and does not."""
+    """The error for something that is not replaced."""
     return InputError(f"{path}: {NOT_OURS}")
 
 
 class WrittenFiles:
-    """The files that tools wrote in or for the folder `out`, with the hash of each, on disk."""
+    """The files that tools wrote in or for the folder `out`, with their hashes, stored on disk."""
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
         self._path = Path(out) / JOURNAL / _WRITTEN
 
     def check(self, paths: Iterable[Path]) -> None:
-        """InputError where one of `paths` is there and is not, byte for byte, what was written there."""
+        """InputError if one of `paths` exists and is not exactly the file that was written there."""
         known = self._read()
         for path in paths:
             if os.path.lexists(path) and known.get(_key(path)) != _hash(path):
                 raise not_ours(path)
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Keep the hashes of those of `paths` that are there: they have just been written."""
+        """Store the hashes of those of `paths` that exist, which have just been written."""
         known = self._read() | {_key(path): _hash(path) for path in paths if path.is_file()}
         make_folder(self._path.parent)
         with atomic_file(self._path, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The job that resizes many videos, and what it tells: bytes and decode time, before and after."""
+"""The job that resizes many videos, and its report: bytes and decode time, before and after."""
 
 import functools
 import os
@@ -31,10 +31,10 @@ TIMES = ("video", "ms_before", "ms_after")
 """The columns of the two tables."""
 
 SAMPLE = 20
-"""How many videos are decoded before and after."""
+"""How many videos are timed before and after."""
 
 CLIPS = 3
-"""How many clips of each."""
+"""How many clips of each are timed."""
 
 SEGMENTS = 8
 SEED = 0
@@ -42,7 +42,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class ResizeJob:
-    """Makes a video in `out` of each of `items`, which are paths relative to `root`."""
+    """Writes a resized video to `out` for each of `items`, which are paths relative to `root`."""
 
     root: str
     items: StringArray
@@ -50,10 +50,10 @@ class ResizeJob:
     resize: ResizeOptions
 
     def run(self, options: JobOptions, title: str) -> tuple[int, list[str]]:
-        """Do it all: the exit status, and lines that say what became of it.
+        """Run the job; returns the exit status, and lines that describe the outcome.
 
-        InputError where two videos would become one file, files could take a source's place, or something is in the
-        place of a result that was not made here.
+        InputError if two videos would become one file, if results could overwrite sources, or if something not made by
+        this tool is in the place of a result.
         """
         check_apart(self.root, self.out)
         check_names(self.items, video_file, "rename one of them")
@@ -62,7 +62,7 @@ class ResizeJob:
         with Job(work, self.items, Path(self.root).absolute(), self.out, settings, options, self._is_there) as job:
             self._check_place(job)
             if not job.run(title):
-                return EXIT_DONE, [f"share {options.shard} is done; the last one to end writes the report"]
+                return EXIT_DONE, [f"shard {options.shard} is done; the last one to finish writes the report"]
             clean_up(self.out, (video_file(outcome.item) for outcome in job.outcomes() if not outcome.ok))
             write_table(os.path.join(self.out, REPORT), HEADER, map(_row, job.outcomes()))
             status, lines = self._summary(job.outcomes())
@@ -89,14 +89,14 @@ class ResizeJob:
             tally.add(outcome)
             if outcome.ok:
                 before, after = before + outcome.value["before"][2], after + outcome.value["after"][2]
-        lines = [f"{tally.total()}; in {self.out}", *tally.lines(), f"all videos: {os.path.join(self.out, REPORT)}"]
+        lines = [f"{tally.total()}; in {self.out}", *tally.lines(), f"all results: {os.path.join(self.out, REPORT)}"]
         if tally.made:
             each = f"{before // tally.made:,} before, {after // tally.made:,} after ({after / before:.0%})"
             lines.append(f"bytes per video: {each}")
         return (EXIT_WITH_FAILURES if tally.counts["failed"] else EXIT_DONE), lines
 
     def _decode_times(self, outcomes: Iterable[Outcome]) -> list[str]:
-        """Read clips of a few videos before and after, and write how long that takes; what to print of it."""
+        """Time reading clips of a few videos before and after, and write the times; returns the lines to print."""
         chosen = set(np.random.default_rng(SEED).permutation(len(self.items))[:SAMPLE].tolist())
         rows = []
         for number, outcome in enumerate(outcomes):
@@ -124,9 +124,9 @@ def _row(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def clip_seconds(path: str, num_frames: int) -> float:
-    """Seconds to open the video at `path` and read a training clip of it: 8 frames from a window of 64.
+    """Seconds to open the video at `path` and read a training clip: 8 frames from a window of 64.
 
-    The best of a few tries for each of some clips, which are the same for all videos of `num_frames`; their mean.
+    The mean over some clips, which are the same for all videos of `num_frames`, of the best of a few attempts.
     """
     rng = np.random.default_rng(SEED)
     return float(np.mean([_best(path, train_indices(num_frames, SEGMENTS, True, rng).tolist()) for _ in range(CLIPS)]))

@@ -1,4 +1,4 @@
-"""Videos made small and quick to read: a short side of few pixels, and key frames close to each other."""
+"""Resizing videos so that they are small and fast to read: a smaller short side, and frequent key frames."""
 
 import itertools
 import os
@@ -18,14 +18,14 @@ from ops.prepare.options import Size
 from ops.prepare.output_paths import whole_file
 
 OURS = "resized for training"
-"""The comment in the files made here, by which they are known."""
+"""The comment in files written here, by which they are recognised."""
 
 
 @dataclass(frozen=True)
 class ResizeOptions:
     """How videos are encoded: H.264 with `crf` and `preset`, a key frame at least every `gop` frames.
 
-    The short side becomes `size` pixels where it is longer, or in any case with `upscale`.
+    The short side becomes `size` pixels if it is longer, or in any case with `upscale`.
     """
 
     size: int = 256
@@ -36,15 +36,16 @@ class ResizeOptions:
 
 
 def video_file(item: str) -> str:
-    """Where the video `item` goes: its own path, ending in .mp4."""
+    """The output path of the video `item`: its own path with the extension .mp4."""
     return os.path.splitext(item)[0] + ".mp4"
 
 
 def resize_video(path: str, item: str, out: str, options: ResizeOptions) -> dict[str, Any]:
-    """Encode the video at `path`, which is called `item`, as a file in `out`: no sound, upright, 8 bits, 4:2:0.
+    """Encode the video at `path`, whose item is `item`, as a file in `out`: no sound, upright, 8 bits, 4:2:0.
 
-    As many frames as there are up to the last that decodes, at their times. Returns `decoded`, `claimed` (frames),
-    `before` and `after` (width, height, bytes), and `made`, the file's `stamp_of`. MediaError where no frame decodes.
+    It has all frames up to the last that can be decoded, at their times. Returns `decoded`, `claimed` (frames),
+    `before` and `after` (width, height, bytes), and `made`, the file's `stamp_of`. MediaError if no frame can be
+    decoded.
     """
     name = video_file(item)
     with open_video(path) as source, whole_file(out, name, is_resized) as temporary:
@@ -61,7 +62,7 @@ def resize_video(path: str, item: str, out: str, options: ResizeOptions) -> dict
 
 
 def target_size(height: int, width: int, options: ResizeOptions) -> tuple[int, int]:
-    """Height and width to encode at: the aspect of the source, as closely as even numbers allow."""
+    """Height and width of the result: the aspect ratio of the source, as closely as even numbers allow."""
     short = min(height, width)
     scale = options.size / short if short > options.size or options.upscale else 1.0
     return max(2, 2 * round(height * scale / 2)), max(2, 2 * round(width * scale / 2))
@@ -70,10 +71,10 @@ def target_size(height: int, width: int, options: ResizeOptions) -> tuple[int, i
 def _encode(
     path: str, frames: Iterator[tuple[float | None, Image]], target: str, options: ResizeOptions
 ) -> tuple[int, tuple[int, ...], tuple[int, int]]:
-    """Write `frames` to the file `target`: their number, the first one's shape, and the size they were given."""
+    """Write `frames` to the file `target`; returns their number, the shape of the first, and the new size."""
     first = next(frames, None)
     if first is None:
-        raise MediaError(path, "no frame of it decodes")
+        raise MediaError(path, "none of its frames can be decoded")
     shape = first[1].shape
     height, width = target_size(shape[0], shape[1], options)
     size = Size(width, height)
@@ -83,7 +84,7 @@ def _encode(
 
 
 def is_resized(path: str) -> bool:
-    """Whether the file at `path` is a video that was made here."""
+    """Whether the file at `path` is a video that was written here."""
     if not Path(path).is_file():
         return False
     try:

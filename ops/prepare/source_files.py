@@ -1,4 +1,4 @@
-"""The files of a dataset: the names in its annotations, and the videos or frame folders that are found for them."""
+"""The files of a dataset: the videos or frame folders found for the names in its annotations."""
 
 import functools
 import itertools
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """Where files are, and how frames are counted.
+    """Where files are, and how their frames are counted.
 
-    root: what the paths in lists are relative to.
-    kind: "videos", counted as `verify` says (see `ops.prepare.count_frames`), or "frames", folders whose images are
-        named by the template of `config`.
-    endings: of videos.
+    root: the folder that paths in lists are relative to.
+    kind: "videos", counted according to `verify` (see `ops.prepare.count_frames`), or "frames", folders whose images
+        are named by the template of `config`.
+    endings: file extensions of videos.
     """
 
     root: str
@@ -43,30 +43,30 @@ class Source:
         return find_frame_folders(self.root, under)
 
     def stem(self, path: str) -> str:
-        """A path as annotations name it: videos without their extension."""
+        """A path as in annotations: videos without their extension."""
         return os.path.splitext(path)[0] if self.kind == "videos" else path
 
     @property
     def unit(self) -> str:
-        """What one of them is called."""
+        """The name of one item, for messages."""
         return "video" if self.kind == "videos" else "frame folder"
 
     @property
     def pattern(self) -> str:
-        """The template of frames."""
+        """The template of the names of frames."""
         return self.config.flow if self.flow else self.config.rgb
 
     @property
     def named(self) -> bool:
-        """Whether `--frame_template` gave it, and no other names count."""
+        """Whether the template came from `--frame_template`, so that no other names are accepted."""
         return ("Flow" if self.flow else "RGB") in self.config.named
 
     @property
     def settings(self) -> dict[str, object]:
-        """All that counts depend on."""
+        """Everything that the frame counts depend on."""
         if self.kind == "videos":
             return {"count": "videos", "verify": self.verify}
-        named: dict[str, object] = {"named": True} if self.named else {}  # as earlier versions have it, without
+        named: dict[str, object] = {"named": True} if self.named else {}  # left out, as in earlier versions
         return {"count": "frames", "pattern": self.pattern, "flow": self.flow, **named}
 
     def work(self) -> functools.partial[dict[str, object]]:
@@ -78,9 +78,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """A list to be made: the split, the folder below the source's root that holds its files, and where it goes.
+    """A list to be made: its split, the folder of its files below the source's root, and the path of the list.
 
-    `also` is a second such folder, which is looked into first.
+    `also` is a second folder, which is searched first.
     """
 
     split: Split
@@ -90,15 +90,15 @@ class Plan:
 
     @property
     def folders(self) -> list[str]:
-        """Where its files are looked for, in that order."""
+        """The folders to search for its files, in order."""
         return [self.under] if self.also is None else [self.also, self.under]
 
 
 @dataclass(frozen=True)
 class Located:
-    """A plan and the files found for it: `files` has the numbers, `paths` what they stand for.
+    """A plan and the files found for it: `files` has indices into `paths`.
 
-    Its items are the files of each name, the one that was found first and the others.
+    Its items are the files of each name, first the matched one and then the others.
     """
 
     plan: Plan
@@ -112,7 +112,7 @@ class Located:
         return (self.paths[file] for files in self.copies() for file in files)
 
     def copies(self) -> Iterator[list[int]]:
-        """For each name the numbers of its files, in the order that they were found in."""
+        """For each name the indices of its files, in the order in which they were found."""
         others: dict[int, list[int]] = {}
         for file, number in self.matches.spare:
             others.setdefault(number, []).append(file)
@@ -121,7 +121,7 @@ class Located:
 
 
 class Items:
-    """The files of several lists, one after the other: see `ops.prepare.jobs.Items`."""
+    """The files of several lists, one list after the other: see `ops.prepare.jobs.Items`."""
 
     def __init__(self, parts: Sequence[Located]) -> None:
         self._parts = parts
@@ -134,9 +134,9 @@ class Items:
 
 
 def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]:
-    """Find the files of the names in `plans`; InputError where there is not one.
+    """Find the files of the names in `plans`; InputError if none is found.
 
-    `rules` say how files are named (see `ops.prepare.match_names.match`); without any, names are paths.
+    `rules` describe the names of files (see `ops.prepare.match_names.match`); without rules, names are paths.
     """
     trees = {
         folder: source.find(folder) for folder in dict.fromkeys(folder for plan in plans for folder in plan.folders)
@@ -153,7 +153,7 @@ def locate(plans: Sequence[Plan], source: Source, rules: Rules) -> list[Located]
     if not used:
         name = next((name for plan in plans for name in plan.split.names), "…")
         raise InputError(
-            f"{Path(source.root, plans[0].under)}: none of its {files} {source.unit}s is named as in the annotations, "
+            f"{Path(source.root, plans[0].under)}: none of its {files} {source.unit}s has a name from the annotations, "
             f"such as {name}"
         )
     if used < files:

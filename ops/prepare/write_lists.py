@@ -1,7 +1,7 @@
-"""From annotations and a tree of files to lists: find each name's file, count its frames, write what was found.
+"""Writing lists from annotations and a tree of files: find the file of each name, count its frames, write the lines.
 
-Beside a list come `missing_…`, every name without a usable file and every file too many, with the reason, and, only
-where there are such, `damaged_…`, the files that are listed though shorter than they claim to be.
+Beside each list, `missing_…` has all names without a usable file and all superfluous files, with reasons. `damaged_…`,
+written only if needed, has files that are listed although they are shorter than they claim.
 """
 
 import logging
@@ -25,14 +25,14 @@ from ops.prepare.write_index import write_index
 log = logging.getLogger(__name__)
 
 ENDS = {"listed": "", "damaged": "damaged", "absent": "missing", "failed": "missing", "spare": "missing"}
-"""What becomes of a name or file, and which file beside the list says so; "" is the list itself."""
+"""The possible outcomes for a name or file, and the file beside the list for each; "" is the list itself."""
 
 SHOWN = 3
-"""Duplicates that the log names; the files name all."""
+"""How many duplicates are logged; the files have all."""
 
 
 def check_places(parts: Sequence[Located], out: Path) -> None:
-    """InputError where a list, or a file that goes beside it, is there and was not written for the folder `out`."""
+    """InputError if a list, or a file beside it, exists and was not written for the folder `out`."""
     WrittenFiles(out).check(_files_of(parts))
 
 
@@ -41,16 +41,16 @@ def _files_of(parts: Sequence[Located]) -> list[Path]:
 
 
 def make_lists(parts: Sequence[Located], source: Source, out: Path, options: JobOptions) -> int:
-    """Count the frames of all files and write the lists; the exit status, 1 where a file that is there is of no use.
+    """Count the frames of all files and write the lists; returns the exit status, 1 if an existing file is unusable.
 
-    `out` keeps the journal. With one shard of several, lists are only written when all shards are done.
+    The journal is in `out`. With several shards, lists are only written when all shards are done.
     """
     for part in parts:
         make_folder(part.plan.path.parent)
     items = Items(parts)
     with Job(source.work(), items, source.root, out, source.settings, options, unit=source.unit) as job:
         if not job.run("counting frames"):
-            log.info("share %s is done; the lists are written when all are", options.shard)
+            log.info("shard %s is done; the lists are written when all shards are done", options.shard)
             return EXIT_DONE
         outcomes = job.outcomes()
         counts = [write_list(part, outcomes, source) for part in parts]
@@ -63,9 +63,9 @@ def make_lists(parts: Sequence[Located], source: Source, out: Path, options: Job
 
 
 def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Counter[str]:
-    """Write the list of `part` and what goes beside it; `outcomes` gives one for each of its files.
+    """Write the list of `part` and the files beside it; `outcomes` gives one outcome for each of its files.
 
-    Returns how many names and files came to which of `ENDS`.
+    Returns the number of names and files for each of `ENDS`.
     """
     path, counts, spare = part.plan.path, Counter[str](), list[str]()
     places = {place: _beside(path, place) for place in ENDS.values()}
@@ -83,9 +83,9 @@ def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Co
 
 
 def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iterator[tuple[str, str]]:
-    """One of `ENDS`, and its line, for each name of `part` and each file too many; damaged files have two.
+    """One of `ENDS`, and its line, for each name of `part` and each superfluous file; damaged files have two.
 
-    Of several files of a name the first one that is whole is listed, else the first that can be read.
+    If a name has several files, the first complete one is listed, else the first that can be read.
     """
     names, labels, matches = part.plan.split.names, part.plan.split.labels, part.matches
     spare: list[str] = []
@@ -93,7 +93,7 @@ def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iter
         name = names[number]
         if not files:
             reason = (
-                "is named twice" if matches.again[number] else f"no such {source.unit} {_where(part.plan)}".rstrip()
+                "is listed twice" if matches.again[number] else f"no such {source.unit} {_where(part.plan)}".rstrip()
             )
             yield "absent", one_line(f"{name} {reason}")
             continue
@@ -112,17 +112,17 @@ def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iter
 
 
 def _worth(outcome: Outcome) -> tuple[bool, bool, bool]:
-    """A key that puts the best of several files of one video first; of equal ones the first stays so."""
+    """A sort key that puts the best of several files of one video first."""
     is_preview = outcome.item.lower().endswith(".gif")
     return not outcome.ok, outcome.ok and outcome.value["num_frames"] < outcome.value["claimed"], is_preview
 
 
 def _why_spare(other: Outcome, used: Outcome, name: str) -> str:
-    """Why a file is not listed for `name`, where there is another one."""
+    """Why a file is not listed for `name`, which has another one."""
     if not used.ok:
-        return f"{other.item} of no use either: {other.reason}"
+        return f"{other.item} is unusable too: {other.reason}"
     if other.ok:
-        return f"{other.item} a duplicate: {used.item} is used for {name}"
+        return f"{other.item} is a duplicate: {used.item} is used for {name}"
     return f"{other.item} cannot be read ({other.reason}): {used.item} is used for {name}"
 
 
@@ -134,7 +134,7 @@ def _list_line(outcome: Outcome, label: int, source: Source) -> tuple[str, str]:
     try:
         return format_line(Record(outcome.item, num_frames, label)), ""
     except ValueError:
-        return "", "a list cannot hold this path; rename it"
+        return "", "this path cannot be written to a list; rename it"
 
 
 def _where(plan: Plan) -> str:
@@ -152,7 +152,7 @@ def _text_file(path: Path) -> AbstractContextManager[IO[str]]:
 def write_class_names(path: Path, names: Sequence[str], out: Path) -> None:
     """One class name per line, in order of the labels.
 
-    InputError where another file is there that was not written by a tool whose folder is `out`.
+    InputError if another file exists there that was not written by a tool for the folder `out`.
     """
     make_folder(path.parent)
     text = "".join(f"{one_line(name)}\n" for name in names)
@@ -168,7 +168,7 @@ def _report(part: Located, counts: Counter[str], spare: Sequence[str]) -> None:
     path = part.plan.path
     log.info("%s: %d of %d listed", path, counts["listed"], len(part.plan.split.names))
     if counts["absent"] or counts["failed"]:
-        log.info("%s: %d not there, %d of no use", _beside(path, "missing"), counts["absent"], counts["failed"])
+        log.info("%s: %d missing, %d unusable", _beside(path, "missing"), counts["absent"], counts["failed"])
     if counts["damaged"]:
         log.warning("%s: %d listed with fewer frames than claimed", _beside(path, "damaged"), counts["damaged"])
     for line in spare:

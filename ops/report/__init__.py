@@ -1,4 +1,4 @@
-"""One page about trainings and tests, from the files that they left."""
+"""One page about training runs and tests, from the files that they wrote."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Several tests side by side: class by class, and video by video."""
+"""Comparing several tests, class by class and video by video."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ops.report.results import Test, table
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """A class in several tests: top-1 in percent in each, and how far each is above the first (None: not known)."""
+    """A class in several tests: top-1 in percent in each, and the difference to the first (None: unknown)."""
 
     name: str
     videos: int
@@ -18,8 +18,7 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class VideoDifference:
-    """Of the `both` videos that the first test and the test `name` scored, how many only the one and the other had
-    right."""
+    """Among the `both` videos scored by the first test and by the test `name`: how many only one of them had right."""
 
     name: str
     both: int
@@ -29,9 +28,9 @@ class VideoDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tests over the same classes, against the first of them.
+    """Tests over the same classes, compared with the first of them.
 
-    `left_out` are those over other classes; `other_lists` says that not all tests had the same list.
+    `left_out` are tests over other classes; `other_lists` means that not all tests had the same list.
     """
 
     names: list[str]
@@ -42,9 +41,9 @@ class Comparison:
 
 
 def compare(tests: Mapping[str, Test]) -> Comparison | None:
-    """Name → test: the first against all others over the same classes; None where there is nothing to compare.
+    """Compare the first test (name → test) with all others over the same classes; None if there are none.
 
-    Classes come in the order of the difference of the first two, the largest gain first.
+    Classes are sorted by the difference of the first two tests, the largest gain first.
     """
     known = {name: test for name, test in tests.items() if test.classes}
     if len(known) < 2:

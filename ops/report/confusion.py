@@ -1,4 +1,4 @@
-"""A confusion matrix for a page: a figure with names as long as these can be read, else a map that names its cells."""
+"""A confusion matrix for a page: a figure with class names or, for many classes, a map that shows them on hover."""
 
 import io
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from ops.common.html import figure_uri, image_uri
 from ops.report.results import Test
 
 READABLE = 60
-"""With more classes than this the names beside a matrix are too small for a page."""
+"""With more classes than this, the names beside a matrix would be too small for a page."""
 
 PIXELS = 800
-"""The least side of the map."""
+"""The smallest side of the map."""
 
 PAIRS = 50
-"""How many of the commonest confusions are listed."""
+"""How many of the most frequent confusions are listed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A class that was taken for another: how often, and in percent of its videos."""
+    """A class that was predicted as another: how often, and in percent of its videos."""
 
     label: str
     prediction: str
@@ -35,9 +35,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A picture of the matrix and its commonest confusions.
+    """A picture of the matrix, and its most frequent confusions.
 
-    `cells` is for maps without names, else {}: `names` in the order of the picture and `counts`, row → column → times.
+    `cells` is for maps without names, else {}: `names` in the order of the picture, and `counts`, row → column → times.
     """
 
     uri: str
@@ -46,7 +46,7 @@ class Confusion:
 
 
 def describe_confusion(test: Test) -> Confusion | None:
-    """The confusion of a test, None where it wrote none."""
+    """The confusion of a test, None if it wrote none."""
     if test.confusion is None:
         return None
     count = len(test.confusion)
@@ -62,7 +62,7 @@ def describe_confusion(test: Test) -> Confusion | None:
 
 
 def common_pairs(confusion: NDArray[np.int64], names: list[str]) -> list[Pair]:
-    """Who is taken for whom most often."""
+    """The most frequent confusions."""
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     videos = np.maximum(confusion.sum(axis=1), 1)

@@ -1,4 +1,4 @@
-"""One page about trainings and tests: what they gave, curves, confusion, classes, mistakes, and how they compare."""
+"""The page about training runs and tests: results, curves, confusion, classes, mistakes, and a comparison."""
 
 import logging
 import os
@@ -18,15 +18,15 @@ from ops.report.thumbnails import place_of, strip_uri
 log = logging.getLogger(__name__)
 
 LISTED = 100
-"""How many mistakes, failed videos and the like a page names; the csv files have them all."""
+"""How many mistakes, failed videos and the like a page lists; the CSV files have all."""
 
 LARGEST_PICTURE = 1_500_000
-"""Bytes of a picture file that still goes into a page."""
+"""Largest picture file that is embedded in a page, in bytes."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A run in the summary: numbers are None, and words "", where they are not known."""
+    """A run in the summary: unknown numbers are None, unknown texts ""."""
 
     name: str
     model: str
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A video taken for another class: `uri` is its picture, or `reason` says why there is none."""
+    """A video predicted as another class: `uri` is its picture, or `reason` says why there is none."""
 
     row: Row
     uri: str
@@ -51,7 +51,7 @@ class Mistake:
 
 @dataclass
 class Section:
-    """What a page says of one run or test; `facts` are names, values and whether these are hashes or commands."""
+    """The section about one run or test; `facts` are names, values and whether these are hashes or commands."""
 
     results: Results
     facts: list[tuple[str, str, bool]]
@@ -66,7 +66,7 @@ class Section:
 def write_report(path: str | os.PathLike[str], found: Sequence[Results], root: str | None, mistakes: int) -> None:
     """Write the page about `found` to `path`, with pictures of the `mistakes` most confident mistakes of each test.
 
-    Videos are looked for where the test found them, or under `root`; InputError where `path` cannot be written.
+    Videos are searched where the test found them, or under `root`; InputError if `path` cannot be written.
     """
     runs = {results.name: results.training.rows for results in found if results.training and results.training.rows}
     lines = [summary_line(results) for results in found]
@@ -84,7 +84,7 @@ def write_report(path: str | os.PathLike[str], found: Sequence[Results], root: s
 
 
 def summary_line(results: Results) -> Line:
-    """The run in one line."""
+    """The run in one row of the summary."""
     training, test = results.training, results.test
     expected, scored = (test.metric(name) if test else None for name in ("expected", "scored"))
     published = table(test.metrics.get("published")) if test else {}
@@ -104,7 +104,7 @@ def summary_line(results: Results) -> Line:
 
 
 def model_in_words(training: Training | None, test: Test | None) -> str:
-    """What the protocol of the test says of the model, else what the arguments of the training do."""
+    """The model according to the test's protocol, else according to the arguments of the training."""
     protocol = test.metrics.get("protocol") if test else None
     if isinstance(protocol, str):
         return protocol.split(";")[0]
@@ -119,13 +119,13 @@ def model_in_words(training: Training | None, test: Test | None) -> str:
 
 
 def best_validation(training: Training) -> float | None:
-    """The best top-1 of a validation, in percent."""
+    """The best validation top-1, in percent."""
     known = [float(row["val_top1"]) for row in training.rows if row.get("val_top1")]
     return max(known) if known else None
 
 
 def epochs_in_words(training: Training) -> str:
-    """How many epochs are done, and of how many."""
+    """The number of completed epochs, and of all."""
     done = int(training.rows[-1]["epoch"]) + 1 if training.rows else 0
     wanted = training.arguments.get("epochs")
     return f"{done} of {wanted}" if isinstance(wanted, int) else str(done)
@@ -150,7 +150,7 @@ def describe(results: Results, root: str | None, mistakes: int) -> Section:
 
 
 def show_mistakes(name: str, test: Test, root: str | None, count: int) -> list[Mistake]:
-    """The first `count` mistakes, with their pictures where these can be had."""
+    """The first `count` mistakes, with their pictures if available."""
     place = place_of(test.metrics, root)
     shown = []
     rows = test.mistakes[:count]
@@ -164,20 +164,20 @@ def show_mistakes(name: str, test: Test, root: str | None, count: int) -> list[M
         shown.append(Mistake(row, uri, reason))
     without = sum(not mistake.uri for mistake in shown)
     if without:
-        log.warning("%s: %d of %d videos give no picture, such as %s", name, without, len(shown),
+        log.warning("%s: no picture of %d of %d videos, such as %s", name, without, len(shown),
                     next(mistake.reason for mistake in shown if not mistake.uri))  # fmt: skip
     return shown
 
 
 def picture_uri(results: Results, content: bytes, name: str) -> str:
-    """A picture as it was left, where the numbers it was drawn from are gone; "" where it is too large for a page."""
+    """A picture file, used if the numbers it was drawn from are missing; "" if it is too large for a page."""
     if len(content) > LARGEST_PICTURE:
         results.missing.append(f"{name}: too large for this page ({len(content) / 1e6:.1f} MB)")
     return image_uri(content) if 0 < len(content) <= LARGEST_PICTURE else ""
 
 
 def facts_of_test(test: Test | None) -> list[tuple[str, str, bool]]:
-    """Protocol, counts, decoder and hashes of a test, as far as known."""
+    """Protocol, counts, decoder and hashes of a test, if known."""
     if not test:
         return []
     metrics = test.metrics
@@ -205,7 +205,7 @@ def facts_of_test(test: Test | None) -> list[tuple[str, str, bool]]:
 
 
 def facts_of_training(training: Training | None) -> list[tuple[str, str, bool]]:
-    """Command, rate, device and what became of a training, as far as known."""
+    """Command, learning rate, device and outcome of a training run, if known."""
     if not training:
         return []
     facts, args = training.facts, training.arguments
@@ -217,7 +217,7 @@ def facts_of_training(training: Training | None) -> list[tuple[str, str, bool]]:
     versions = ", ".join(f"{name} {version}" for name, version in table(facts.get("versions")).items())
     bad = f"{len(training.bad_samples)} times replaced, left out or cut short" if training.bad_samples else ""
     return [
-        *_known("stopped before its end", f"{training.stopped}; --resume auto goes on" if training.stopped else ""),
+        *_known("stopped early", f"{training.stopped}; continue with --resume auto" if training.stopped else ""),
         *_known("trained on", args.get("dataset")),
         *_known("last loss", ", ".join(losses)),
         *_known("learning rate", f"{rate:g}, batch {args.get('batch_size', '?')}" if rate is not None else ""),

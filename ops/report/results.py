@@ -1,4 +1,4 @@
-"""What trainings and tests left behind, read back: everything that is there, and a word on everything that is not."""
+"""Reading the results of training runs and tests: everything that exists, and a message about everything missing."""
 
 import csv
 import json
@@ -24,15 +24,15 @@ Row = dict[str, str]
 TRAINING_FILES = ("log.csv", "args.json", "curves.png", "bad_samples.csv", "preempted")
 TEST_FILES = ("metrics.json", "predictions.csv", "per_class.csv", "confusion.npy", "confusion.png", "mistakes.csv")
 LARGEST_JSON = 2**26
-"""Bytes. What is larger was not written by a run or a test."""
+"""Size limit in bytes. A larger file was not written by a run or a test."""
 
 TEST_FOLDER = "test"
-"""Where in a run folder its test is, by default."""
+"""The default folder of a test, in the folder of its run."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """A row of `per_class.csv`: percentages are None where no video of the class was scored."""
+    """A row of `per_class.csv`: percentages are None if no video of the class was scored."""
 
     name: str
     videos: int
@@ -44,9 +44,9 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Training:
-    """What a run wrote of its training: `args.json`, the rows of `log.csv` and `bad_samples.csv`.
+    """The files of a training run: `args.json`, the rows of `log.csv` and `bad_samples.csv`.
 
-    `stopped` says by what it was stopped, "" where it was not; `picture` is `curves.png`, where there is no log.
+    `stopped` is why it was stopped, "" if it was not; `picture` is `curves.png`, if there is no log.
     """
 
     folder: Path
@@ -58,18 +58,18 @@ class Training:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the training script, {} where they are not known."""
+        """The arguments of the training script, {} if unknown."""
         return table(self.facts.get("arguments"))
 
 
 @dataclass(frozen=True)
 class Test:
-    """What a test wrote: `metrics.json`, and the other files as far as the list had labels.
+    """The files of a test: `metrics.json`, and those that need labels, if the list had any.
 
-    `confusion [K, K]` has a row per true class; `picture` is `confusion.png`, where the numbers are not there.
+    `confusion [K, K]` has a row per true class; `picture` is `confusion.png`, if the numbers are missing.
     """
 
-    __test__ = False  # not a test of pytest's
+    __test__ = False  # not a pytest test
 
     folder: Path
     metrics: dict[str, Any]
@@ -80,12 +80,12 @@ class Test:
     picture: bytes
 
     def metric(self, name: str) -> float | None:
-        """A number of `metrics.json`, None where it has none."""
+        """A number from `metrics.json`, None if it is missing."""
         return finite(self.metrics.get(name))
 
     @property
     def right(self) -> dict[str, bool]:
-        """Path of each scored video with a label → whether its class came first."""
+        """Path of each scored video with a label → whether it was predicted correctly."""
         return {
             row["path"]: row["label"] == row["prediction"]
             for row in self.predictions
@@ -95,7 +95,7 @@ class Test:
 
 @dataclass
 class Results:
-    """A folder's training and test, under a name; `missing` says in words what could not be shown, and why."""
+    """The training and test in a folder, with a name; `missing` says what cannot be shown, and why."""
 
     name: str
     folder: Path
@@ -104,39 +104,39 @@ class Results:
     missing: list[str] = field(default_factory=list)
 
     def read(self, path: Path, how: Callable[[Path], T], otherwise: T) -> T:
-        """`how(path)`; or `otherwise`, and why, where the file is missing or not what it should be."""
+        """`how(path)`; or, if the file is missing or malformed, `otherwise` and a message."""
         try:
             return how(path)
         except FileNotFoundError:
-            self.missing.append(f"{path}: not there")
+            self.missing.append(f"{path}: does not exist")
         except (OSError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError, csv.Error) as error:
             self.missing.append(one_line(f"{path}: cannot be read ({error or type(error).__name__})"))
         return otherwise
 
 
 def read_results(folders: Sequence[str]) -> list[Results]:
-    """The results in each folder, given as `FOLDER` or `NAME=FOLDER`; InputError where one holds none.
+    """The results in each folder, given as `FOLDER` or `NAME=FOLDER`; InputError if one contains none.
 
-    Names are, unless given, those of the folders (of the run's folder for its `test/`), made different where need be.
+    Default names are those of the folders (for a `test/`, of the run's folder), made unique if necessary.
     """
     found = [_read_folder(*_name_of(argument)) for argument in folders]
     names = [results.name for results in found]
     for results in found:
         if names.count(results.name) > 1:
             results.name = f"{results.name} ({results.folder})"
-    for number, results in enumerate(found):  # the same folder twice
+    for number, results in enumerate(found):  # the same folder was given twice
         if results.name in [other.name for other in found[:number]]:
             results.name += f" #{number + 1}"
     return found
 
 
 def table(value: Any) -> dict[str, Any]:
-    """`value` if it is a dictionary, as it should be; else {}."""
+    """`value` if it is a dictionary, else {}."""
     return value if isinstance(value, dict) else {}
 
 
 def finite(value: Any) -> float | None:
-    """`value` if it is a number, and one that is finite; else None."""
+    """`value` if it is a finite number, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) <= sys.float_info.max else None
 
@@ -151,7 +151,7 @@ def _name_of(argument: str) -> tuple[str, Path]:
 
 def _read_folder(name: str, folder: Path) -> Results:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; the folder of a training run or of a test's results is needed")
+        raise InputError(f"{folder}: no such folder; give the folder of a training run or of a test's results")
     results = Results(name, folder)
     if _any_of(TRAINING_FILES, folder):
         results.training = _read_training(results)
@@ -160,9 +160,9 @@ def _read_folder(name: str, folder: Path) -> Results:
     elif _any_of(TEST_FILES, folder / TEST_FOLDER):
         results.test = _read_test(results, folder / TEST_FOLDER)
     elif results.training:
-        results.missing.append(f"{folder / TEST_FOLDER}: no results of a test")
+        results.missing.append(f"{folder / TEST_FOLDER}: contains no results of a test")
     if not (results.training or results.test):
-        raise InputError(f"{folder}: holds no results; looked for {', '.join((*TRAINING_FILES, *TEST_FILES))}")
+        raise InputError(f"{folder}: contains no results; looked for {', '.join((*TRAINING_FILES, *TEST_FILES))}")
     return results
 
 
@@ -189,7 +189,7 @@ def _read_test(results: Results, folder: Path) -> Test:
     columns = ("path", "label", "prediction", "ok", "reason")
     rows: list[Row] = results.read(folder / "predictions.csv", lambda path: _read_rows(path, columns), [])
     if metrics and metrics.get("top1") is None and not (folder / "per_class.csv").exists():
-        return Test(folder, metrics, [], None, [], rows, b"")  # no labels, or nothing scored: nothing is missing
+        return Test(folder, metrics, [], None, [], rows, b"")  # no labels, or no video was scored: nothing is missing
     classes: list[ClassResult] = results.read(folder / "per_class.csv", _read_classes, [])
     confusion = results.read(folder / "confusion.npy", _read_confusion, None)
     mistakes = ("path", "label", "prediction", "confidence", "confidence_in_label")
@@ -215,17 +215,17 @@ def _read_text(path: Path) -> str:
 
 
 def _read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a csv file, which must have `columns`; empty where a line is too short."""
+    """The rows of a CSV file, which must have `columns`; cells missing from a line are empty."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         names, rows = read_rows(file)
         lacking = [name for name in columns if name not in names]
         if lacking:
-            raise ValueError(f"it has no column {lacking[0]}")
+            raise ValueError(f"there is no column {lacking[0]}")
         return list(rows)
 
 
 def _read_log(path: Path) -> list[Row]:
-    """The rows of a log, all of whose cells are numbers or empty."""
+    """The rows of a log, whose cells must be numbers or empty."""
     rows = _read_rows(path, ("epoch", "lr", "train_loss"))
     for row in rows:
         int(row["epoch"])
@@ -252,7 +252,7 @@ def _percent(cell: str) -> float | None:
 
 
 def _read_confusion(path: Path) -> NDArray[np.int64]:
-    with np.errstate(over="ignore"):  # mapped, a file whose header claims more than it holds is refused
+    with np.errstate(over="ignore"):  # with a memory map, a file shorter than its header claims is refused
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or len(set(matrix.shape)) != 1 or not matrix.size:
         raise ValueError("not a square matrix")

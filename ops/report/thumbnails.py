@@ -1,4 +1,4 @@
-"""A few frames of a video side by side, small, as one picture in a page."""
+"""Thumbnails: a few small frames of a video side by side, as one picture for a page."""
 
 import io
 import os
@@ -21,17 +21,17 @@ from ops.data.sampling import view_indices
 
 FRAMES = 4
 HEIGHT, WIDEST = 96, 180
-"""Pixels of one frame: its height, and the width at which it is made lower instead."""
+"""Height of one frame in pixels, and its largest width; wider frames get a smaller height."""
 
 GAP = 2
 QUALITY = 70
-"""Of the JPEG: a strip takes 5 to 15 kB."""
+"""Quality of the JPEG; a strip takes 5 to 15 kB."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the videos of a list are: the folder its paths are relative to, the dataset, whose frames have names of
-    its own, and the modality."""
+    """Where the videos of a list are: the folder of relative paths, the dataset, which determines the names of frames,
+    and the modality."""
 
     root: str
     dataset: str = "custom"
@@ -39,7 +39,7 @@ class Place:
 
 
 def place_of(metrics: dict[str, Any], root: str | None = None) -> Place | None:
-    """The place that `metrics.json` names, with another `root` if one is given; None where nothing is known of it."""
+    """The place recorded in `metrics.json`, with another `root` if given; None if nothing is recorded."""
     data = metrics.get("data")
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     named = root if root is not None else first.get("root")
@@ -59,13 +59,13 @@ def strip_uri(place: Place, path: str) -> str:
             frames = _some_frames(source)
     except MediaError:
         raise
-    except (InputError, OSError, ValueError) as error:  # names of frames that are not known; names that are no path
+    except (InputError, OSError, ValueError) as error:  # unknown names of frames; names that are not valid paths
         raise MediaError(full, str(error)) from None
     return image_uri(_strip(frames), "jpeg")
 
 
 def _reader_of(place: Place, full: str) -> tuple[Reader, int]:
-    """What opens `full`, and how many frames it has at most (-1: the reader knows)."""
+    """The reader for `full`, and an upper bound of its number of frames (-1: the reader counts them)."""
     if not os.path.isdir(full):
         return VideoReader(), -1
     return frame_reader(DATASETS[place.dataset], place.modality), len(os.listdir(full))
@@ -74,7 +74,7 @@ def _reader_of(place: Place, full: str) -> tuple[Reader, int]:
 def _some_frames(source: FrameSource) -> list[Tensor]:
     try:
         return _frames_among(source, len(source))
-    except TruncatedMediaError as error:  # also where a folder holds more than frames
+    except TruncatedMediaError as error:  # the folder may contain other files, too
         if not error.readable:
             raise
         return _frames_among(source, error.readable)
@@ -86,7 +86,7 @@ def _frames_among(source: FrameSource, count: int) -> list[Tensor]:
 
 
 def _small(frame: Tensor) -> Tensor:
-    """`[C, h, w]` → RGB uint8 `[3, HEIGHT or less, WIDEST or less]`; of flow x is shown, in grey."""
+    """`[C, h, w]` → RGB uint8 `[3, HEIGHT or less, WIDEST or less]`; for flow, x is shown in grey."""
     colour = frame if frame.shape[0] == 3 else frame[:1].expand(3, -1, -1)
     height, width = colour.shape[-2:]
     scale = min(HEIGHT / height, WIDEST / width)
@@ -94,7 +94,7 @@ def _small(frame: Tensor) -> Tensor:
 
 
 def _strip(frames: list[Tensor]) -> bytes:
-    """Frames side by side, as JPEG."""
+    """The frames side by side, as JPEG."""
     height = max(frame.shape[1] for frame in frames)
     width = sum(frame.shape[2] + GAP for frame in frames) - GAP
     canvas = torch.full((3, height, width), 255, dtype=torch.uint8)

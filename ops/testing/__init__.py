@@ -1,4 +1,4 @@
-"""Testing: `evaluate` goes from arguments to accuracy and result files, over all views of every video."""
+"""Testing: `evaluate` goes from arguments to accuracies and result files, over all views of every video."""
 
 from typing import TYPE_CHECKING
 

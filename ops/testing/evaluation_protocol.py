@@ -1,4 +1,4 @@
-"""How a test was made, in words and in facts, and what was published for it."""
+"""The protocol of a test, in words and as data, and the published result for it."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from ops.testing.ensemble import Ensemble
 from ops.training.run_metadata import software
 
 PUBLISHED_SIZE = 224
-"""What the published networks were trained at; `--full_res` shows them all of a short side of 256."""
+"""Input size of the published networks in training; with `--full_res` they are tested at 256."""
 
 
 def describe_views(
     models: Sequence[tuple[Recognizer, ClipShape]], sample: Sample, crops: int, full_res: bool, fused: str = ""
 ) -> str:
-    """What each model sees of a video, in words; `fused` says how several are put together."""
+    """The input of each model, in words; `fused` describes how several are combined."""
     parts = []
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
@@ -44,7 +44,7 @@ def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
 
 
 def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
-    """The published top-1 and top-5 of this protocol, where there is one."""
+    """The published top-1 and top-5 for this protocol, if any."""
     member = ensemble.members[0]
     model, shape = member.model, member.shape
     if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
@@ -60,7 +60,7 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
 
 
 def describe_data(ensemble: Ensemble) -> list[dict[str, str]]:
-    """For each list its file, the folder its paths are relative to, "frames" or "videos", "RGB" or "Flow"."""
+    """For each list: its path, the folder of relative paths, "frames" or "videos", "RGB" or "Flow"."""
     modalities = {member.stream: member.shape.modality for member in ensemble.members}
     return [
         {
@@ -74,14 +74,14 @@ def describe_data(ensemble: Ensemble) -> list[dict[str, str]]:
 
 
 def made_from(facts: Mapping[str, Any]) -> str:
-    """The files of `describe`, each with the first 16 digits of its hash, and the decoder, in words."""
+    """The input files, each with the first 16 digits of its hash, and the decoder, in words."""
     files = {**facts["lists_sha256"], **facts["checkpoints_sha256"]}
     named = [f"{Path(path).name} (sha256 {digits[:16]})" for path, digits in files.items()]
     return ", ".join([*named, str(facts["decoder"])])
 
 
 def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
-    """What a result depends on, for `metrics.json` and to know it again."""
+    """Everything that a result depends on, for `metrics.json` and to recognise it."""
     checkpoints = {member.checkpoint.path: member.checkpoint.sha256 for member in ensemble.members}
     return {
         "dataset": config.name,

@@ -1,4 +1,4 @@
-"""The flags of test_models.py and online_test_models.py: nothing heavy is imported here."""
+"""The flags of test_models.py and online_test_models.py. Imports nothing heavy."""
 
 import argparse
 from collections.abc import Sequence

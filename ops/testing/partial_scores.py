@@ -1,4 +1,4 @@
-"""The scores that a test has so far, on disk, so that one that is interrupted goes on where it was."""
+"""The scores of an unfinished test, on disk, so that an interrupted test continues where it stopped."""
 
 import base64
 import binascii
@@ -18,15 +18,15 @@ from ops.common.errors import InputError, RunStoppedError, write_error
 from ops.common.storage import make_folder
 
 Scored = tuple[NDArray[np.float32], str]
-"""The scores `[K]` of a video, and what was wrong with it ("")."""
+"""The scores `[K]` of a video, and what was wrong with it ("": nothing)."""
 
 
 class PartialScores:
-    """The videos that a test of `settings` has scored, in `folder`; every process appends to a file of its own.
+    """The videos that a test with these `settings` has scored, in `folder`; each process appends to its own file.
 
-    A line holds one video; one that was cut off when the machine stopped is passed over. Only scores that the same
-    `settings` (plain data: checkpoints, lists, protocol, precision …) gave are read, and of a video only what it gave
-    in the state, see `storage.stamp_of`, that it is in.
+    Each line has one video; incomplete lines, from a crash of the machine, are ignored. Scores are only reused if
+    `settings` (plain data: checkpoints, lists, protocol, precision …) are the same and the video's file is unchanged
+    (see `storage.stamp_of`).
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], videos: int, classes: int) -> None:
@@ -36,9 +36,9 @@ class PartialScores:
         self._path = Path()
 
     def read(self, stamp_of: Callable[[int], str]) -> dict[int, Scored]:
-        """What was scored before of videos that still have the same stamp, by place in the list.
+        """The earlier scores of videos that still have the same stamp, by index in the list.
 
-        InputError where the files cannot be read.
+        InputError if the files cannot be read.
         """
         done: dict[int, Scored] = {}
         for path in self._files():
@@ -50,13 +50,13 @@ class PartialScores:
                             done[index] = scored
             except OSError as error:
                 raise InputError(
-                    f"{path}: cannot be read ({error.strerror or error}); delete it to start anew"
+                    f"{path}: cannot be read ({error.strerror or error}); delete it to start again"
                 ) from None
         return done
 
     @contextmanager
     def writing(self, rank: int) -> Iterator[None]:
-        """Within this, `add` can be called, by process `rank`."""
+        """Open the file of process `rank`; `add` can be called within the block."""
         self._path = self.folder / f"{self.prefix}{time.time_ns()}.{rank}.jsonl"
         try:
             self._file = self._open()
@@ -65,14 +65,14 @@ class PartialScores:
         try:
             yield
         finally:
-            with suppress(OSError):  # a write that failed is tried again here
+            with suppress(OSError):  # retries a failed write
                 self._file.close()
             self._file = None
 
     def add(self, index: int, scores: NDArray[np.float32], note: str, stamp: str) -> None:
-        """Keep the scores `[K]` of a video, which had that `stamp` when it was read.
+        """Store the scores `[K]` of a video, which had this `stamp` when it was read.
 
-        They are safe from the end of this process once this returns. RunStoppedError where they cannot be written.
+        Once this returns, they survive the death of this process. RunStoppedError if they cannot be written.
         """
         assert self._file
         encoded = base64.b64encode(scores.astype("<f4").tobytes()).decode()
@@ -83,21 +83,21 @@ class PartialScores:
                 self._write_again()
         except (InputError, OSError) as error:
             reason = error if isinstance(error, InputError) else error.strerror or error
-            raise RunStoppedError(f"{self._path}: scores cannot be kept ({reason})") from error
+            raise RunStoppedError(f"{self._path}: scores cannot be written ({reason})") from error
 
     @contextmanager
     def removed_when_done(self) -> Iterator[None]:
-        """Remove all once the block, which writes the results, ends well; else the error says that they are kept."""
+        """Delete all after the block, which writes the results; if it fails, the error says that scores are kept."""
         try:
             yield
         except InputError as error:
             if self._files():
-                raise RunStoppedError(f"{error}; the scores are kept: the same command goes on from them") from error
+                raise RunStoppedError(f"{error}; scores are kept: run the same command again to continue") from error
             raise
         self.remove()
 
     def remove(self) -> None:
-        """Delete what was kept: the test is complete."""
+        """Delete all stored scores, because the test is complete."""
         for path in self._files():
             path.unlink(missing_ok=True)
 
@@ -113,7 +113,7 @@ class PartialScores:
             return False
 
     def _write_again(self) -> None:
-        """Copy what was written so far into a new file: the folder was removed, or moved away, during the test."""
+        """Copy what was written so far to a new file, after the folder was removed or moved during the test."""
         assert self._file
         make_folder(self.folder)
         self._file.seek(0)

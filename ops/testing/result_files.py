@@ -1,4 +1,4 @@
-"""The files of a test's results: they appear together, in place of those of an earlier test, or not at all."""
+"""The result files of a test: they replace those of an earlier test all together, or not at all."""
 
 import json
 import os
@@ -18,32 +18,32 @@ from ops.testing import results
 from ops.testing.results import MISTAKES, PER_CLASS, PREDICTIONS, WORST, TestResult
 
 METRICS = "metrics.json"
-"""Written last, and removed first: where it is not there, the results are not complete."""
+"""Written last and removed first: if it is missing, the results are incomplete."""
 
 TABLES = {"predictions.csv": PREDICTIONS, "per_class.csv": PER_CLASS, "mistakes.csv": MISTAKES}
-"""The csv files and their columns."""
+"""The CSV files and their columns."""
 
 FILES = (*TABLES, "worst.txt", "confusion.npy", "confusion.png", METRICS)
-"""All of them, in the order in which they are put in place. Not every test has all."""
+"""All result files, in the order in which they are moved into place. Not every test writes all of them."""
 
 LINES = 20
-"""How many of the worst classes and mistakes `worst.txt` has."""
+"""How many classes and mistakes `worst.txt` lists."""
 
 _STAGED = ".results."
-"""How the name of the folder begins in which they are made."""
+"""Prefix of the name of the temporary folder."""
 
 
 @contextmanager
 def whole_results(folder: Path) -> Iterator[Path]:
-    """An empty folder to write some of `FILES` into; after the block they are in `folder`, and no others of `FILES`.
+    """An empty folder to write some of `FILES` to; after the block, `folder` contains these, and no others of `FILES`.
 
-    `folder` is made again if it was removed. After an error all is as it was. A kill while they are moved leaves
-    results without metrics.json, which the next test replaces. RunStoppedError where files cannot be written.
+    `folder` is created again if it was removed. After an error nothing has changed. A kill while files are being moved
+    leaves results without metrics.json, which the next test replaces. RunStoppedError if files cannot be written.
     """
     staged: Path | None = None
     try:
         make_folder(folder)
-        for left in folder.glob(f"{_STAGED}*"):  # by a test that was killed
+        for left in folder.glob(f"{_STAGED}*"):  # left by a test that was killed
             shutil.rmtree(left, ignore_errors=True)
         staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=folder))
         yield staged
@@ -56,7 +56,7 @@ def whole_results(folder: Path) -> Iterator[Path]:
         sync(folder)
     except OSError as error:
         raise RunStoppedError(f"{folder}: results cannot be written ({error.strerror or error})") from error
-    except InputError as error:  # the disk is full, say
+    except InputError as error:  # for example, the disk is full
         raise RunStoppedError(str(error).replace(os.fspath(staged or folder), os.fspath(folder))) from error
     finally:
         if staged:
@@ -64,12 +64,11 @@ def whole_results(folder: Path) -> Iterator[Path]:
 
 
 def check_results_replaceable(folder: Path) -> None:
-    """InputError where one of `FILES` is in `folder` and was not written by a test."""
+    """InputError if one of `FILES` exists in `folder` and was not written by a test."""
     for name in FILES:
         if os.path.lexists(folder / name) and not _is_result(folder, name):
             raise InputError(
-                f"{folder / name}: is there already and was not written by a test; move it away, or give another "
-                "--output"
+                f"{folder / name}: already exists and was not written by a test; move it away, or give another --output"
             )
 
 
@@ -84,16 +83,16 @@ def _is_result(folder: Path, name: str) -> bool:
             content = json.loads(path.read_bytes())
             return isinstance(content, dict) and {"expected", "scored", "failed"} <= content.keys()
         return False
-    # Arrays and pictures say nothing of who made them, but come with this table.
+    # Arrays and images do not show who wrote them, but come with this table.
     return path.is_file() and begins_with(folder / "per_class.csv", header_line(PER_CLASS))
 
 
 def write_files(
     folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool, facts: Mapping[str, Any]
 ) -> None:
-    """Write the `result` of a test into `folder`, with `facts` about it in metrics.json; see `whole_results`.
+    """Write the `result` of a test to `folder`, with `facts` about it in metrics.json; see `whole_results`.
 
-    `softmax` says that scores are probabilities.
+    With `softmax`, scores are probabilities.
     """
     with whole_results(folder) as staged:
         results.write_predictions(staged / "predictions.csv", result, class_names)
@@ -103,7 +102,7 @@ def write_files(
 
 
 def _write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:
-    """What labels allow: accuracy of each class, who is taken for whom, the most confident mistakes."""
+    """The files that need labels: accuracy of each class, confusion matrix, the most confident mistakes."""
     from ops.common.figures import draw_confusion  # slow to import
 
     names = class_names or [str(k) for k in range(result.scores.shape[1])]

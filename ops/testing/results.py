@@ -1,4 +1,4 @@
-"""What a test says and leaves behind: accuracy, scores, predictions, files whole or not at all."""
+"""The results of a test: accuracies, and the files of scores and predictions."""
 
 import json
 import os
@@ -20,10 +20,10 @@ TOP = 5
 PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason")
 PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times")
 MISTAKES = ("path", "label", "prediction", "confidence", "confidence_in_label")
-"""The columns of the csv files."""
+"""The columns of the CSV files."""
 
 WORST = "The worst classes, by top-1:\n"
-"""How `worst.txt` begins."""
+"""The first line of `worst.txt`."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class TestResult:
     """The outcome of a test, in list order.
 
     Attributes:
-        paths: as the list gives them, N of them.
-        labels: int64 `[N]`, -1 where the list has none.
-        scores: float32 `[N, K]`, rows of NaN where the video failed.
-        reasons: why a video failed, "" where it did not.
-        truncated: what was wrong with a video that was scored though it was cut short, else "".
+        paths: N paths as in the list.
+        labels: int64 `[N]`, -1 if the list has none.
+        scores: float32 `[N, K]`, rows of NaN for videos that failed.
+        reasons: why a video failed, else "".
+        truncated: what was wrong with a video that was scored although it was cut short, else "".
     """
 
-    __test__ = False  # not a test of pytest's
+    __test__ = False  # not a pytest test
 
     paths: Sequence[str]
     labels: NDArray[np.int64]
@@ -59,7 +59,7 @@ class TestResult:
 
     @cached_property
     def ranked(self) -> NDArray[np.int64]:
-        """The classes of each video, best first: `[N, min(5, K)]`; meaningless where it failed."""
+        """The best classes of each video, best first: `[N, min(5, K)]`; meaningless for videos that failed."""
         return np.argsort(-self.scores, axis=1, kind="stable")[:, :TOP]
 
 
@@ -77,7 +77,7 @@ def accuracies(result: TestResult) -> dict[str, float]:
 
 
 def counts(result: TestResult) -> dict[str, int]:
-    """How many videos were expected, scored, failed, cut short, and scored without a label."""
+    """The numbers of videos: expected, scored, failed, cut short, and scored without a label."""
     scored = int(result.ok.sum())
     return {
         "expected": len(result.paths),
@@ -107,7 +107,7 @@ def write_scores(path: str | os.PathLike[str], result: TestResult) -> None:
 
 
 def write_predictions(path: Path, result: TestResult, class_names: Sequence[str] | None) -> None:
-    """`predictions.csv`: path, label, prediction, its score, the five best, ok, reason; names where known."""
+    """`predictions.csv`: path, label, prediction, its score, the five best, ok, reason; class names if known."""
 
     def name(index: int) -> str:
         return class_names[index] if class_names else str(index)
@@ -126,10 +126,10 @@ def write_predictions(path: Path, result: TestResult, class_names: Sequence[str]
 
 
 def write_published_csv(path: str, result: TestResult, class_names: Sequence[str] | None) -> None:
-    """A line `id;…` per scored video as the published code wrote it.
+    """A line `id;…` per scored video, in the format of the published code.
 
-    With `class_names` the id and the name of the best class, without (Something-Something v2) the id and the
-    numbers of the five best.
+    With `class_names`, the id and the name of the best class; without (Something-Something v2), the id and the numbers
+    of the five best.
     """
     with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         for video, ranked, reason in zip(result.paths, result.ranked, result.reasons, strict=True):
@@ -139,7 +139,7 @@ def write_published_csv(path: str, result: TestResult, class_names: Sequence[str
 
 
 def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
-    """How often class i was taken for class j, `[K, K]`, over the videos that were scored and have a label."""
+    """The confusion matrix `[K, K]`: how often class i was predicted as class j, over scored videos with a label."""
     counted, classes = result.counted, result.scores.shape[1]
     places = result.labels[counted] * classes + result.ranked[counted, 0]
     pairs: NDArray[np.int64] = np.bincount(places, minlength=classes * classes).reshape(classes, classes)
@@ -147,7 +147,7 @@ def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
 
 
 def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) -> list[str]:
-    """`per_class.csv`: videos, top-1, top-5 and the commonest mistake of each class; returns the worst in words."""
+    """`per_class.csv`: videos, top-1, top-5 and commonest mistake of each class; returns the worst classes in words."""
     confusion = confusion_matrix(result)
     counted = result.counted
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
@@ -167,7 +167,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
             top5 = 100.0 * float(in_five[counted & (result.labels == k)].mean())
             taken_for = class_names[other] if times else ""
             writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times))
-            mistake = f", {times} times taken for {taken_for}" if times else ""
+            mistake = f", {times} times predicted as {taken_for}" if times else ""
             worst.append((top1, f"{top1:5.1f} %  {name} ({videos} videos{mistake})"))
     return [line for _, line in sorted(worst)]
 
@@ -175,7 +175,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
 def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], probabilities: bool) -> list[str]:
     """`mistakes.csv`: wrong predictions, the most confident first; returns them in words.
 
-    `probabilities` says that scores are such (summed over models) and not logits.
+    With `probabilities`, scores are probabilities (summed over models) instead of logits.
     """
     scores = result.scores.astype(np.float64)
     if not probabilities:
@@ -191,5 +191,5 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
             label, best = int(result.labels[i]), int(result.ranked[i, 0])
             row = (result.paths[i], class_names[label], class_names[best], f"{shares[i, best]:.4f}")
             writer.writerow((*row, f"{shares[i, label]:.4f}"))
-            lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, taken for {row[2]}")
+            lines.append(f"{shares[i, best]:.2f}  {row[0]}: {row[1]}, predicted as {row[2]}")
     return lines

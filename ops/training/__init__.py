@@ -1,4 +1,4 @@
-"""Training: `train` goes from arguments to checkpoints, `trainer` through epochs, `engine` through batches."""
+"""Training: `train` goes from arguments to checkpoints, `trainer` runs the epochs, `engine` the steps."""
 
 from typing import TYPE_CHECKING
 

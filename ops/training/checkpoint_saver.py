@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last one, the best one, and as many older ones as are asked for."""
+"""The checkpoints of a run: the last one, the best one, and as many older ones as requested."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ KEPT = "kept.json"
 
 
 class CheckpointSaver:
-    """Saves in `folder` and keeps the `keep` checkpoints before the last one as `ckpt.<step>.pth.tar`."""
+    """Saves checkpoints in `folder`, and keeps the `keep` before the last one as `ckpt.<step>.pth.tar`."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep, self._saved = folder, keep, time.monotonic()
@@ -46,13 +46,13 @@ class CheckpointSaver:
         self._saved = time.monotonic()
 
     def _keep_older(self, step: int) -> None:
-        """Keep the last checkpoint, too, under the name of its step, if that is wanted, and let older ones go."""
+        """Also keep the last checkpoint under the name of its step, if requested, and remove older ones."""
         own, path = _own_checkpoints(self.folder), self.folder / f"ckpt.{step:08d}.pth.tar"
         if self.keep and path.name not in own and os.path.lexists(path):
-            log.warning("%s: is there already and was not made by this run: step %d is not kept", path, step)
+            log.warning("%s: already exists and was not written by this run: step %d is not kept", path, step)
         elif self.keep:
             own.add(path.name)
-            _write_own(self.folder, own)  # first, so that none is there that nobody knows to be the run's
+            _write_own(self.folder, own)  # first, so that each file is known to belong to the run
             _copy(self.folder / LAST, path)
         older = [path for path in older_checkpoints(self.folder) if path.name in own]
         gone_back_on = [path for path in older if _step_of(path) > step]
@@ -63,18 +63,18 @@ class CheckpointSaver:
             _write_own(self.folder, own - {path.name for path in (*gone_back_on, *too_old)})
 
     def seconds(self) -> float:
-        """How long ago it was saved."""
+        """Seconds since the last checkpoint was saved."""
         return time.monotonic() - self._saved
 
 
 def older_checkpoints(folder: Path) -> list[Path]:
-    """Those that are kept besides the last and the best, the newest first; that of the last one is among them."""
+    """The checkpoints kept besides the last and the best, newest first; the copy of the last one is among them."""
     found = [path for path in folder.glob("ckpt.*.pth.tar") if _OLDER.fullmatch(path.name)]
     return sorted(found, key=_step_of, reverse=True)
 
 
 def _own_checkpoints(folder: Path) -> set[str]:
-    """The names of the older checkpoints that a run made in `folder`."""
+    """The names of the older checkpoints of the run in `folder`."""
     try:
         names = json.loads((folder / KEPT).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -93,19 +93,19 @@ def _step_of(path: Path) -> int:
 
 
 def run_checkpoints(folder: Path) -> list[Path]:
-    """All that a run has in `folder`, in the order in which it goes on from them: the last, older ones, the best."""
+    """All checkpoints in `folder`, in the order in which a run resumes from them: the last, older ones, the best."""
     found = (folder / LAST, *older_checkpoints(folder), folder / BEST)
     return [path for path in found if path.exists()]
 
 
 def last_good(folder: Path) -> str:
-    """Which checkpoint there is to go back to, in words: what is not finite is not saved."""
+    """The checkpoint to go back to, in words; weights that are not finite are never saved."""
     last = folder / LAST
     return f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
 
 
 def read_first(paths: Sequence[Path]) -> Checkpoint:
-    """The first of `paths` that can be read; those that cannot are named. InputError where none can."""
+    """The first of `paths` that can be read; logs those that cannot. InputError if none can."""
     for path in paths:
         try:
             return read_checkpoint(path, hashed=distributed.world_size() > 1)
@@ -115,7 +115,7 @@ def read_first(paths: Sequence[Path]) -> Checkpoint:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The same file under a second name, or, where the file system has no links, a copy that is whole or absent."""
+    """A hard link to the file or, if the file system has no links, an atomic copy."""
     with atomic_path(target) as temporary:
         temporary.unlink()
         try:

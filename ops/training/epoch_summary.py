@@ -1,4 +1,4 @@
-"""What an epoch gave, over all processes: figures for the log, and the videos that were broken."""
+"""Summary of an epoch over all processes: figures for the log, and the videos that were broken."""
 
 import itertools
 import logging
@@ -30,18 +30,18 @@ def figures_of(trained: EpochResult, validated: EpochResult | None) -> dict[str,
 
 
 def can_be_best(row: Mapping[str, Any]) -> bool:
-    """Whether the validation of an epoch, as columns of the log, says enough: it scored most of the videos."""
+    """Whether the validation of an epoch, as columns of the log, is representative: most videos were scored."""
     return math.isfinite(row.get("val_top1", math.nan)) and row["val_scored"] > row["val_failed"]
 
 
 def none_is_finite(validated: EpochResult) -> bool:
-    """Whether a video was left out, in any process, because its scores are not finite; ask where none was scored."""
+    """Whether any process left out a video because its scores are not finite; for use when none was scored."""
     mine = any(failure.reason == NOT_FINITE for failure in validated.failures)
     return any(distributed.gather_objects(mine))
 
 
 def first_not_finite(model: nn.Module) -> str:
-    """The name of a weight or statistic that has a value which is not finite; "" where all are."""
+    """The name of a weight or statistic with a value that is not finite; "" if all are finite."""
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
             return name
@@ -60,7 +60,7 @@ def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:
 
 
 def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None:
-    """Name a few, and the file in `folder` that names all."""
+    """Warn about a few, and name the file in `folder` that lists all."""
     for what, failure in bad[:5]:
         log.warning("%s %s: %s", failure.path, what, failure.reason)
     if bad:
@@ -70,7 +70,7 @@ def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None
 def bad_videos(
     trained: EpochResult, validated: EpochResult | None, reported: tuple[int, int]
 ) -> list[tuple[str, Failure]]:
-    """What went wrong in all processes and is not `reported`: (what was done about it, which video and why)."""
+    """Failures in all processes that are not yet `reported`: (what was done about it, the video and the reason)."""
     mine = own_bad_videos(trained, validated, reported)
     return list(itertools.chain.from_iterable(distributed.gather_objects(mine)))
 
@@ -88,4 +88,4 @@ def own_bad_videos(
 
 
 def _what_was_odd(warning: Failure) -> str:
-    return "was read at the second try" if warning.reason.startswith(SECOND_TRY) else "was cut short"
+    return "was read at the second attempt" if warning.reason.startswith(SECOND_TRY) else "was cut short"

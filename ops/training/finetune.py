@@ -1,4 +1,4 @@
-"""What training must be told of a checkpoint that it is to start from."""
+"""The training flags that fit a checkpoint to start from."""
 
 import os
 
@@ -7,15 +7,15 @@ from ops.models.checkpoint import read_checkpoint
 
 
 def tuning_flags(path: str | os.PathLike[str]) -> list[str]:
-    """Flags of `online_main.py` for a model that fits the checkpoint at `path`; InputError where videos have no such.
+    """Flags of `online_main.py` for a model that fits the checkpoint at `path`; InputError for a Flow model.
 
-    Architecture, TAM and, with TAM, segments are those of its tensors; input size, dropout and the segments of a plain
-    TSN those it was trained with, as far as it says: 224 pixels, 0.5 and 8 otherwise.
+    Architecture, TAM and, with TAM, segments come from its tensors; input size, dropout and the segments of a plain TSN
+    from its description, with defaults of 224 pixels, 0.5 and 8.
     """
     checkpoint = read_checkpoint(path)
     spec, meta = checkpoint.spec, checkpoint.meta
     if spec.modality != "RGB":
-        raise InputError(f"{path}: is a model of {spec.modality}, which videos do not hold; an RGB one is needed")
+        raise InputError(f"{path}: is a model for {spec.modality}, but videos contain only RGB; use an RGB model")
     stored = meta.get("dropout")
     dropout = 0.0 if spec.own_head else float(stored) if isinstance(stored, float) and stored > 0 else 0.5
     flags = ["--arch", spec.arch, "--num_segments", str(checkpoint.num_segments or 8), "--dropout", f"{dropout:g}"]

@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a pure function of the time passed in epochs."""
+"""The learning rate over a run, as a pure function of the time in epochs."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """A run's base rate and how it changes; `rate(epoch)` is the base rate at a time in epochs."""
+    """The base rate of a run and its schedule; `rate(epoch)` is the rate at a time in epochs."""
 
     lr: float
     epochs: int
@@ -29,9 +29,9 @@ def lr_factor(
 ) -> float:
     """The factor on the base rate at `epoch`.
 
-    "step" divides by ten at each of `lr_steps`, as published. "cos" falls along half a cosine to zero at
-    `epochs`; we follow it from step to step, the published code from epoch to epoch. Over the first
-    `warmup_epochs` the rate rises linearly from a hundredth.
+    "step" divides by ten at each of `lr_steps`, as published. "cos" is half a cosine that reaches zero at `epochs`,
+    updated every step (in the published code every epoch). Over the first `warmup_epochs` the rate rises linearly from
+    a hundredth.
     """
     if lr_type == "step":
         factor = 0.1 ** sum(epoch >= step for step in lr_steps)

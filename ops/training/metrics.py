@@ -1,4 +1,4 @@
-"""Accuracy and averages: the only meter."""
+"""Accuracy, and running averages of loss and accuracy."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from ops.common.distributed import sum_over_ranks
 def correct_in_top(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     """Whether the label is among the k best: `scores [N, K]`, `labels [N]` → bool `[N]`.
 
-    Of equal scores the first class comes first, as in a test. Where a score is NaN nothing is right.
+    Ties go to the lower class number, as in a test. With a NaN among the scores, the result is False.
     """
     own = scores.gather(1, labels[:, None])  # [N, 1]
     earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
@@ -21,20 +21,20 @@ def correct_in_top(scores: Tensor, labels: Tensor, k: int) -> Tensor:
 
 
 def mean_class_accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The mean over classes that occur in `labels [N]` of the share of them predicted right, in percent."""
+    """The mean of the accuracies of all classes that occur in `labels [N]`, in percent."""
     if not len(labels):
         return float("nan")
-    from sklearn.metrics import recall_score  # here, for it takes a second to import and training does without
+    from sklearn.metrics import recall_score  # imported here because it takes a second, and training does not need it
 
     recall = recall_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0)
     return 100.0 * float(recall)
 
 
 class Meter:
-    """Sums of loss, top-1 and top-5 hits and counts, kept on the device: reading them waits, adding does not."""
+    """Sums of loss, top-1 and top-5 hits and counts, kept on the device: adding does not synchronise, reading does."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        # Loss sums over 240,000 clips want double precision; MPS has none.
+        # Sums of the loss over 240,000 clips need double precision; MPS has none.
         dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
         self.totals = torch.zeros(4, dtype=dtype, device=device)
 
@@ -57,7 +57,7 @@ class Meter:
         return int(self.totals[3].item())
 
     def averages(self) -> dict[str, float]:
-        """`{"loss", "top1", "top5"}`: mean loss and accuracies in percent; NaN where nothing was counted."""
+        """`{"loss", "top1", "top5"}`: mean loss and accuracies in percent; NaN if nothing was counted."""
         loss, top1, top5, count = self.totals.tolist()
         if not count:
             return dict.fromkeys(("loss", "top1", "top5"), float("nan"))

@@ -1,4 +1,4 @@
-"""The optimizer of a training: SGD, its parameter groups and its learning rate."""
+"""The optimizer: SGD, its parameter groups and its learning rate."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
-    """The learning rate of this run; a warning where it does not fit the batch by the linear rule."""
+    """The learning rate of this run; warns if it does not fit the batch size by the linear scaling rule."""
     if args.scale_lr:
         rate: float = args.lr * args.batch_size / args.scale_lr
         log.info("learning rate %g: %g · %d / %d", rate, args.lr, args.batch_size, args.scale_lr)
@@ -21,7 +21,7 @@ def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
         fitting = config.recipe.lr * args.batch_size / config.recipe.batch_size
         if abs(args.lr - fitting) > 0.01 * fitting and not args.evaluate:
             log.warning(
-                "--lr %g does not fit a batch of %d: the recipe of %s has %g for %d, which makes %g "
+                "--lr %g does not fit a batch size of %d: the recipe of %s has %g for %d, which scales to %g "
                 "(--lr %g --scale_lr %d does that)", args.lr, args.batch_size, config.name, config.recipe.lr,
                 config.recipe.batch_size, fitting, config.recipe.lr, config.recipe.batch_size,
             )  # fmt: skip

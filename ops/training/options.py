@@ -1,4 +1,4 @@
-"""The flags of main.py and online_main.py: nothing heavy is imported here."""
+"""The flags of main.py and online_main.py. Imports nothing heavy."""
 
 import argparse
 import os
@@ -32,18 +32,18 @@ NO_EFFECT = (
     "--crop_fusion_type",
     "--num_set_segments",
 )
-"""Flags of the published code that did nothing there that is done here: accepted, and said."""
+"""Flags of the published code that have no effect here: accepted, and reported."""
 
 
 class _NoEffect(argparse.Action):
-    """A flag that is taken, with its value if one follows, and only reported."""
+    """A flag that is accepted, with a value if one follows, and only reported."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         namespace.no_effect = [*getattr(namespace, "no_effect", []), option_string]
 
 
 class _Refused(argparse.Action):
-    """A flag of the published code that this project does not follow."""
+    """A flag of the published code that is refused."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         raise InputError(f"{option_string}: non-local blocks are not part of this project; leave it out")
@@ -159,7 +159,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
 
 
 def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]) -> None:
-    """The flags about the machine; with `decoders`, which of them decodes."""
+    """The flags about the machine; with `decoders`, also the choice of the decoder."""
     group = parser.add_argument_group("machine")
     group.add_argument("-j", "--workers", type=count, default=DEFAULT_WORKERS, metavar="N",
                        help=f"loaders per process (default: 8, at most one per core: {DEFAULT_WORKERS})")  # fmt: skip
@@ -174,7 +174,7 @@ def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]
 
 
 def add_no_effect_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of the published code that are only reported, or refused."""
+    """The flags of the published code that are only reported or refused."""
     for flag in NO_EFFECT:
         parser.add_argument(flag, action=_NoEffect, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--non_local", action=_Refused, nargs=0, help=argparse.SUPPRESS)

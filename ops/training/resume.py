@@ -1,4 +1,4 @@
-"""Where a run lives, and how it goes on from a checkpoint."""
+"""The folder of a run, and resuming it from a checkpoint."""
 
 import argparse
 import logging
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """Where a run is: epochs completed, steps done of the one under way, best validation top-1 in percent.
+    """The progress of a run: completed epochs, steps of the current epoch, best validation top-1 in percent.
 
-    `totals` are the sums of the meter over those steps, `bad` how many of their videos were broken. Of the whole run
-    `tried` videos `failed`, in this process, and `skipped` batches were passed over. An epoch whose steps are all done
-    is complete only once it is validated and logged.
+    `totals` are the sums of the meter over these steps, `bad` the number of their videos that were broken. Over the
+    whole run, `failed` of the `tried` videos could not be read in this process, and `skipped` batches were skipped. An
+    epoch is only complete when it has been validated and logged.
     """
 
     epoch: int = 0
@@ -58,33 +58,33 @@ def default_store_name(args: argparse.Namespace) -> str:
 
 
 def run_folder(args: argparse.Namespace) -> Path:
-    """Where the checkpoints of a training are."""
+    """The folder for the checkpoints of a run."""
     return Path(args.root_model) / (args.store_name or default_store_name(args))
 
 
 def lock_folders(folders: Iterable[Path], locks: ExitStack) -> None:
-    """Lock each of `folders`, which can be one and the same, in the first process, until `locks` is closed."""
+    """Lock `folders`, which may be equal, in the first process until `locks` is closed."""
     for path in dict.fromkeys(path.resolve() for path in folders if distributed.is_main()):
-        locks.enter_context(locked_folder(path, "give another --store_name or --suffix"))
+        locks.enter_context(locked_folder(path, "use another --store_name or --suffix"))
 
 
 def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint | None:
-    """The checkpoint to go on from; None for a fresh start.
+    """The checkpoint to resume from; None for a new run.
 
-    `resume` is what the user gave: a file, "auto" for the last checkpoint in the run's `folder`, or None. Where a
-    run's checkpoint cannot be read, that is said and the one before it in its folder is taken. InputError where a new
-    run would overwrite an older one, where there is nothing to `evaluate`, and where none can be read.
+    `resume` is the user's choice: a file, "auto" for the last checkpoint in the run's `folder`, or None. If a run's
+    checkpoint cannot be read, this is logged and the one before it is used. InputError if a new run would overwrite an
+    older one, if there is nothing to `evaluate`, or if no checkpoint can be read.
     """
     there = run_checkpoints(folder)
     if resume == "auto":
         if there:
             return read_first(there)
         if evaluate:
-            raise InputError(f"{folder / LAST}: no checkpoint there to evaluate")
+            raise InputError(f"{folder / LAST}: there is no checkpoint to evaluate")
         return None
     if not resume and there:
         raise InputError(
-            f"{there[0]}: an earlier run is here; go on with it by --resume auto, or give another --suffix"
+            f"{there[0]}: belongs to an earlier run; continue it with --resume auto, or use another --suffix"
         )
     if not resume:
         return None
@@ -99,7 +99,7 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
 def check_resumable(
     args: argparse.Namespace, origin: Checkpoint, num_classes: int, class_names: Sequence[str] | None
 ) -> None:
-    """InputError, naming both sides, where a checkpoint is of another model than the arguments ask for."""
+    """InputError, with both values, if a checkpoint belongs to another model than the arguments ask for."""
     spec = origin.spec
     pairs = {
         "--arch": (spec.arch, args.arch),
@@ -111,9 +111,9 @@ def check_resumable(
     }
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
-            raise InputError(f"{origin.path}: {what} is {theirs} there and {ours} here; it cannot be resumed so")
+            raise InputError(f"{origin.path}: cannot be resumed: {what} is {theirs} in the checkpoint, but {ours} here")
     if origin.class_names and class_names and origin.class_names != list(class_names):
-        raise InputError(f"{origin.path}: its class names differ from those given here, or their order does")
+        raise InputError(f"{origin.path}: its class names, or their order, differ from those given here")
 
 
 MATTERS = (
@@ -126,7 +126,7 @@ MATTERS = (
 
 
 def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: Mapping[str, str]) -> list[str]:
-    """What differs between this command and that of the checkpoint's run and matters for the weights, in words."""
+    """Differences between this command and that of the checkpoint's run that affect the weights, in words."""
     before = origin.meta.get("recipe")
     if not isinstance(before, Mapping):
         return []
@@ -153,7 +153,7 @@ def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: 
 
 
 def changed_arithmetic(origin: Checkpoint, here: Mapping[str, Any]) -> list[str]:
-    """Likewise of what the last bits depend on: see `provenance.arithmetic`."""
+    """Likewise for what affects the last bits: see `ops.training.run_metadata.arithmetic`."""
     before = origin.meta.get("arithmetic")
     if not isinstance(before, Mapping):
         return []
@@ -171,32 +171,31 @@ def warn_of_changes(
     device: torch.device,
     changed_files: Sequence[str] = (),
 ) -> None:
-    """Name what is not as it was and has a part in the weights; `changed_files` are in words."""
+    """Warn about everything that has changed and affects the weights; `changed_files` are descriptions."""
     settings, here = changed_settings(args, origin, list_hashes), changed_arithmetic(origin, arithmetic(device))
     for change in (*settings, *here, *changed_files):
         log.warning("not as in the run so far, so it will differ from one that goes through: %s", change)
 
 
 def keep_threads(origin: Checkpoint, device: torch.device) -> None:
-    """Compute with as many threads as the run so far: with another number sums are added up in another order.
+    """Use as many threads as the run so far, because the order of summation depends on them.
 
-    Not on a GPU, and not with more threads than this process has cores.
+    Not on a GPU, and not with more threads than this process may use cores.
     """
     before = origin.meta.get("arithmetic")
     threads = before.get("threads") if isinstance(before, Mapping) else None
     here = torch.get_num_threads()
     if device.type == "cpu" and isinstance(threads, int) and threads != here and 1 <= threads <= usable_cores():
         torch.set_num_threads(threads)
-        log.info("computing with %d threads, as in the run so far, not %d: the results stay the same", threads, here)
+        log.info("using %d threads as in the run so far, not %d, so that results stay the same", threads, here)
 
 
 def check_epoch_goes_on(
     args: argparse.Namespace, origin: Checkpoint, progress: Progress, steps: int, list_hashes: Mapping[str, str]
 ) -> None:
-    """InputError, naming what changed, where the rest of an epoch is not what it was when `origin` was saved in it.
+    """InputError, naming the change, if the remaining clips of an epoch are no longer those of when `origin` was saved.
 
-    The epoch under way has that many `steps` now. Which videos are left of it depends on the list, the batch and the
-    seed.
+    The current epoch now has `steps` steps. Which videos remain depends on the list, the batch size and the seed.
     """
     if not progress.step:
         return
@@ -206,15 +205,15 @@ def check_epoch_goes_on(
         changed.append(f"the list {next(iter(list_hashes))}")
     for name in ("batch_size", "seed"):
         if isinstance(recipe, Mapping) and name in recipe and recipe[name] != vars(args)[name]:
-            changed.append(f"--{name} ({recipe[name]} then, {vars(args)[name]} now)")
+            changed.append(f"--{name} (was {recipe[name]}, now {vars(args)[name]})")
     if progress.step > steps and not changed:
-        changed.append("the list or the batch")
+        changed.append("the list or the batch size")
     if changed:
         done = f"{progress.step} of {origin.rest.get('epoch_steps', '?')} steps of epoch {progress.epoch + 1}"
         raise InputError(
-            f"{origin.path}: saved after {done}; {' and '.join(changed)} changed since, and with it what is left of "
-            f"that epoch ({steps} steps now); change it back, or give --start-epoch {progress.epoch + 1} to go on with "
-            f"the next epoch or --start-epoch {progress.epoch} to begin this one anew"
+            f"{origin.path}: saved after {done}; since then {' and '.join(changed)} changed, so that epoch (now "
+            f"{steps} steps) cannot be continued; undo the change, or give --start-epoch {progress.epoch + 1} to "
+            f"continue with the next epoch or --start-epoch {progress.epoch} to repeat this one"
         )
 
 
@@ -224,13 +223,13 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     try:
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
-        best = best if math.isfinite(best) else 0.0  # older versions took a validation without any video for the best
+        best = best if math.isfinite(best) else 0.0  # older versions counted a validation without any video as the best
         totals = [float(value) for value in origin.rest.get("totals", ())]
         counts = {name: int(origin.rest.get(name, 0)) for name in ("step", "bad", "tried", "failed", "skipped")}
         progress = Progress(int(origin.rest["epoch"]), best=best, totals=totals, **counts)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"{origin.path}: cannot be resumed, it holds no optimizer state that fits "
+            f"{origin.path}: cannot be resumed, it has no optimizer state that fits "
             f"({type(error).__name__}: {error}); --tune_from starts a new run from its weights"
         ) from None
     for group, ours in zip(optimizer.param_groups, groups, strict=True):

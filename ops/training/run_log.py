@@ -1,4 +1,4 @@
-"""What a training run writes about itself: arguments, a row per epoch, curves, TensorBoard events, bad samples."""
+"""The logs of a training run: arguments, a row per epoch, curves, TensorBoard events, bad samples."""
 
 import csv
 import json
@@ -29,19 +29,19 @@ COLUMNS = (
 
 
 class _Events:
-    """The TensorBoard file of a run, written at once: what a thread cannot write on a full disk it would not say."""
+    """The TensorBoard file of a run, written synchronously: a writer thread would not report a full disk."""
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
         self._folder = folder
         with self._written():
             self._writer = EventsWriter(str(folder / "events"))
-            if first_epoch:  # what an earlier run logged from here on is not shown
+            if first_epoch:  # hides what an earlier run logged from here on
                 start = SessionLog(status=SessionLog.START)
                 self._writer.write_event(Event(step=first_epoch, session_log=start, wall_time=time.time()))
             self._writer.flush()
 
     def add(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars, and see that they are written."""
+        """Write scalars and flush them."""
         with self._written():
             for name, value in values.items():
                 summary = scalar(name.replace("_", "/", 1), value)
@@ -49,7 +49,7 @@ class _Events:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close the file, of which everything is written."""
+        """Close the file; everything has already been written."""
         with suppress(OSError, ValueError):
             self._writer.close()
 
@@ -63,9 +63,9 @@ class _Events:
 
 
 class RunLog:
-    """The logs of one run in `folder`, which exists.
+    """The logs of one run in `folder`, which must exist.
 
-    On resuming at `first_epoch` rows of that epoch and later ones are dropped, so that every epoch has one row.
+    When resuming at `first_epoch`, rows of that epoch and later ones are dropped, so that each epoch has one row.
     """
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
@@ -75,19 +75,19 @@ class RunLog:
         self._events = _Events(folder, first_epoch)
 
     def arguments(self, args: Mapping[str, Any], **facts: Any) -> None:
-        """Write `args.json`: the command, the arguments and what ran them."""
+        """Write `args.json`: the command, the arguments and the versions of the software."""
         content = {"command": sys.argv, "arguments": dict(args), **software(), **facts}
         with atomic_file(self.folder / "args.json", "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, default=str)
 
     def restore(self, row: Mapping[str, Any], first_epoch: int) -> None:
-        """Add the row of the epoch before `first_epoch`, which its checkpoint has, where that could not be logged."""
+        """Add the row of the epoch before `first_epoch`, stored in its checkpoint, if it could not be logged then."""
         known = {written["epoch"] for written in self._rows}
         if row.get("epoch") == first_epoch - 1 and str(row["epoch"]) not in known:
             self.epoch(row)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """Add the row of an epoch (keys of `COLUMNS`; what is missing stays empty)."""
+        """Add the row of an epoch (keys of `COLUMNS`; missing values stay empty)."""
         self._rows.append({name: _short(row.get(name, "")) for name in COLUMNS})
         self._write_rows()
         numbers = {name: value for name, value in row.items() if name != "epoch" and isinstance(value, int | float)}
@@ -99,7 +99,7 @@ class RunLog:
     def bad_samples(self, epoch: int, failures: Sequence[tuple[str, Failure]]) -> None:
         """Append videos that were broken ("replaced", "left out") or "cut short" to `bad_samples.csv`.
 
-        Without any there is a header at least, which says that none was found.
+        Without any, only the header is written, which shows that none were found.
         """
         path = self.folder / "bad_samples.csv"
         new = not path.exists()
@@ -128,16 +128,16 @@ def _rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             rows = [{name: _number(path, row.get(name), name) for name in COLUMNS} for row in csv.DictReader(file)]
     except (OSError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); move it away, and the log begins anew") from None
+        raise InputError(f"{path}: cannot be read ({error}); move it away to start a new log") from None
     return [row for row in rows if row["epoch"].isdecimal() and int(row["epoch"]) < epoch]
 
 
 def _number(path: Path, cell: Any, column: str) -> str:
-    """A cell of the log, which is empty where it holds no number: somebody may have edited it."""
+    """A cell of the log; "" if it is not a number, because somebody may have edited the file."""
     try:
         float(cell or "nan")
     except (TypeError, ValueError):
-        log.warning("%s: %r is no number (%s), and is left out", path, cell, column)
+        log.warning("%s: %r is not a number (%s) and is left out", path, cell, column)
         return ""
     return cell or ""
 

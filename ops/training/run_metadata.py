@@ -1,4 +1,4 @@
-"""What a run says of itself, in its folder and in its checkpoints: settings, software, data."""
+"""Metadata of a run, for its folder and its checkpoints: settings, software, data."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ ENVIRONMENT = (
     "NVIDIA_TF32_OVERRIDE", "OMP_THREAD_LIMIT", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )  # fmt: skip
-"""Variables that change the last bits of what PyTorch and its libraries compute."""
+"""Environment variables that affect the last bits of the results of PyTorch and its libraries."""
 
 
 def make_meta(
@@ -39,7 +39,7 @@ def make_meta(
     device: torch.device,
     file_sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint says of itself: plain data only."""
+    """The `meta` of a checkpoint: plain data only."""
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
     return {
         "dataset": args.dataset,
@@ -65,7 +65,7 @@ def make_meta(
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
-    """What the last bits of a computation on `device` depend on, besides settings and versions."""
+    """What the last bits of results on `device` depend on, besides settings and versions."""
     variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if device.type == "cuda":
         return {"device": torch.cuda.get_device_name(device), **variables}
@@ -82,19 +82,19 @@ def _processor() -> str:
 
 
 def software() -> dict[str, Any]:
-    """The versions of what computes and decodes, and the commit of this code."""
+    """The versions of the libraries that compute and decode, and the commit of this code."""
     packages = {"torch": torch, "numpy": np, "opencv": cv2, "av": av}
     versions = {name: str(package.__version__) for name, package in packages.items()}
-    versions["torchvision"] = metadata.version("torchvision")  # which takes seconds to import
+    versions["torchvision"] = metadata.version("torchvision")  # importing it takes seconds
     return {"versions": {"python": sys.version.split()[0], **versions}, "commit": source_commit()}
 
 
 @cache
 def source_commit(folder: Path = ROOT) -> str:
-    """The commit of the code in `folder`, with "+changes" where files differ from it; "unknown" outside a checkout."""
+    """The commit of the code in `folder`, with "+changes" if files differ from it; "unknown" outside a checkout."""
     try:
         if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
-            return "unknown"  # unpacked inside somebody else's checkout
+            return "unknown"  # the code lies inside another repository's checkout
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
@@ -104,5 +104,5 @@ def source_commit(folder: Path = ROOT) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set within hooks
+    here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set by Git within hooks
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=here).stdout.strip()

@@ -1,4 +1,4 @@
-"""How often a run is saved within an epoch (`--ckpt_interval`)."""
+"""The interval of checkpoints within an epoch (`--ckpt_interval`)."""
 
 import argparse
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """How often a run is saved within epochs: every so many `steps`, or `minutes` (0: never)."""
+    """Save within epochs every so many `steps` or `minutes` (0: never)."""
 
     steps: int = 0
     minutes: float = 0.0
@@ -18,16 +18,16 @@ class Interval:
 
 
 def interval(text: str) -> str:
-    """An argparse type: the text of an interval, which is plain data in checkpoints, once it is known to be one."""
+    """An argparse type: checks the text of an interval, and returns the text, which is plain data for checkpoints."""
     parse_interval(text)
     return text
 
 
 def parse_interval(text: str) -> Interval:
-    """`500` (steps) or `15m` (minutes) → an `Interval`, `never` → one that is never due."""
+    """`500` (steps) or `15m` (minutes) → an `Interval`; `never` → one that is never due."""
     if text == "never":
         return Interval()
     number = text.removesuffix("m")
     if not re.fullmatch(r"\d+(\.\d+)?", number) or float(number) <= 0 or (number == text and "." in text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number of steps, such as 500, or of minutes, such as 15m")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of steps, such as 500, or minutes, such as 15m")
     return Interval(minutes=float(number)) if number != text else Interval(steps=int(number))

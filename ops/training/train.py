@@ -1,4 +1,4 @@
-"""Training, from arguments to checkpoints: reads top to bottom like the recipe it is."""
+"""Training, from arguments to checkpoints."""
 
 import argparse
 import logging
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 PREEMPTED = "preempted"
-"""A file in the folder of a run that a signal stopped, until it goes on."""
+"""The file that marks the folder of a run stopped by a signal, until it is resumed."""
 
 
 def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
@@ -78,7 +78,7 @@ def run_in(
     device: torch.device,
     locks: ExitStack,
 ) -> int:
-    """Do it in the run's `folder`, which the first process locks before anything in it is read or written."""
+    """Run in `folder`, which the first process locks before anything in it is read or written."""
     folders = [] if args.evaluate else [folder, Path(args.root_log) / folder.name]
     there = [path for path in folders if path.is_dir()]
     lock_folders(there, locks)
@@ -109,7 +109,7 @@ def train_from(
     folder: Path,
     compute: Compute,
 ) -> int:
-    """Train from the weights of `origin` on, and from where `resumed` is, which is the same file or None."""
+    """Train from the weights of `origin`, and from the progress of `resumed`, which is the same file or None."""
     torch.manual_seed(args.seed)
     rate = base_rate(args, config)
     model, same_classes = start_model(args, data, origin, resumed is not None, compute)
@@ -129,7 +129,7 @@ def train_from(
 
 
 def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
-    """InputError on values that do not go together."""
+    """InputError for values that contradict each other."""
     check_architecture(args.arch)
     if args.dense_sample and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with --dense_sample")
@@ -140,17 +140,17 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         )
     per_rank = args.batch_size // distributed.world_size()
     if args.accumulate > per_rank:
-        raise InputError(f"--accumulate ({args.accumulate}) must be at most the {per_rank} clips that a process has")
+        raise InputError(f"--accumulate ({args.accumulate}) must be at most {per_rank}, the clips per process")
     if args.syncbn and device.type == "cpu":
-        raise InputError("--syncbn needs GPUs: PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
+        raise InputError("--syncbn needs GPUs, because PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
     if args.evaluate and not args.resume:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
     if args.resume not in (None, "auto") and args.tune_from:
-        raise InputError("--resume CKPT goes on with a run, --tune_from starts one: give only one of them")
+        raise InputError("--resume continues a run, --tune_from starts a new one: give only one of them")
 
 
 def check_same_everywhere(args: argparse.Namespace, data: Data, origin: Checkpoint | None) -> None:
-    """InputError, in all processes, where one of them was given other files or settings than the first one."""
+    """InputError, in all processes, if one of them was given other files or settings than the first one."""
     settings = {f"--{name}": vars(args)[name] for name in MATTERS if name in args}
     lists = [data.train.records.sha256, data.val.records.sha256]
     files = {"the lists": lists, "the class names": data.class_names, "the checkpoint": origin and origin.sha256}
@@ -160,10 +160,10 @@ def check_same_everywhere(args: argparse.Namespace, data: Data, origin: Checkpoi
 def start_model(
     args: argparse.Namespace, data: Data, origin: Checkpoint | None, resumed: bool, compute: Compute
 ) -> tuple[Recognizer, bool]:
-    """The model to train, on its device; and whether it kept the classifier of --tune_from."""
+    """The model to train, on its device, and whether it has the classifier of --tune_from."""
     model = build_model(
         args.arch, data.num_classes, args.num_segments, args.modality, args.tam, args.dropout,
-        "none" if origin else args.pretrain,  # nothing is downloaded that a checkpoint would overwrite
+        "none" if origin else args.pretrain,  # do not download weights that a checkpoint replaces
         args.consensus_type,
     )  # fmt: skip
     same_classes = False
@@ -179,7 +179,7 @@ def start_model(
 
 
 def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) -> Any:
-    """Each validation video once over all processes."""
+    """The validation loader: over all processes, each video exactly once."""
     share = shard_sampler(len(data.val), epoch=0)
     batch = max(args.batch_size // distributed.world_size(), 1)
     return make_loader(
@@ -198,7 +198,7 @@ def fit(
     origin: Checkpoint | None,
     compute: Compute,
 ) -> None:
-    """Train to the end, with the logs in place; `origin` is what the run goes on from."""
+    """Train to the end, and write the logs; `origin` is the checkpoint that the run resumes from."""
     device = compute.device
     sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
     loader = make_loader(
@@ -227,7 +227,7 @@ def fit(
     if origin and origin.rest.get("scaler"):
         trainer.scaler.load_state_dict(origin.rest["scaler"])
     if origin:
-        trainer.results = dict(origin.meta.get("results") or {})  # they stay until an epoch of this run ends
+        trainer.results = dict(origin.meta.get("results") or {})  # kept until an epoch of this run ends
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)
@@ -237,7 +237,7 @@ def fit(
         runlog.close()
         with atomic_file(marker, "w") as file:
             file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
-        log.info("stopped by a signal, with everything saved; the same command with --resume auto goes on (%s)", marker)
+        log.info("stopped by a signal, everything is saved; to continue, add --resume auto to the command (%s)", marker)
     elif runlog:
         runlog.close()
         ending = "done"
@@ -247,7 +247,7 @@ def fit(
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:
-    """`--evaluate`: one validation; status 1 where videos were left out. RunStoppedError where no score is finite."""
+    """`--evaluate`: one validation; status 1 if videos were left out. RunStoppedError if no score is finite."""
     loader = make_val_loader(args, data, compute.device)
     with workers_of(loader):
         result = validate(
@@ -257,7 +257,7 @@ def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compu
     averages = meter.averages()
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
     if not meter.count and any(failure.reason == NOT_FINITE for failure in failures):
-        raise RunStoppedError(f"{args.resume}: no video has finite scores: the weights are those of a run that blew up")
+        raise RunStoppedError(f"{args.resume}: no video has finite scores: these weights come from a run that diverged")
     for failure in failures:
         log.warning("%s: %s", failure.path, failure.reason)
     log.info(

@@ -1,4 +1,4 @@
-"""The two sides of a training set, opened and checked."""
+"""The training and validation data, opened and checked."""
 
 import argparse
 import logging
@@ -19,12 +19,12 @@ from ops.data.sampling import DENSE_WINDOW
 log = logging.getLogger(__name__)
 
 SMALLEST_INPUT = 32
-"""Pixels of which the last stage of a ResNet sees one."""
+"""The stride of a ResNet: side of the input per side of the last feature map."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The two sides of a training set and what they have in common."""
+    """Training and validation data, and what they have in common."""
 
     train: ClipDataset
     val: ClipDataset
@@ -32,14 +32,14 @@ class Data:
     class_names: list[str] | None
     decoder: str
     file_sizes: dict[str, list[int]]
-    """Of "train" and "val", see `ops.data.file_sizes`; empty in all processes but the first."""
+    """For "train" and "val", see `ops.data.file_sizes`; empty in all processes but the first."""
 
     def list_hashes(self) -> dict[str, str]:
-        """The hash of each list, by its file."""
+        """The hash of each list, by its path."""
         return {side.records.source: side.records.sha256 for side in (self.train, self.val)}
 
     def changed_files(self, before: Any) -> list[str]:
-        """In words, which files are not those of which a run `before` this one said `file_sizes`."""
+        """Descriptions of files whose sizes differ from the `file_sizes` recorded `before`."""
         if not isinstance(before, Mapping):
             return []
         sides = {"train": self.train, "val": self.val}
@@ -50,14 +50,14 @@ class Data:
 def open_data(
     args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
 ) -> Data:
-    """Read and check the lists and look at what they name."""
+    """Read and check the lists, and check that their videos exist."""
     names, num_classes = classes_of(config, args.num_class, args.class_names)
     if num_classes is None:
         raise InputError(f"dataset {config.name} needs --class_names or --num_class")
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
     partners = mirror_partners(config, num_classes, names)
     if config.mirror and (partners < 0).all():
-        log.info("clips are not mirrored: without --class_names nobody knows which classes that would change")
+        log.info("clips are not mirrored: without --class_names it is unknown which classes mirroring would change")
     config.check_template([args.modality])
     datasets, sizes, reader = [], {}, make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
@@ -75,8 +75,8 @@ def open_data(
         short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
         if args.dense_sample and short:
             log.warning(
-                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, and can show "
-                "time running backwards", records.source, short, len(records), DENSE_WINDOW,
+                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, so their "
+                "frames can be out of order", records.source, short, len(records), DENSE_WINDOW,
             )  # fmt: skip
     if len(datasets[0]) < args.batch_size:
         raise InputError(
@@ -86,7 +86,7 @@ def open_data(
     fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
     if fewest == 1 and (args.tam or args.input_size <= SMALLEST_INPUT):
         raise InputError(
-            "one clip of one frame at a time (--batch-size, --accumulate, --num_segments) gives batch norms a single "
-            "value, of which there is no variance: take two or more"
+            "with one clip of one frame at a time (--batch-size, --accumulate, --num_segments), batch norms get a "
+            "single value, which has no variance: use two or more"
         )
     return Data(datasets[0], datasets[1], num_classes, names, reader.decoder, sizes)

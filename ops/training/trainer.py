@@ -47,16 +47,16 @@ from ops.training.save_interval import Interval
 log = logging.getLogger(__name__)
 
 NAMED = 8
-"""Videos of a batch that messages name."""
+"""How many videos of a batch are named in messages."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How a run goes on: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
+    """Settings of a run: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
 
-    A step computes its batch in `parts`, one after another. The run stops where more than `max_bad_fraction` of the
-    videos are broken, and at the first batch after `skip_nonfinite` whose loss or gradient is not finite. Besides the
-    ends of epochs it is saved at every `interval`, and `keep` older checkpoints stay.
+    A step computes its batch in `parts`, one after another. The run stops if more than `max_bad_fraction` of the videos
+    are broken, or if more than `skip_nonfinite` batches had a loss or gradient that is not finite. It is saved at the
+    end of each epoch and at every `interval`, and `keep` older checkpoints are kept.
     """
 
     seed: int
@@ -74,7 +74,7 @@ class Pace:
 class Trainer:
     """One run: the model, its optimizer and schedule, the loaders, and the folder it is saved in.
 
-    `loader`'s batch sampler is `sampler`; `runlog` is None in all processes but the first.
+    `sampler` is the batch sampler of `loader`; `runlog` is None in all processes but the first.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class Trainer:
         self.skipped = 0
         self.saver = CheckpointSaver(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
-        self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass that are in the log; all of the epoch
+        self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass already logged; all of this epoch
         self.results: dict[str, Any] = {}  # the figures of the last epoch
-        self.row: dict[str, Any] = {}  # the row of the log for it
+        self.row: dict[str, Any] = {}  # its row in the log
         self.unlogged = ""  # why something could not be logged
 
     def fit(self, progress: Progress) -> Progress:
-        """Train on from `progress`, to the last epoch, for `max_steps`, or until a signal; returns where it ended."""
+        """Train from `progress` to the last epoch, for `max_steps`, or until a signal; returns the new progress."""
         left = self.pace.max_steps or sys.maxsize
         self.skipped = progress.skipped
         while progress.epoch < self.schedule.epochs and left > 0:
@@ -140,14 +140,14 @@ class Trainer:
     def _end(
         self, progress: Progress, epoch: int, trained: EpochResult, validated: EpochResult | None, began: float
     ) -> None:
-        """Save and log what a pass gave."""
+        """Save and log the results of a pass."""
         row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
         last_step = (progress.step or len(self.sampler)) - 1
         row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
         if validated and not row["val_scored"] and none_is_finite(validated):
             raise RunStoppedError(
-                f"epoch {epoch + 1}: no video of the validation has finite scores, so the weights are of no use any "
-                f"more; {last_good(self.folder)}; try a lower --lr"
+                f"epoch {epoch + 1}: no validation video has finite scores, so the weights are unusable; "
+                f"{last_good(self.folder)}; try a lower --lr"
             )
         bad = bad_videos(trained, validated, self.reported)
         self._report_bad(epoch, bad)
@@ -156,14 +156,14 @@ class Trainer:
         if is_best:
             progress.best = row["val_top1"]
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
-        if self.runlog:  # before it is saved: what is killed in between writes the row of this epoch anew
+        if self.runlog:  # before saving: a run that is killed in between writes this row again
             row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
             self._write(self.runlog, row, bad)
         self.row = row
         self._save(progress, is_best)
 
     def _validate(self) -> EpochResult:
-        """One validation; cut short, and worth nothing, where a signal came: `preempted` says so in all processes."""
+        """One validation; incomplete if a signal interrupted it, in which case all processes have `preempted` set."""
         distributed.share_buffers(self.model)
         shown, going = distributed.is_main(), lambda: not self.preemption.signal
         path_of = self.loader_val.dataset.records.path  # type: ignore[attr-defined]
@@ -172,7 +172,7 @@ class Trainer:
         return result
 
     def _train(self, progress: Progress, steps: int) -> EpochResult:
-        """Train for `steps` of the epoch under way, or until a signal, and move `progress` on within it."""
+        """Train for `steps` of the current epoch, or until a signal, and update `progress`."""
         epoch, first = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
         result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
@@ -202,14 +202,14 @@ class Trainer:
         return result
 
     def _end_step(self, progress: Progress) -> bool:
-        """Save where it is time to; whether to go on."""
+        """Save if it is time to; returns whether to continue."""
         if self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler):
             self._save(progress, is_best=False)
         self.preempted = self.preemption.everywhere(self.compute.device)
         return not self.preempted
 
     def _start_step(self, epoch: int, step: int) -> float:
-        """Random numbers and learning rate of one step depend on its place in the run alone."""
+        """Set seeds and learning rate of one step, which depend only on its position in the run; returns the rate."""
         place = epoch * len(self.sampler) + step
         seeds = np.random.SeedSequence([self.pace.seed, place, distributed.rank()])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
@@ -220,33 +220,33 @@ class Trainer:
         return rate
 
     def _nonfinite(self, batch: ClipBatch, loss: float, norm: float) -> None:
-        """Say which step it was and of which videos; RunStoppedError unless so many may be passed over."""
+        """Report the step and its videos; RunStoppedError if no more batches may be skipped."""
         records = self.loader.dataset.records  # type: ignore[attr-defined]
         shares = distributed.gather_objects([records.path(index) for index in batch.indices])
         paths = list(itertools.chain.from_iterable(shares))
         more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
         epoch, step = self.place
         what = (
-            f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g}, with "
+            f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g} for "
             f"the videos {', '.join(paths[:NAMED])}{more}"
         )
         self.skipped += 1
         if self.skipped > self.pace.skip_nonfinite:
             raise RunStoppedError(
-                f"{what}; {last_good(self.folder)}; try a lower --lr, or --skip_nonfinite to pass over a few batches"
+                f"{what}; {last_good(self.folder)}; try a lower --lr, or --skip_nonfinite to skip a few batches"
             )
-        log.warning("%s; passed over (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
+        log.warning("%s; skipped (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
-        """What cannot be logged ends the run, but only once it is saved."""
+        """If logging fails, end the run, but only after it has been saved."""
         try:
             yield
         except InputError as error:
             self.unlogged = self.unlogged or str(error)
 
     def _report_bad(self, epoch: int, bad: list[tuple[str, Failure]]) -> None:
-        """Name videos, each once, in `bad_samples.csv`: with every save, so that a kill loses none before it."""
+        """Add videos, each once, to `bad_samples.csv`: with every save, so that a kill loses none from before it."""
         self.reported = len(self.running.failures), len(self.running.warnings)
         self.bad += len(bad)
         if self.runlog:
@@ -257,12 +257,12 @@ class Trainer:
         return progress.epoch * len(self.sampler) + progress.step
 
     def _save(self, progress: Progress, is_best: bool) -> None:
-        """Save where the run is, in the first process; RunStoppedError where that, or a log, cannot be written."""
+        """Save the run, in the first process; RunStoppedError if the checkpoint or a log cannot be written."""
         if not self.runlog:
             return
         broken = first_not_finite(self.model)
         if broken:
-            raise RunStoppedError(f"{broken} is not finite any more; {last_good(self.folder)}; try a lower --lr")
+            raise RunStoppedError(f"{broken} is no longer finite; {last_good(self.folder)}; try a lower --lr")
         if progress.step:
             mine = own_bad_videos(self.running, None, self.reported)
             self._report_bad(progress.epoch, mine)
@@ -289,7 +289,7 @@ class Trainer:
         except InputError as error:
             raise RunStoppedError(str(error)) from error
         if self.unlogged:
-            raise RunStoppedError(f"{self.unlogged}; the run is saved all the same, and --resume auto goes on")
+            raise RunStoppedError(f"{self.unlogged}; the run is saved nevertheless, and continues with --resume auto")
 
     def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
         with self._logging():

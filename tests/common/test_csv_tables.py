@@ -1,4 +1,4 @@
-"""What others named, in csv files and on a terminal: no formula, no escape sequence, and read back as it was."""
+"""Untrusted names in CSV files and on a terminal: no formulas, no escape sequences, and read back unchanged."""
 
 import csv
 import io
@@ -137,7 +137,7 @@ def in_shell(folder: Path, command: str, closed: str) -> "subprocess.CompletedPr
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_closed_output_does_not_go_into_files(closed: str, tmp_path: Path) -> None:
-    """Where a number is free, the next file that is opened would get it, and with it all that is printed."""
+    """If a descriptor is free, the next opened file would get it, and then everything that is printed."""
     (tmp_path / "program.py").write_text(f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}]

@@ -1,4 +1,4 @@
-"""Faster ways to compute are the same way: precision, memory format, parts of a batch."""
+"""Faster ways to compute give the same results: precision, memory format, parts of a batch."""
 
 import shutil
 from dataclasses import replace
@@ -27,7 +27,7 @@ def make_model() -> Recognizer:
 
 
 def gradients(model: Recognizer, compute: Compute, parts: int = 1) -> tuple[Tensor, Tensor]:
-    """Loss and all gradients in a row, of a batch of four clips."""
+    """Loss and all gradients, concatenated, for a batch of four clips."""
     compute.prepare(model)
     batch = ClipBatch(CLIPS, torch.tensor([0, 4, 2, 1]), [0, 1, 2, 3], 4)
     scaler = compute.scaler()
@@ -75,7 +75,7 @@ def test_folded_batch_norms_give_the_same_scores(arch: str, compute: Compute) ->
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_module_computes_and_learns_the_same() -> None:
-    """TAM alone, for a network takes a minute to compile."""
+    """Only TAM, because a network takes a minute to compile."""
     module, found = TAM(8, 4), []
     x = torch.randn(8, 8, 5, 3)
     for network in (module, replace(CPU, compile=True).compiled(module)):

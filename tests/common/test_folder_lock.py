@@ -99,12 +99,12 @@ def test_the_same_work_is_shared_and_other_work_refused(tmp_path: Path) -> None:
 def test_a_link_is_not_followed_and_its_target_not_emptied(tmp_path: Path) -> None:
     (tmp_path / "thesis").write_text("years of work")
     (tmp_path / LOCK).symlink_to(tmp_path / "thesis")
-    with pytest.raises(InputError, match=r"it is a link.*remove it"), locked_folder(tmp_path):
+    with pytest.raises(InputError, match=r"it is a symbolic link.*remove it"), locked_folder(tmp_path):
         pytest.fail("taken for a lock")
     assert (tmp_path / "thesis").read_text() == "years of work"
     (tmp_path / LOCK).unlink()
     os.mkfifo(tmp_path / LOCK)
-    with pytest.raises(InputError, match="no plain file"), locked_folder(tmp_path):
+    with pytest.raises(InputError, match="not a regular file"), locked_folder(tmp_path):
         pytest.fail("taken for a lock")
 
 
@@ -118,7 +118,7 @@ def test_without_locks_it_goes_on_and_says_so_once(
     for _ in range(2):
         with locked_folder(tmp_path), locked_folder(tmp_path):
             pass
-    assert caplog.text.count("no locks on this file system") == 1 and not list(tmp_path.iterdir())
+    assert caplog.text.count("this file system has no locks") == 1 and not list(tmp_path.iterdir())
 
 
 DATA = ["--num_class", "2", "--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0"]

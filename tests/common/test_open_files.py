@@ -1,4 +1,4 @@
-"""Where too few files may be open, every command that starts processes says so in one line before it does."""
+"""If the limit on open files is too low, commands that start processes say so in one line before they start any."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def video(tmp_path: Path) -> Path:
 def test_it_is_said_in_one_line_before_anything_is_started(files: int, command: str, needed: int, video: Path) -> None:
     done = run_with(files, video, f"{sys.executable} {ROOT}/{command}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert f"too few open files are allowed: {files}, and -j 2 needs {needed}" in done.stderr
+    assert f"the limit on open files is too low: {files}, but -j 2 needs {needed}" in done.stderr
     assert sorted(path.name for path in video.iterdir() if path.is_dir() and any(path.iterdir())) == []
 
 

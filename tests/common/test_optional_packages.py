@@ -1,4 +1,4 @@
-"""Packages that only single tools need do not stop the others; the tools that need them name them."""
+"""Packages needed only by some tools do not affect the others; the tools that need them say so."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Threads that wait do not spin for long, unless the user wants it so; in every process that is started."""
+"""Waiting threads do not spin for long, unless the user sets it; in every process that is started."""
 
 import json
 import os

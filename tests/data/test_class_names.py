@@ -1,4 +1,4 @@
-"""Files of class names, in every format that they are known in, and counts of classes that do not fit."""
+"""Files of class names in all supported formats, and numbers of classes that do not fit."""
 
 from pathlib import Path
 
@@ -52,25 +52,25 @@ def test_class_names_are_the_lines_of_a_file(tmp_path: Path, content: bytes, nam
     [
         (None, ": cannot read the class names (No such file or directory)"),
         (b"caf\xe9\n", ": cannot read the class names (not UTF-8 text)"),
-        (b"", ":1: an empty line in the class names"),
-        (b"\n\n", ":1: an empty line in the class names"),
-        (b"a\n\nb\n", ":2: an empty line in the class names"),
+        (b"", ":1: empty line in the class names"),
+        (b"\n\n", ":1: empty line in the class names"),
+        (b"a\n\nb\n", ":2: empty line in the class names"),
         (b"a\nb\na\n", ": the class name 'a' occurs more than once"),
         (b"a\n a \n", ": the class name 'a' occurs more than once"),
         (
             b"3 a\n7 b\n",
-            ":1: every line begins with a number, but they are not those from 0 or 1 on, each once: '3 a'; "
-            "class names that begin with numbers can stand in a JSON list",
+            ":1: every line begins with a number, but they do not count from 0 or 1 without gaps: '3 a'; "
+            "if the numbers belong to the class names, use a JSON list",
         ),
         (b"id,name\n0,a\nb\n", ":3: expected a number and a name as in the header, got 'b'"),
-        (b"id,name\n0,a\n0,b\n", ": the numbers of the 2 classes must be those from 0 or 1 on, each once"),
-        (b"id,name\n", ": the numbers of the 0 classes must be those from 0 or 1 on, each once"),
+        (b"id,name\n0,a\n0,b\n", ": the numbers of the 2 classes must count from 0 or 1, each occurring once"),
+        (b"id,name\n", ": the numbers of the 0 classes must count from 0 or 1, each occurring once"),
         (
             b"label,youtube_id,time_start\na,b,1\n",
             ":1: annotations of videos (label,youtube_id,time_start), not class names",
         ),
-        (b'{"a": 1, "b": 3}', ": the numbers of the 2 classes must be those from 0 or 1 on, each once"),
-        (b'{"a": 1,', ": begins like JSON, but is none"),
+        (b'{"a": 1, "b": 3}', ": the numbers of the 2 classes must count from 0 or 1, each occurring once"),
+        (b'{"a": 1,', ": begins like JSON, but is not valid JSON"),
         (b'{"a": 0.5}', ": expected a JSON list of class names, or an object from each name to its number"),
         (
             b'{"a": true, "b": false}',
@@ -99,10 +99,14 @@ def test_a_directory_holds_no_class_names(tmp_path: Path) -> None:
     [
         (51, None, None),
         (50, 50, None),
-        (50, None, "names.txt: 50 classes, where hmdb51 has 51; is a file missing?; --num_class 50 if that is right"),
-        (401, None, "names.txt: 401 classes, where hmdb51 has 51"),
-        (50, 51, "names.txt: 50 classes, where --num_class is 51"),
-        (51, 50, "names.txt: 51 classes, where --num_class is 50"),
+        (
+            50,
+            None,
+            "names.txt: 50 classes, but hmdb51 has 51; is a file missing?; if 50 is correct, give --num_class 50",
+        ),
+        (401, None, "names.txt: 401 classes, but hmdb51 has 51"),
+        (50, 51, "names.txt: 50 classes, but --num_class is 51"),
+        (51, 50, "names.txt: 51 classes, but --num_class is 50"),
     ],
 )
 def test_a_class_count_that_does_not_fit_is_an_error(count: int, num_class: int | None, says: str | None) -> None:
@@ -124,7 +128,7 @@ def test_names_beside_the_lists_of_a_dataset_are_as_many_as_its_classes(
     config, beside = dataset_config("hmdb51"), tmp_path / "HMDB51" / "annotations" / "class_names.txt"
     beside.parent.mkdir(parents=True)
     beside.write_text("".join(f"class {number}\n" for number in range(50)))
-    with pytest.raises(InputError, match=r"class_names\.txt: 50 classes, where hmdb51 has 51; --num_class 50 if"):
+    with pytest.raises(InputError, match=r"class_names\.txt: 50 classes, but hmdb51 has 51; if 50 is"):
         find_class_names(config, None, 51)
     assert len(find_class_names(config, None, 50) or ()) == 50, "as --num_class 50 says"
     assert find_class_names(config, None, 10) is None, "of a model with other classes nothing is said here"

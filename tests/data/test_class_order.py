@@ -1,4 +1,4 @@
-"""A model and a list that number the classes differently are noticed, and nothing else is taken for it."""
+"""If a model and a list number the classes differently, this is detected, without false alarms."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ops.models.recognizer import build_model
 
 
 def predictions(rng: np.random.Generator, labels: np.ndarray, classes: int, accuracy: float) -> np.ndarray:
-    """What a model of that accuracy says: else any class."""
+    """Predictions of a model with that accuracy; wrong ones are random."""
     return np.where(rng.random(len(labels)) < accuracy, labels, rng.integers(0, classes, len(labels)))
 
 
@@ -28,7 +28,7 @@ def test_permuted_classes_are_diagnosed_and_others_are_not(classes: int, accurac
     assert diagnose_class_order(labels, found, names) is None
     permuted = rng.permutation(classes)[found]
     message = diagnose_class_order(labels, permuted, names)
-    assert message and "numbered differently" in message and "is taken for 'class " in message
+    assert message and "numbered differently" in message and "is predicted as 'class " in message
     shuffled = rng.permutation(found)  # chance has no order, however many classes it could be fitted to
     assert diagnose_class_order(labels, shuffled, names) is None
     assert diagnose_class_order(labels[:classes], permuted[:classes], names) is None  # too few to tell
@@ -65,11 +65,11 @@ def test_a_test_refuses_a_class_file_in_another_order(call: Call, tmp_path: Path
     test += ["--input_size", "32", "--device", "cpu", "-j", "0", "--class_names"]
     call(*test, "same.txt")
     error = call(*test, "other.txt", status=2).err
-    assert "class 1 is 'run' there and 'swim' here" in error and len(error.splitlines()) == 1
+    assert "class 1 is 'run' in the checkpoint and 'swim' here" in error and len(error.splitlines()) == 1
 
 
 def test_a_test_whose_list_numbers_classes_differently_says_so(call: Call, tmp_path: Path) -> None:
-    """A model that tells three colours apart perfectly, and a list that numbers them otherwise."""
+    """A model that distinguishes three colours perfectly, and a list that numbers them differently."""
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     model = build_model("resnet18", 3, 2, tam=False)
     lines = []

@@ -47,12 +47,12 @@ def test_lists_are_in_the_published_places(
 
 @pytest.mark.parametrize("kind", ["frames", "videos"])
 def test_a_dataset_without_a_place_asks_for_lists(kind: str) -> None:
-    with pytest.raises(InputError, match="custom has no place of its own: give the lists and --root_path"):
+    with pytest.raises(InputError, match="custom has no default folder: give the lists and --root_path"):
         dataset_config("custom").list_path("train", kind)
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown dataset kinetcs; known are kinetics, "):
+    with pytest.raises(InputError, match="unknown dataset kinetcs; use one of kinetics, "):
         dataset_config("kinetcs")
 
 

@@ -1,4 +1,4 @@
-"""From a record to a clip: the same one every time, from the right frames, and honest about what failed."""
+"""From a record to a clip: reproducible, from the right frames, and with failures reported."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ def test_frames_are_chosen_among_those_the_list_counts_in_folders(four: Path, li
     assert views.truncated == ""
 
 
-@pytest.mark.parametrize(("listed", "says"), [(-1, ""), (5, ""), (12, ""), (99, "12 frames, where the list says 99")])
+@pytest.mark.parametrize(("listed", "says"), [(-1, ""), (5, ""), (12, ""), (99, "12 frames, but the list says 99")])
 def test_frames_are_chosen_among_those_a_video_has(tmp_path: Path, listed: int, says: str) -> None:
     path = write_video(tmp_path / "x.mp4", 12)
     views = load_views(VideoReader(), str(path), listed, lambda n: at(range(n)), whole)

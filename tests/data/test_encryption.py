@@ -20,7 +20,7 @@ from ops.data.videos import header_count, open_video
 from ops.models.recognizer import build_model
 
 KEY = bytes(range(16)).hex()
-SAYS = "the video is encrypted (DRM) and cannot be decoded without its key: use a copy that is not"
+SAYS = "the video is encrypted (DRM) and cannot be decoded: use an unencrypted copy"
 
 
 def common_encryption(path: Path, codec: str, **options: str) -> Path:

@@ -1,4 +1,4 @@
-"""What is found in a folder: all that the reader of videos takes."""
+"""Searching folders finds all files that the reader of videos accepts."""
 
 from pathlib import Path
 
@@ -34,4 +34,4 @@ def test_what_else_is_there_is_named(tmp_path: Path) -> None:
     assert endings_there(tmp_path) == ""
     for name in ("a.jpg", "b.JPG", "c.zip", "d"):
         (tmp_path / name).touch()
-    assert endings_there(tmp_path) == " (there are .jpg, .zip, files without an ending)"
+    assert endings_there(tmp_path) == " (there are .jpg, .zip, files without extension)"

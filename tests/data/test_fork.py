@@ -1,4 +1,4 @@
-"""Workers are forked out of a process that has threads: none of these may hold what a worker then waits for.
+"""Workers are forked from a process with threads: none of these may hold a lock that a worker waits for.
 
 What lives at that moment in a training: OpenMP's threads of torch, OpenCV's, the event writer of tensorboardX, tqdm's
 monitor, and the threads by which older workers are fed. A worker uses one thread of each library, and writes nothing.

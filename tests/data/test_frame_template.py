@@ -1,4 +1,4 @@
-"""`--frame_template`: the names that it gives are the only ones, for every tool and script that reads frames."""
+"""`--frame_template`: no other names are accepted, by any tool or script that reads frames."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ops.models.recognizer import build_model
 
 
 def test_names_that_were_given_are_the_only_ones(tmp_path: Path) -> None:
-    """A wrong `--frame_template` is said, also where other usual names are there, or other endings."""
+    """A wrong `--frame_template` is reported, even if files with other usual names or extensions exist."""
     folder = write_frames(tmp_path / "clip", 4, "img_{index:05d}.png")
     (tmp_path / "list.txt").write_text("clip 4 0\n")
     records = read_records(tmp_path / "list.txt", counts_in_pairs=True)
@@ -26,15 +26,15 @@ def test_names_that_were_given_are_the_only_ones(tmp_path: Path) -> None:
         with pytest.raises(InputError) as error:
             frame_reader(config, "RGB").prepare(records, tmp_path)
         assert str(error.value) == (
-            f"{folder}: no frames named {text}, starting at 0 or 1, as --frame_template says; "
-            "it holds img_00001.png, img_00002.png, img_00003.png"
+            f"{folder}: no frames named {text} (--frame_template), starting at 0 or 1; "
+            "it contains img_00001.png, img_00002.png, img_00003.png"
         )
     config = dataset_config("custom").with_template(frame_template("img_%05d.png"))
     reader = frame_reader(config, "RGB").prepare(records, tmp_path)
     with reader.open(str(folder), 4) as source:
         assert torch.equal(source.read([3])[0], torch.from_numpy(draw(3)).permute(2, 0, 1))
     other = write_frames(tmp_path / "other", 4, "img_{index:05d}.bmp")
-    with pytest.raises(MediaError, match=r"no frames named img_%05d\.png, .*it holds img_00001\.bmp"):
+    with pytest.raises(MediaError, match=r"no frames named img_%05d\.png .*it contains img_00001\.bmp"):
         reader.open(str(other), 4).__enter__()
 
 
@@ -57,11 +57,11 @@ def test_no_tool_passes_over_a_wrong_frame_template(tmp_path: Path, call: Call) 
     for command in commands:
         wrong = call(*command, "--frame_template", "shot-%04d.png", status=2).err
         assert wrong == (
-            "error: clips/jump/a: no frames named shot-%04d.png, starting at 0 or 1, as --frame_template says; "
-            "it holds img_00001.png, img_00002.png, img_00003.png\n"
+            "error: clips/jump/a: no frames named shot-%04d.png (--frame_template), starting at 0 or 1; "
+            "it contains img_00001.png, img_00002.png, img_00003.png\n"
         ), command
         flow = call(*command, "--frame_template", "flow_{axis}_%05d.png", status=2).err
-        assert flow == "error: --frame_template flow_{axis}_{index:05d}.png: names frames of Flow, not RGB\n", command
+        assert flow == "error: --frame_template flow_{axis}_{index:05d}.png: is for frames of Flow, not RGB\n", command
         call(*command, "--frame_template", "img_%05d.png")
 
 
@@ -75,5 +75,5 @@ def test_a_frame_template_does_not_go_with_videos(tmp_path: Path, call: Call) ->
         ("tools/extract_flow.py", "clips", "-o", "flow"),
     ):
         done = call(*command, "--frame_template", "shot-%04d.png", status=2)
-        assert "--frame_template shot-{index:04d}.png: names frames of RGB and Flow, not videos" in done.err
+        assert "--frame_template shot-{index:04d}.png: is for frames of RGB and Flow, not videos" in done.err
         call(*command)

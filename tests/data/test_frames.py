@@ -1,4 +1,4 @@
-"""Frame folders: how their files are found, what their frames are, and how missing and broken ones are told."""
+"""Frame folders: finding their files, reading their frames, and reporting missing and broken ones."""
 
 import argparse
 import os
@@ -114,7 +114,7 @@ def test_flow_is_found_as_two_images_or_as_one(tmp_path: Path, template: str, ow
 )
 def test_names_of_frames_can_be_said(text: str, pattern: str | None) -> None:
     if pattern is None:
-        with pytest.raises(argparse.ArgumentTypeError, match="must be a file's name with one number, such as img_%05d"):
+        with pytest.raises(argparse.ArgumentTypeError, match="must be a file name with one number, such as img_%05d"):
             frame_template(text)
     else:
         assert frame_template(text) == pattern
@@ -154,7 +154,7 @@ def test_unknown_names_are_refused_with_what_was_looked_for(tmp_path: Path, file
         "frame_{index:06d}",
         ".jpg",
         "0 or 1",
-        f"it holds {there}",
+        f"it contains {there}",
         "--frame_template",
     ):
         assert part in str(error.value)
@@ -218,7 +218,7 @@ def test_the_first_folder_there_is_names_the_template_for_all(tmp_path: Path) ->
 
 
 def test_a_list_without_any_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none of its paths is a folder of frames under"):
+    with pytest.raises(InputError, match="none of its paths is a folder of frames in"):
         FrameReader(OWN).prepare(records_of(tmp_path, "gone 3 0", "list.txt 3 0"), tmp_path)
 
 
@@ -322,7 +322,7 @@ def test_flow_images_that_differ_in_size_are_broken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_frames", [0, -1])
 def test_a_folder_without_frames_is_refused(tmp_path: Path, num_frames: int) -> None:
     write_frames(tmp_path, 1)
-    with pytest.raises(MediaError, match=f"the list gives it {num_frames} frames"):
+    with pytest.raises(MediaError, match=f"the list says {num_frames} frames"):
         read(FrameReader(OWN), tmp_path, num_frames, [0])
 
 

@@ -1,4 +1,4 @@
-"""A decoder that hangs is noticed, its video named, and the next run goes on without it."""
+"""A decoder that hangs is detected, its video reported, and the next run continues without it."""
 
 import time
 from collections.abc import Iterator
@@ -60,24 +60,24 @@ def test_training_names_the_video_and_goes_on_without_it(clips: Path) -> None:
     flags += ["--pretrain", "none", "--num_segments", "3", "-b", "2", "--epochs", "1", "--store_name", "run", "-j", "2"]
     args = train_parser(None, tuple(DECODERS)).parse_args([*flags, "--resume", "auto", "--max_bad_fraction", "0.5"])
     began = time.monotonic()
-    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s \(--decode_timeout\)"):
+    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read within 2 s \(--decode_timeout\)"):
         run_training(args, hanging)
     assert time.monotonic() - began < 60
     assert (clips / "checkpoints/run/hung.txt").read_text() == f"{clips}/stuck.mp4\n"
     assert run_training(args, hanging) == EXIT_DONE
     bad = (clips / "checkpoints/run/bad_samples.csv").read_text()
-    assert 'stuck.mp4,was replaced in training,"passed over, for its decoder hung before (hung.txt)"' in bad
+    assert 'stuck.mp4,was replaced in training,"skipped, because a decoder hung on it before (hung.txt)"' in bad
 
 
 def test_a_test_names_the_video_and_counts_it_as_failed_the_next_time(clips: Path) -> None:
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, "w.pth.tar")
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "l.txt", *DATA, "-j", "1"]
     args = make_test_parser(None, tuple(DECODERS)).parse_args(flags)
-    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read in 2 s"):
+    with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read within 2 s"):
         run_evaluation(args, hanging)
     assert run_evaluation(args, hanging) == EXIT_WITH_FAILURES
     lines = (clips / "test/predictions.csv").read_text().splitlines()
-    assert [("passed over" in line, line.split(",")[0]) for line in lines[1:]] == [
+    assert [("skipped" in line, line.split(",")[0]) for line in lines[1:]] == [
         (False, "a.mp4"), (False, "b.mp4"), (True, "stuck.mp4"), (False, "a.mp4"),
     ]  # fmt: skip
 
@@ -137,7 +137,7 @@ def lose(items: list[int]) -> None:
 
 def test_workers_that_hand_nothing_over_are_an_end() -> None:
     loader = make_loader(Slow(0.0), 1, lose, torch.device("cpu"), batch_size=1, patience=1.0)
-    with pytest.raises(RunStoppedError, match="handed nothing over for 1 s"), workers_of(loader):
+    with pytest.raises(RunStoppedError, match="delivered nothing for 1 s"), workers_of(loader):
         list(loader)
 
 

@@ -1,4 +1,4 @@
-"""Images as frames: which formats are opened at all, and which pixels every kind of image becomes."""
+"""Images as frames: which formats are opened, and the pixels of every kind of image."""
 
 import ast
 import io
@@ -99,7 +99,7 @@ def test_values_without_a_known_scale_are_refused_in_one_line(tmp_path: Path, pi
     folder = write_frames(tmp_path / "clip", 3, OWN)
     content = encoded(Image.fromarray(np.full((48, 64), pixels)), "TIFF")
     (folder / "img_00001.jpg").write_bytes(content)
-    with pytest.raises(MediaError, match="32-bit values, whose scale is not known") as error:
+    with pytest.raises(MediaError, match="32-bit values, whose range is not known") as error:
         read(folder)
     assert "\n" not in str(error.value)
 

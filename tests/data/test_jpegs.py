@@ -1,4 +1,4 @@
-"""JPEG frames: whoever decodes them, their pixels and their errors are Pillow's."""
+"""JPEG frames: pixels and errors are those of Pillow, whichever library decodes them."""
 
 import io
 from collections.abc import Callable

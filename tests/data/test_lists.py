@@ -1,4 +1,4 @@
-"""List files: which lines are records, which are refused and how, and what the records cost."""
+"""List files: which lines are records, which are refused and how, and the memory of the records."""
 
 import contextlib
 import hashlib
@@ -138,10 +138,10 @@ def test_lists_of_other_programs_are_read(
     ("text", "kind", "number", "says"),
     [
         # several labels, or what may be: MMAction2's multi-label lists, VideoMAE's lists for pretraining
-        ("x.mp4 0 1", VIDEOS, 1, "0 frames, or two labels?"),
-        ("x.mp4 0 1", FRAMES, 1, "0 frames, or two labels?"),
-        ("x.mp4 0 -1", VIDEOS, 1, "0 frames, or two labels?"),
-        ("x 0 1", VIDEOS, 1, "0 frames, or two labels?"),
+        ("x.mp4 0 1", VIDEOS, 1, "0 frames, or are these two labels?"),
+        ("x.mp4 0 1", FRAMES, 1, "0 frames, or are these two labels?"),
+        ("x.mp4 0 -1", VIDEOS, 1, "0 frames, or are these two labels?"),
+        ("x 0 1", VIDEOS, 1, "0 frames, or are these two labels?"),
         ("x.mp4 3 1 5", VIDEOS, 1, "several labels"),
         ("x.mp4 1,2", VIDEOS, 1, "several labels"),
         ("x.mp4,3,1,5", VIDEOS, 1, "several labels"),
@@ -149,22 +149,27 @@ def test_lists_of_other_programs_are_read(
         ("x.mp4 1|2", VIDEOS, 1, "several labels"),
         ("x.mp4,300 5", VIDEOS, 1, "several labels"),
         ("x.mp4 300 5 1", FRAMES, 1, "several labels"),
-        ("x.mp4 5\ny.mp4 3 7", VIDEOS, 2, "3 columns, where lines before have 2"),
-        ("x.mp4 300 5\ny.mp4 7", VIDEOS, 2, "2 columns, where lines before have 3"),
+        ("x.mp4 5\ny.mp4 3 7", VIDEOS, 2, "3 columns, but earlier lines have 2"),
+        ("x.mp4 300 5\ny.mp4 7", VIDEOS, 2, "2 columns, but earlier lines have 3"),
         # labels that are no whole numbers
-        ("x.mp4 ApplyEyeMakeup", VIDEOS, 1, "the label 'ApplyEyeMakeup' is no number"),
-        ("x.mp4,run away", VIDEOS, 1, "the label 'run away' is no number"),
-        ("x.mp4 0.5", VIDEOS, 1, "the label '0.5' is no number"),
-        ("x.mp4 run 5", VIDEOS, 1, "a column that is not known, 'run'"),
+        ("x.mp4 ApplyEyeMakeup", VIDEOS, 1, "the label 'ApplyEyeMakeup' is neither a number"),
+        ("x.mp4,run away", VIDEOS, 1, "the label 'run away' is neither a number"),
+        ("x.mp4 0.5", VIDEOS, 1, "the label '0.5' is neither a number"),
+        ("x.mp4 run 5", VIDEOS, 1, "an unknown column, 'run'"),
         ("x 300 jump", FRAMES, 1, "no frame count"),
         # comments, headers
-        ("#x.mp4", VIDEOS, 1, "a comment or a path?"),
+        ("#x.mp4", VIDEOS, 1, "this could be a comment or a path"),
         ("label,path\n5,x.mp4", VIDEOS, 1, "a header with other columns"),
         (",path,label\n0,x.mp4,5", VIDEOS, 1, "a header with other columns"),
         ("path,label\nx,5", FRAMES, 1, "a header without a column of frame counts"),
-        ("path,label\nx.mp4,300,5", VIDEOS, 2, "3 columns, the header has 2"),
-        ("label,youtube_id,time_start,time_end,split\na,b,1,2,train", VIDEOS, 1, "tools/gen_labels.py makes lists"),
-        ("video_id,label,frames\n1,a,37", FRAMES, 1, "tools/gen_labels.py makes lists"),
+        ("path,label\nx.mp4,300,5", VIDEOS, 2, "3 columns, but the header has 2"),
+        (
+            "label,youtube_id,time_start,time_end,split\na,b,1,2,train",
+            VIDEOS,
+            1,
+            "make a list from them with tools/gen_labels.py",
+        ),
+        ("video_id,label,frames\n1,a,37", FRAMES, 1, "make a list from them with tools/gen_labels.py"),
         ('[\n{"id": "1"}]', VIDEOS, 1, "this looks like JSON"),
         ('{"a.mp4": 1}', VIDEOS, 1, "this looks like JSON"),
         ("34870;Drumming Fingers", FRAMES, 1, "no frame count"),
@@ -249,8 +254,8 @@ def test_a_negative_frame_count_is_refused_in_two_columns_too(tmp_path: Path) ->
         (b"", ": the list is empty"),
         (b"\n \r\n", ": the list is empty"),
         (b"\xef\xbb\xbf", ": the list is empty"),
-        (b"a 3 0\nb\0 3 0\n", ":2: a NUL byte"),
-        ("a 3 0\n".encode("utf-16"), ":1: a NUL byte"),
+        (b"a 3 0\nb\0 3 0\n", ":2: contains a NUL byte"),
+        ("a 3 0\n".encode("utf-16"), ":1: contains a NUL byte"),
     ],
     ids=["missing", "no bytes", "blank", "only a BOM", "NUL", "UTF-16"],
 )
@@ -293,7 +298,7 @@ def test_records_are_a_sequence_with_columns(tmp_path: Path) -> None:
         ("0 -1 2", True, ":2: no label"),
         ("0 3 9", True, r":2: label 3 is outside 0…2 \(2 such lines\)"),
         ("0 1 3", False, r":3: label 3 is outside 0…2 \(1 such lines\); check --num_class and the list"),
-        ("1 2 3", True, r":3: label 3 is outside 0…2 \(1 such lines\); they seem to be counted from 1, not from 0"),
+        ("1 2 3", True, r":3: label 3 is outside 0…2 \(1 such lines\); labels seem to count from 1 instead of 0"),
     ],
 )
 def test_labels_are_checked_against_the_class_count(
@@ -321,25 +326,25 @@ def test_one_path_that_exists_is_enough(tmp_path: Path) -> None:
 def test_a_root_with_none_of_the_paths_is_refused_with_the_first_place_looked_at(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, "one 3 0\ntwo 3 0\n").check_some_exist(tmp_path / "wrong")
-    assert "none of its 2 paths exists" in str(error.value)
+    assert "none of its 2 paths exist;" in str(error.value)
     assert str(tmp_path / "wrong" / "one") in str(error.value)
 
 
 def test_absolute_paths_and_columns_too_many_are_not_blamed_on_the_root(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, "/nowhere/one 3 0\n").check_some_exist(tmp_path)
-    assert "the first is /nowhere/one, and where a path is absolute --root_path has no part in it" in str(error.value)
+    assert "the first is /nowhere/one; --root_path does not apply to absolute paths" in str(error.value)
     (tmp_path / "one").mkdir()
     with pytest.raises(InputError) as error:
         read(tmp_path, "one 12 30 0\n").check_some_exist(tmp_path)  # a place to start at, or two labels
-    assert "but one does: " in str(error.value) and "list.txt:1 has columns too many, expected" in str(error.value)
+    assert "but one does: " in str(error.value) and "list.txt:1 has too many columns, expected" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("entry", "kind", "says"),
     [
-        ("folder", "videos", "where videos are needed; folders of frames are for main.py and test_models.py"),
-        ("x.mp4", "frames", "where folders of frames are needed; videos are for online_main.py"),
+        ("folder", "videos", "but videos are needed; for frame folders use main.py and test_models.py"),
+        ("x.mp4", "frames", "but frame folders are needed; for videos use online_main.py"),
         ("folder", "frames", None),
         ("x.mp4", "videos", None),
         ("folder", None, None),

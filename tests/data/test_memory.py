@@ -1,4 +1,4 @@
-"""What would fill the memory: refused by its shape, or named where an allocation fails; the others are scored."""
+"""Videos that would fill the memory are refused by their shape, or reported if an allocation fails."""
 
 import subprocess
 import sys
@@ -80,7 +80,7 @@ def _python() -> None:
 @pytest.mark.parametrize("allocate", [_numpy, _torch, _python, _opencv])
 def test_an_allocation_that_fails_names_the_video(allocate: Callable[[], None]) -> None:
     with (
-        pytest.raises(MediaError, match=r"x\.mp4: there is not enough memory for it"),
+        pytest.raises(MediaError, match=r"x\.mp4: not enough memory to read it"),
         memory_errors_as_media_errors("x.mp4"),
     ):
         allocate()
@@ -114,7 +114,7 @@ def test_a_clip_that_does_not_fit_the_memory_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (1600, 100)).save(tmp_path / "clip" / "img_00001.png")
     code = LIMITED.format(root=str(ROOT), folder=str(tmp_path / "clip"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout == f"{tmp_path / 'clip'}: there is not enough memory for it\n", done.stderr
+    assert done.stdout == f"{tmp_path / 'clip'}: not enough memory to read it\n", done.stderr
 
 
 def test_a_film_that_changes_its_size_gives_the_same_pixels_from_video_and_from_frames(tmp_path: Path) -> None:

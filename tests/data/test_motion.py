@@ -1,4 +1,4 @@
-"""The built-in dataset is what it claims: without order its classes cannot be told apart beyond their pairs."""
+"""The built-in dataset: without temporal order, the two classes of a pair cannot be distinguished."""
 
 from pathlib import Path
 

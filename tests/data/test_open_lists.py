@@ -1,4 +1,4 @@
-"""What training and testing find out first: lists that are not what they seem."""
+"""The checks before training and testing: lists that are not what they seem."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def open_frames(folder: Path, text: str) -> int:
         ("9 3 -1\n107 4 -1\n", None),
         ("9 12 3\n107 12 4\n", None),
         ("9 3\n107 7\ngone 4\n", "these seem to be labels (write 'path num_frames -1' if not)"),
-        ("9 1 12\n107 1 12\n", "these seem to be places to start at"),
-        ("9 1 12\n107 0 12\n", "these seem to be places to start at"),
+        ("9 1 12\n107 1 12\n", "these seem to be start frames"),
+        ("9 1 12\n107 0 12\n", "these seem to be start frames"),
     ],
 )
 def test_labels_and_offsets_are_not_taken_for_frame_counts(tmp_path: Path, text: str, says: str | None) -> None:

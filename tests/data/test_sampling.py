@@ -1,4 +1,4 @@
-"""Which frames are looked at: the published indices exactly, and what random ones promise."""
+"""Sampling frames: exactly the published indices, and the guarantees of random ones."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is cut from a frame, where, and at which pixels it ends up."""
+"""Cropping, resizing and mirroring frames, to the pixel."""
 
 from collections import Counter
 

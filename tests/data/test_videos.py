@@ -1,4 +1,4 @@
-"""Videos: their frames are those of a sequential OpenCV decode, and what is no plain video is refused."""
+"""Videos: their frames are those of a sequential OpenCV decode, and files that are not plain videos are refused."""
 
 import contextlib
 import os
@@ -304,7 +304,7 @@ def test_an_mp4_that_lost_its_index_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sound.mp4", "sound.mkv", "sound.m4a"])
 def test_a_file_of_sound_alone_has_no_video_stream(tmp_path: Path, name: str) -> None:
-    with pytest.raises(MediaError, match="no video stream in it"), open_video(write_audio(tmp_path / name)):
+    with pytest.raises(MediaError, match="has no video stream"), open_video(write_audio(tmp_path / name)):
         pass
 
 
@@ -431,7 +431,7 @@ def test_the_reader_of_lists_takes_labels_and_counts_for_itself(film: Path, tmp_
 
 
 def test_videos_hold_no_flow() -> None:
-    with pytest.raises(InputError, match="videos are RGB; Flow"):
+    with pytest.raises(InputError, match="videos contain only RGB; for Flow"):
         video_reader(dataset_config("kinetics"), "Flow")
 
 

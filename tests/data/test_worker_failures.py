@@ -1,4 +1,4 @@
-"""Loader processes that are killed, or cannot hand over what they read: one line and status 3, at whatever point."""
+"""Loader processes that are killed, or cannot deliver what they read: one line and status 3, at any time."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ def kill_a_worker(loader: object) -> None:
 
 def test_a_loader_that_is_killed_is_noticed_where_a_batch_is_waited_for_and_not_before() -> None:
     loader = make_loader(Numbers(), 2, torch.stack, CPU, batch_size=4)
-    with workers_of(loader), pytest.raises(RunStoppedError, match="a process that reads videos is gone: DataLoader"):
+    with workers_of(loader), pytest.raises(RunStoppedError, match="a loader process has died: DataLoader"):
         for number, _ in enumerate(loader):
             if number == 1:
                 kill_a_worker(loader)
@@ -52,7 +52,7 @@ def test_a_loader_that_is_killed_is_noticed_where_a_batch_is_waited_for_and_not_
 
 def test_one_that_is_killed_while_a_batch_is_waited_for_is_noticed_at_once() -> None:
     loader = make_loader(Slow(), 1, torch.stack, CPU, batch_size=1)
-    with workers_of(loader), pytest.raises(RunStoppedError, match="a process that reads videos is gone"):
+    with workers_of(loader), pytest.raises(RunStoppedError, match="a loader process has died"):
         batches = iter(loader)
         next(batches)
         os.system(f"(sleep 0.3; kill -9 {loader._iterator._workers[0].pid}) &")  # type: ignore[union-attr]
@@ -72,7 +72,10 @@ class Slow(Numbers):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "is gone: DataLoader worker (pid 7)"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "has died: DataLoader worker (pid 7)",
+        ),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible"), "/dev/shm"),
         (RuntimeError("Too many open files. Communication with the workers is no longer"), "ulimit -n"),
         (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
@@ -101,7 +104,7 @@ class Undeliverable(Numbers):
         return super().__getitem__(index)
 
 
-@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "no room in /dev/shm"), (errno.EMFILE, "ulimit -n")])
+@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "/dev/shm is too small"), (errno.EMFILE, "ulimit -n")])
 def test_a_batch_that_cannot_be_handed_over_ends_in_one_line(
     number: int, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +160,7 @@ def test_a_training_whose_loader_is_killed_ends_in_one_line(clips: Path) -> None
     wait_for(clips / "checkpoints/run/ckpt.pth.tar", process)
     os.kill(children_of(process)[0], signal.SIGKILL)
     printed = process.communicate(timeout=600)[0]
-    assert process.returncode == 3 and printed.count("error: a process that reads videos is gone") == 1, printed
+    assert process.returncode == 3 and printed.count("error: a loader process has died") == 1, printed
     assert "Traceback" not in printed and torch.load(clips / "checkpoints/run/ckpt.pth.tar", weights_only=True)
 
 
@@ -204,4 +207,4 @@ def test_a_training_that_was_suspended_goes_on(clips: Path) -> None:
     os.killpg(process.pid, signal.SIGCONT)
     stop_after_another_save(checkpoint, process)
     printed = process.communicate(timeout=600)[0]
-    assert process.returncode == 0 and "not read in" not in printed, printed
+    assert process.returncode == 0 and "not read within" not in printed, printed

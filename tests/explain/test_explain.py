@@ -1,4 +1,4 @@
-"""`tools/explain.py`: what is shown is what the network used, and everything that was asked for is there."""
+"""`tools/explain.py`: it shows what the network used, and everything that was requested."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ops.common.errors import InputError
 from ops.explain.explainer import ClipsDataset, Video, explain_clip, find_class, open_explainer
-from ops.explain.figures import alike, draw_importance, draw_kernels
+from ops.explain.figures import draw_importance, draw_kernels, similarity_order
 from ops.explain.kernel_spread import kernel_spread
 from ops.explain.tam_hooks import fixed_kernels, tams_of, watch_tams
 from ops.models.checkpoint import save_checkpoint
@@ -192,9 +192,9 @@ def test_each_block_has_its_row_under_the_frames_it_belongs_to() -> None:
 def test_channels_of_like_course_stand_together() -> None:
     rising, falling = np.linspace(0, 1, 8), np.linspace(1, 0, 8)
     values = np.stack([rising, falling] * 5).astype(np.float32)
-    order = alike(values)
+    order = similarity_order(values)
     assert sorted(order) == list(range(10)) and len({int(place) % 2 for place in order[:5]}) == 1
-    assert alike(values[:2]).tolist() == [0, 1]
+    assert similarity_order(values[:2]).tolist() == [0, 1]
 
 
 # The tool
@@ -275,14 +275,14 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
     [
         ([], "no videos: give files, a folder, or --list"),
         (["nowhere.mp4"], "nowhere.mp4: no such file or folder"),
-        (["empty"], "empty: no videos in this folder"),
+        (["empty"], "empty: there are no videos in this folder"),
         (["broken.mp4"], "broken.mp4: not a readable video"),
-        (["broken.mp4", "--root_path", "x"], "--root_path goes with --list"),
+        (["broken.mp4", "--root_path", "x"], "--root_path can only be used with --list"),
         (
             ["broken.mp4", "--target", "fly"],
             "--target fly: no such class, by name or number (0…5); the classes are jump",
         ),
-        (["broken.mp4", "--output", "broken.mp4"], "broken.mp4: cannot write in this folder"),
+        (["broken.mp4", "--output", "broken.mp4"], "broken.mp4: cannot write to this folder"),
         (["broken.mp4", "--sample", "all"], "argument --sample: invalid choice"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checkpoints become others that compute the same, or nothing; and each says what it is, or that it does not know."""
+"""Converted checkpoints compute the same or are not written; each describes itself, or says what is unknown."""
 
 import json
 from collections.abc import Callable
@@ -94,9 +94,9 @@ def test_the_tool_says_what_it_does(call: Call, sources: dict[str, Path], tmp_pa
     assert f"{after:.1f} MB from {before:.1f} MB; left out: optimizer, step" in done.out and after < 0.6 * before
     written = load_tensors(tmp_path / "new/a.safetensors")
     assert all(name.startswith("module.") for name in written["state_dict"]) and written["meta"]["class_names"] == NAMES
-    assert "does not say what its classes are" in call("tools/convert_checkpoint.py", sources["bare"], "b").out
+    assert "has no class names" in call("tools/convert_checkpoint.py", sources["bare"], "b").out
     assert call("tools/convert_checkpoint.py", sources["bare"], sources["bare"], status=2).err.endswith(
-        "another name\n"
+        "choose another name for the result\n"
     )
 
 
@@ -109,7 +109,7 @@ def test_safetensors_are_loaded_wherever_checkpoints_are(sources: dict[str, Path
     key = "base_model.layer3.1.net.conv2.weight"
     assert torch.equal(filled.state_dict()[key], checkpoint.state[key])
     media.truncate(path, 0.9)
-    with pytest.raises(InputError, match=r"whatever.pth.tar: not a readable checkpoint, or cut short"):
+    with pytest.raises(InputError, match=r"whatever.pth.tar: not a readable checkpoint, or truncated"):
         read_checkpoint(path)
 
 
@@ -135,8 +135,8 @@ def test_classes_are_reordered_by_name(sources: dict[str, Path], tmp_path: Path)
         ("tam", Classes(None, [*NAMES[:4], "fly"]), "only in the checkpoint: größer werden; only in --classes_to: fly"),
         ("tam", Classes(None, NAMES[:4]), "only in the checkpoint: größer werden$"),
         ("tam", Classes(None, [*NAMES, "fly"]), "; only in --classes_to: fly$"),
-        ("tam", Classes(NAMES[::-1], NAMES), "--classes_from gives others or another order"),
-        ("bare", Classes(NAMES[:3], NAMES), r"--classes_from has 3 names, and .* has 5 classes"),
+        ("tam", Classes(NAMES[::-1], NAMES), "but those in --classes_from or their order differ"),
+        ("bare", Classes(NAMES[:3], NAMES), r"--classes_from has 3 names, but .* has 5 classes"),
         ("bare", Classes(None, NAMES), "--classes_to needs --classes_from"),
     ],
 )
@@ -156,14 +156,16 @@ def test_for_other_segments_the_global_branch_alone_starts_anew(
     kept = [name for name in before.state if ".tam.G." not in name]
     assert all(torch.equal(before.state[name], after.state[name]) for name in kept)
     renewed = len(before.state) - len(kept)
-    assert f"so its {renewed} tensors start anew" in done.out and f"the other {len(kept)} are kept" in done.out
+    assert (
+        f"so its {renewed} tensors are initialised again" in done.out and f"the other {len(kept)} are kept" in done.out
+    )
     assert "logits cannot be compared" in done.out
     assert after.num_segments == 16 and "best_prec1" not in after.rest and not after.meta["results"]
     assert load_model(tmp_path / "more").num_segments == 16
     open_predictor(str(sources["tam"]))
-    assert "yet to be trained" not in capsys.readouterr().out
+    assert "is not trained yet" not in capsys.readouterr().out
     open_predictor(str(tmp_path / "more"))
-    assert f"TAM's global branch ({renewed} tensors) has yet to be trained" in capsys.readouterr().out
+    assert f"TAM's global branch ({renewed} tensors) is not trained yet" in capsys.readouterr().out
 
     done = call("tools/convert_checkpoint.py", sources["plain"], "plain", "--to_segments", "16")
     assert "largest difference 0" in done.out and load_model(tmp_path / "plain").num_segments == 16
@@ -181,7 +183,7 @@ def test_what_computes_something_else_is_not_put_in_place(
 
     (tmp_path / "out").write_text("older")
     monkeypatch.setattr(conversion, "to_dialect", spoil)
-    with pytest.raises(InputError, match=r"out: not written, (its logits differ|.* is not what it was)"):
+    with pytest.raises(InputError, match=r"out: not written: (its logits differ|.* differs from the source)"):
         convert_checkpoint(str(sources["tam"]), str(tmp_path / "out"), "ours", segments=segments)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
 

@@ -1,4 +1,4 @@
-"""Exported models compute what PyTorch does, say how to use them, and run without this project."""
+"""Exported models compute the same as PyTorch, describe their use, and run without this project."""
 
 import json
 from dataclasses import replace
@@ -155,7 +155,9 @@ def test_a_model_that_does_not_say_how_to_use_it_is_refused_by_the_example(
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "m.onnx")
     done = script("examples/onnx_predict.py", "m.onnx", media.write_video(tmp_path / "v.mp4", 9), status=1)
-    assert done.stderr == "error: m.onnx does not say its 'num_segments': tools/export.py writes models that do\n"
+    assert (
+        done.stderr == "error: m.onnx has no 'num_segments' in its metadata: use a model written by tools/export.py\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,10 +198,10 @@ def test_what_computes_something_else_is_not_written(
             )
     monkeypatch.setattr(onnx_export, "to_onnx", lambda *args: proto)
     (tmp_path / "m.onnx").write_text("older")
-    with pytest.raises(InputError, match=r"m.onnx: not written, the logits of onnxruntime differ .* by 1.0e-03"):
+    with pytest.raises(InputError, match=r"m.onnx: not written: the logits of onnxruntime differ .* by 1.0e-03"):
         export_onnx(predictor, tmp_path / "m.onnx")
     proto.graph.node[0].op_type = "NoSuchThing"
-    with pytest.raises(InputError, match=r"m.onnx: not written, onnxruntime cannot use it"):
+    with pytest.raises(InputError, match=r"m.onnx: not written: onnxruntime cannot use it"):
         export_onnx(predictor, tmp_path / "m.onnx")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
 
@@ -207,7 +209,7 @@ def test_what_computes_something_else_is_not_written(
 def test_a_checkpoint_is_not_written_over(call: Call, weights: Path) -> None:
     before = weights.read_bytes()
     done = call("tools/export.py", weights, "--weights", weights, status=2)
-    assert "is what is read; give another name" in done.err and weights.read_bytes() == before
+    assert "is an input file; choose another name" in done.err and weights.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checkpoints: every dialect loads, nothing runs code, saving is all or nothing, tuning says what is new."""
+"""Checkpoints: every dialect loads, no code is run, saving is atomic, and fine-tuning reports what is new."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def test_optimizer_states_with_numpy_scalars_load(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What an attacker puts in a pickle."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return (print, ("code ran",))
@@ -129,7 +129,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("sparse", "not a dense tensor"),
         ("incomplete", "layer1.0.net.bn1.weight is missing"),
         ("surplus", "surplus.weight is unknown"),
-        ("shape", "bn1.bias has another shape"),
+        ("shape", "bn1.bias has a different shape"),
     ],
 )
 def test_files_that_are_no_checkpoint_get_one_line(name: str, message: str, broken: dict[str, Path]) -> None:
@@ -141,7 +141,7 @@ def test_files_that_are_no_checkpoint_get_one_line(name: str, message: str, brok
 
 def test_another_segment_count_than_trained_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", small(), {})
-    with pytest.raises(InputError, match=r"trained for 4 segments.*8 were asked for"):
+    with pytest.raises(InputError, match=r"trained for 4 segments.*8 were requested"):
         load_model(tmp_path / "c", num_segments=8)
 
 
@@ -210,7 +210,7 @@ def test_tuning_at_another_size_is_warned_of(
 ) -> None:
     save_checkpoint(tmp_path / "w.pth.tar", build_model("resnet18", 3, 4), {"input_size": stored} if stored else {})
     tune_from(build_model("resnet18", 3, 4), read_checkpoint(tmp_path / "w.pth.tar"), "custom", None, 224)
-    assert ("trained at 56 pixels, this run has 224 (--input_size)" in caplog.text) == warned
+    assert ("trained with --input_size 56, but this run has 224" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""ImageNet weights and files for the backbone: found, refused, and one line where they cannot be had."""
+"""ImageNet weights and files for the backbone: found, refused, and one line if they cannot be obtained."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_a_backbone_file_fills_the_network_and_a_wrong_one_is_refused(tmp_path: 
     assert torch.equal(filled.state_dict()[key], source.state_dict()[key])
     plain = build_model("resnet18", 7, 4, tam=False, pretrain=str(tmp_path / "weights.pth"))
     assert torch.equal(plain.state_dict()[key.replace(".net", "")], source.state_dict()[key])
-    with pytest.raises(InputError, match="does not hold a resnet34"):
+    with pytest.raises(InputError, match="not the weights of a resnet34"):
         build_model("resnet34", 7, 4, pretrain=str(tmp_path / "weights.pth"))
 
 

@@ -1,4 +1,4 @@
-"""tools/predict.py: the logits of a test, files for programs, words for people, and one line for whatever is wrong."""
+"""tools/predict.py: the logits of a test, files for programs, text for people, and one line for every error."""
 
 import csv
 import json
@@ -79,11 +79,11 @@ def test_a_file_name_may_begin_with_a_dash(weights: Path, clips: Path, tmp_path:
         (tmp_path / name).write_bytes((clips / "b.mp4").read_bytes())
     for given in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):  # -e takes a value
         ended = call(TOOL, clips / "b.mp4", given, "--weights", weights, status=2)
-        assert ended.err == f"error: {given}: a file whose name begins with -; write ./{given}, or ./* in patterns\n"
+        assert ended.err == f"error: {given}: this file's name begins with -; write ./{given}, or ./* in patterns\n"
         assert call(TOOL, f"./{given}", "--weights", weights).out.startswith(f"./{given}\n")
         assert call(TOOL, "--weights", weights, "--", given).out.startswith(f"{given}\n")
     ended = call(TOOL, "--", "-name.mp4", "--weights", weights, status=2)
-    assert "required: --weights (what comes after -- is no flag: put flags before it)" in ended.err
+    assert "required: --weights (arguments after -- are not read as flags: put flags before it)" in ended.err
 
 
 def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
@@ -112,7 +112,7 @@ def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path,
 
 def test_folders_of_frames_are_told_from_videos(weights: Path, tmp_path: Path, call: Call) -> None:
     write_frames(tmp_path / "frames/jump/a", 6)
-    says = "no videos in this folder (there are .png): these are frames, which test_models.py scores"
+    says = "there are no videos in this folder (there are .png): these are frames, which test_models.py scores"
     for folder in ("frames", "frames/jump/a"):
         done = call(TOOL, folder, "--weights", weights, "--device", "cpu", status=2)
         assert done.err == f"error: {folder}: {says} (a line 'path num_frames' in --test_list)\n"
@@ -136,11 +136,11 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
     assert "of 40 frames" in rows["cut.mp4"]["reason"] and "cut short, but scored" in ended.out
     for name, reason in {
         "empty.mp4": "not a readable video",
-        "sound.mp4": "no video stream",
+        "sound.mp4": "has no video stream",
         "gone.mp4": "no such file",
         "film.mp4": "not a plain file path",
         "concat:a|b": "not a plain file path",
-        "*.mp4": "nothing fits",
+        "*.mp4": "no file matches",
     }.items():
         assert reason in rows[name]["reason"]
         assert sum("not scored" in line and f"{name}: " in line for line in ended.out.splitlines()) == 1
@@ -155,7 +155,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         ("concat:clips/b.mp4|clips/b.mp4", "not a plain file path"),
         ("clips/notes.txt", "clips/notes.txt: not a readable video"),
         ("clips/*.avi", "clips/*.avi: no such file"),
-        ("void", "void: no videos in this folder"),
+        ("void", "void: there are no videos in this folder"),
     ],
 )
 def test_where_nothing_can_be_read_one_line_says_so(
@@ -172,10 +172,10 @@ def test_where_nothing_can_be_read_one_line_says_so(
     [
         (("--save", "clips/b.mp4"), "--save clips/b.mp4: 2 videos need a folder"),
         (("--save", "seen.webm"), "--save seen.webm: must end in .mp4"),
-        (("--save", "clips"), "clips: all videos there are where results go"),
+        (("--save", "clips"), "clips: all its videos are in a folder for results"),
         (("--json", "clips/b.mp4"), "clips/b.mp4: is one of the videos to be read"),
         (("--json", "clips"), "clips: is a directory"),
-        (("--json", "x", "--csv", "x"), "x: is written twice"),
+        (("--json", "x", "--csv", "x"), "x: would be written twice"),
         (("--window", "3"), "windows of 3 frames are shorter than 4 segments"),
         (("--window", "0"), "must be an integer of at least 1"),
         (("--stride", "x"), "must be an integer of at least 1"),

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset is found before a training runs into it, each finding with list, line and reason."""
+"""Problems of a dataset are found before training, each with list, line and reason."""
 
 import csv
 import json
@@ -316,7 +316,7 @@ def test_every_bad_line_of_video_lists_is_found_and_nothing_is_changed(call: Cal
     assert (report["errors"], report["warnings"], report["settings"]["kind"]) == (11, 2, "videos")
     assert report["lists"]["train"]["good"] == 2 and report["lists"]["val"]["good"] == 2
     assert report["problems"]["leak"]["counts"] == {"train": 1, "val": 0}
-    assert "see val.txt:1" in ended.out and "11 errors, 2 warnings; all are in check" in ended.out
+    assert "see val.txt:1" in ended.out and "11 errors, 2 warnings; all listed in check" in ended.out
     assert (tmp_path / "check" / "val.clean.txt").read_bytes() == VAL.replace(b"\n\n", b"\n")
     lines = TRAIN.split(b"\n")
     assert (tmp_path / "check" / "train.clean.txt").read_bytes() == lines[0] + b"\n" + lines[12]
@@ -327,7 +327,7 @@ def test_every_bad_line_of_video_lists_is_found_and_nothing_is_changed(call: Cal
         call(TOOL, *arguments, "--output", "shared", "--shard", "2/2"),
         call(TOOL, *arguments, "--output", "shared", "--shard", "1/2", status=1),
     )
-    assert "others are not yet" in first.out
+    assert "but others are not" in first.out
     for name in ("problems.csv", "report.json"):
         assert written[str(tmp_path / "check" / name)][1] == (tmp_path / "check" / name).read_bytes()
         assert written[str(tmp_path / "check" / name)][1] == (tmp_path / "shared" / name).read_bytes()
@@ -371,7 +371,7 @@ def test_frame_folders_of_a_dataset_are_found_and_checked_anew_each_time(
     call(TOOL, *flags, status=1)
     assert rows_of(tmp_path / "out" / "problems.csv") == [("train.txt", "3", "duplicate")]
     (root / "ucf101_val_list.txt").write_text("a.mp4 12 0\n")
-    assert "--kind frames or videos" in call(TOOL, *flags, status=2).err
+    assert "choose with --kind frames" in call(TOOL, *flags, status=2).err
 
 
 @pytest.mark.parametrize(
@@ -382,8 +382,8 @@ def test_frame_folders_of_a_dataset_are_found_and_checked_anew_each_time(
         (("nonsense",), "unknown dataset nonsense"),
         (("custom", "--train_list", "none.txt"), "none.txt: cannot read the list"),
         (("custom", "--train_list", "list.txt", "--root_path", "nowhere"), "--root_path nowhere: no such folder"),
-        (("custom", "--train_list", "list.txt", "--root_path", "."), "list.txt: none of its 1 paths exists"),
-        (("custom", "Flow", "--kind", "videos", "--train_list", "list.txt"), "videos are RGB"),
+        (("custom", "--train_list", "list.txt", "--root_path", "."), "list.txt: none of its 1 paths exist"),
+        (("custom", "Flow", "--kind", "videos", "--train_list", "list.txt"), "videos contain only RGB"),
         (("kinetics", "--num_segments", "65"), "--num_segments (65) must be at most 64"),
         (("custom", "--train_list", "list.txt", "--decode", "some"), "--decode"),
         (("custom", "--train_list", "list.txt", "--shard", "3/2"), "--shard"),

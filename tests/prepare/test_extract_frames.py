@@ -1,4 +1,4 @@
-"""Frames from videos: the decoder's pixels, whole folders or none, every bad file by its name, runs that go on."""
+"""Extracting frames: the decoder's pixels, complete folders or none, bad files reported by name, and resuming."""
 
 import os
 import re
@@ -75,8 +75,8 @@ def test_a_folder_is_named_by_its_video(item: str, flat: str, nested: str) -> No
     [
         (["a/x.mp4", "b/x.mp4"], False, "a/x.mp4 and b/x.mp4 would both become x; advice"),
         (["a/x.mp4", "a/x.avi"], True, "a/x.mp4 and a/x.avi would both become a/x; advice"),
-        (["a.mp4", "a/b/x.mp4"], True, "a.mp4 would become a, and a/b/x.mp4 go inside it; advice"),
-        (["report.csv.mp4"], False, "report.csv.mp4 would become report.csv, as the report does; advice"),
+        (["a.mp4", "a/b/x.mp4"], True, "a.mp4 would become a, but a/b/x.mp4 goes inside it; advice"),
+        (["report.csv.mp4"], False, "report.csv.mp4 would become report.csv, which is the name of the report; advice"),
         (["a/x.mp4", "b/x.mp4", "x.mp4"], True, None),
         (["a.mp4", "a/b/x.mp4"], False, None),
     ],
@@ -120,7 +120,7 @@ def test_a_folder_is_whole_or_absent_and_takes_no_other_ones_place(tmp_path: Pat
     assert [path.name for path in (tmp_path / "a/x").iterdir()] == ["img_00002.png"]
     (tmp_path / "a/x/notes.txt").touch()
     with (
-        pytest.raises(MediaError, match="is there already and was not made by this tool"),
+        pytest.raises(MediaError, match="already exists and was not made by this tool"),
         whole_folder(str(tmp_path), "a/x", PNG.template),
     ):
         pass
@@ -184,7 +184,7 @@ def write_bad(folder: Path) -> dict[str, str]:
     (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\n../good/plain.mp4\n#EXT-X-ENDLIST\n")
     (folder / "concat.avi").write_text("ffconcat version 1.0\nfile ../good/plain.mp4\n")
     no_video = "not a readable video"
-    return {"empty.mp4": no_video, "page.mp4": no_video, "no moov.mp4": no_video, "sound.mp4": "no video stream in it",
+    return {"empty.mp4": no_video, "page.mp4": no_video, "no moov.mp4": no_video, "sound.mp4": "has no video stream",
             "list.mp4": no_video, "concat.avi": no_video}  # fmt: skip
 
 
@@ -241,12 +241,12 @@ def test_collisions_are_told_before_anything_is_written_and_folders_can_be_kept(
         (tmp_path / "videos" / folder).mkdir(parents=True)
         media.write_video(tmp_path / "videos" / folder / "x.mp4", 3)
     done = call("tools/extract_frames.py", "videos", "-o", "out", status=2)
-    advice = "keep folders apart with --keep_dirs, or rename one of them"
+    advice = "use --keep_dirs, or rename one of them"
     assert done.err == f"error: one/x.mp4 and two/x.mp4 would both become x; {advice}\n"
     assert not (tmp_path / "out").exists()
     for share in ("1/2", "2/2"):
         done = call("tools/extract_frames.py", "videos", "-o", "out", "--keep_dirs", "--shard", share, "-j", "1")
-        assert ("the last one to end writes the report" in done.out) == (share == "1/2")
+        assert ("the last one to finish writes the report" in done.out) == (share == "1/2")
     assert len(images_in(tmp_path / "out/two/x")) == 3
     assert report_of(tmp_path / "out").keys() == {"one/x.mp4", "two/x.mp4"}
 
@@ -255,9 +255,9 @@ def test_collisions_are_told_before_anything_is_written_and_folders_can_be_kept(
     ("arguments", "message"),
     [
         (["nowhere", "-o", "out"], "nowhere: no such file or folder"),
-        (["empty", "-o", "out"], "empty: no videos in it"),
-        (["empty", "-o", "out", "-e", "xyz"], r"empty: no videos in it \(.xyz\)"),
-        (["empty", "-o", "out", "-e", "a/b"], "must be the ending of a file's name"),
+        (["empty", "-o", "out"], "empty: contains no videos"),
+        (["empty", "-o", "out", "-e", "xyz"], r"empty: contains no videos \(.xyz\)"),
+        (["empty", "-o", "out", "-e", "a/b"], "must be a file extension"),
         (["empty"], "-o/--out_path"),
         (["empty", "-o", "out", "--size", "big"], "'big' must be W:H or min=N"),
         (["empty", "-o", "out", "-i", "0"], "an integer of at least 1"),

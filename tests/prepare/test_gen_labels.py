@@ -111,35 +111,42 @@ def test_annotations_are_read_as_published(dataset: str, tmp_path: Path) -> None
 def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
     annotations = FORMATS["ucf101"].read(write_files(tmp_path, "ucf101"), 2)
     assert pairs_of(annotations) == {"train": [("ApplyMakeup/v_A_g01_c01", 1)], "val": [("Basketball/v_B_g08_c01", 0)]}
-    with pytest.raises(InputError, match=r"trainlist03\.txt is not there"):
+    with pytest.raises(InputError, match=r"trainlist03\.txt is missing"):
         FORMATS["ucf101"].read(write_files(tmp_path, "ucf101"), 3)
 
 
 @pytest.mark.parametrize(
     ("dataset", "changed", "said"),
     [
-        ("ucf101", {"trainlist01.txt": "Nowhere/v_x.avi 1\n"}, "trainlist01.txt:1: 'Nowhere' is none of the 2 classes"),
+        (
+            "ucf101",
+            {"trainlist01.txt": "Nowhere/v_x.avi 1\n"},
+            "trainlist01.txt:1: 'Nowhere' is not one of the 2 classes",
+        ),
         ("hmdb51", {"wave_test_split1.txt": "\nw.avi\n"}, "split1.txt:2: expected 'video 0', 'video 1' or 'video 2'"),
         ("ucf101", {"trainlist01.txt": "Basketball/v_x.avi 2\n"}, "trainlist01.txt:1: Basketball has number 1 in cla"),
-        ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is not there"),
-        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is none of the 2 classes"),
+        ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is missing"),
+        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is not one of the 2 classes"),
         (
             "jester",
             {"jester-v1-validation.csv": "9223\n"},
             "validation.csv:1: no label, which val needs; expected",
         ),
-        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is none of the 2 classes"),
+        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is not one of the 2 classes"),
         (
             "jester",
             {"new-train.csv": ""},
-            "which is the file of train: jester-v1-train.csv or new-train.csv? Name the "
-            "right files, --annotations FILE",
+            "the file of train could be jester-v1-train.csv or new-train.csv. Give the right files: --annotations FILE",
         ),
-        ("somethingv2", {"validation.json": '[{"id": 3}]'}, "validation.json: video 3: no template, by which val has"),
+        (
+            "somethingv2",
+            {"validation.json": '[{"id": 3}]'},
+            "validation.json: video 3: no template, which gives the label in val",
+        ),
         ("somethingv2", {"train.json": "[{"}, "train.json: not JSON"),
         ("somethingv2", {"train.json": "{}"}, "train.json: expected a JSON array"),
-        ("somethingv2", {"train.json": '[{"template": "x"}]'}, "train.json: an entry is not as it should be"),
-        ("somethingv2", {"train.json": '[{"id": "1", "template": "[x]"}]'}, "train.json: video 1: 'x' is none of"),
+        ("somethingv2", {"train.json": '[{"template": "x"}]'}, "train.json: malformed entry"),
+        ("somethingv2", {"train.json": '[{"id": "1", "template": "[x]"}]'}, "train.json: video 1: 'x' is not one of"),
         ("somethingv2", {"labels.json": '{"a": "1"}'}, "labels.json: the labels must be 0 to 0, each once"),
         ("diving48", {"Diving48_V2_test.json": '[{"vid_name": "x", "label": 2}]'}, "x has label 2, not 0 to 1"),
     ],
@@ -152,7 +159,7 @@ def test_what_is_no_such_annotation_is_named(dataset: str, changed: dict[str, st
 
 @pytest.mark.parametrize("dataset", FILES)
 def test_missing_annotation_files_are_named(dataset: str) -> None:
-    with pytest.raises(InputError, match=r"^--annotations: .* is (not )?there$"):
+    with pytest.raises(InputError, match=r"^--annotations: .* (is missing|found)$"):
         FORMATS[dataset].read([], 1)
 
 
@@ -185,7 +192,7 @@ def test_tables_with_a_header_are_read_by_its_columns(tmp_path: Path, call: Call
     for name in ("Train/7", "Train/9", "Validation/8", "Test/5", "Test/6"):
         media.write_frames(tmp_path / "data" / name, 2, "{index:05d}.png", (16, 16))
     run = [TOOL, "jester", "--annotations", "csv", "--data", "data", "--out", "lists", "-j", 1]
-    assert "2 classes, where jester has 27" in call(*run, status=2).err
+    assert "2 classes, but jester has 27" in call(*run, status=2).err
     call(*run, "--num_class", 2)
     lists = {name: (tmp_path / f"lists/annotations/{name}.txt").read_text() for name in ("train", "val", "test")}
     assert lists == {
@@ -197,11 +204,11 @@ def test_tables_with_a_header_are_read_by_its_columns(tmp_path: Path, call: Call
     ("changed", "said"),
     [
         ({"Train.csv": f"video_id,{KAGGLE}7,,37,0,,jpg\n"}, "Train.csv:2: no label, which train needs"),
-        ({"Train.csv": f"video_id,{KAGGLE}7,No gesture\n"}, "Train.csv:2: 2 columns, the header has 6"),
-        ({"labels.csv": "Swiping Left\nNo gesture\n"}, "Train.csv:2: 'Swiping Right' is none of the 2 classes"),
+        ({"Train.csv": f"video_id,{KAGGLE}7,No gesture\n"}, "Train.csv:2: 2 columns, but the header has 6"),
+        ({"labels.csv": "Swiping Left\nNo gesture\n"}, "Train.csv:2: 'Swiping Right' is not one of the 2 classes"),
         (
             dict.fromkeys(("Train.csv", "Validation.csv", "Test.csv"), "name,frames\n7,37\n"),
-            "…-labels.csv is not there",
+            "…-labels.csv is missing",
         ),
         ({"Validation.csv": "video_id,frames,label_id\n8,36,2\n"}, "Validation.csv:1: no label, which val needs"),
     ],
@@ -228,7 +235,7 @@ def test_class_names_can_be_given_in_another_order(tmp_path: Path) -> None:
     annotations = FORMATS["jester"].read(write_files(tmp_path, "jester"), 1)
     other = reordered(annotations, ["Swiping Right", "No gesture", "Swiping Left"], "names.txt")
     assert pairs_of(other) == {"train": [("34870", 0), ("56557", 2)], "val": [("9223", 2)], "test": [("1234", -1)]}
-    with pytest.raises(InputError, match=r"names\.txt: 'Swiping Left' is none of the 1 classes"):
+    with pytest.raises(InputError, match=r"names\.txt: 'Swiping Left' is not one of the 1 classes"):
         reordered(annotations, ["Swiping Right"], "names.txt")
 
 
@@ -322,7 +329,7 @@ def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) 
         media.write_frames(tmp_path / "clips" / name, 3, "shot-{index:04d}.PNG", (16, 16))
     run = [TOOL, "folder", "--data", "clips", "--out", "lists", "--kind", "frames", "--val_fraction", "0", "-j", "1"]
     done = call(*run, status=1)
-    assert "--frame_template says other names" in (tmp_path / "lists" / "missing_train.txt").read_text(), done.out
+    assert "for other names give --frame_template" in (tmp_path / "lists" / "missing_train.txt").read_text(), done.out
     call(*run, "--frame_template", "shot-%04d.PNG")
     assert (tmp_path / "lists" / "train.txt").read_text() == "jump/a 3 0\njump/b 3 0\n"
     check = ["tools/check_dataset.py", "custom", "--train_list", "lists/train.txt", "--root_path", "clips", "-j", "1"]
@@ -340,7 +347,7 @@ def test_endings_of_videos_can_be_said(call: Call, tmp_path: Path) -> None:
     call(*run, "-e", "video")
     assert (tmp_path / "lists" / "train.txt").read_text() == "jump/c.video 4 0\n"
     ended = call(*run, "-e", "xyz", status=2)
-    assert "no folder of it holds videos (there are .mp4, .mts, .video)" in ended.err
+    assert "none of its folders contains videos (there are .mp4, .mts, .video)" in ended.err
 
 
 def test_frames_of_kinetics_are_matched_by_clip(call: Call, tmp_path: Path) -> None:
@@ -377,7 +384,7 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
     media.write_video(clips / "stray.mp4", 2)
     done = call(TOOL, "folder", "--data", clips, "--out", "lists", "--val_fraction", "0.3", "-j", "1", status=1)
     lists = {path.name: path.read_text() for path in (tmp_path / "lists").glob("*.txt")}
-    assert lists["class_names.txt"].splitlines() == classes and "videos in no class folder, left out: 1" in done.out
+    assert lists["class_names.txt"].splitlines() == classes and "videos outside class folders, left out: 1" in done.out
     lines = (lists["train.txt"] + lists["val.txt"]).splitlines()
     wanted = [f"{name}/-{number} #.mp4 8 {label}" for label, name in enumerate(classes) for number in range(3)]
     assert sorted(lines) == sorted(wanted)
@@ -396,18 +403,18 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["folder", "--data", "."], "error: --out is needed"),
-        (["folder", "--data", ".", "--out", "o"], "error: .: no folder of it holds videos"),
+        (["folder", "--data", "."], "error: --out, the folder for the lists, is required"),
+        (["folder", "--data", ".", "--out", "o"], "error: .: none of its folders contains videos"),
         (["folder", "--data", "no", "--out", "o"], "error: --data no: no such folder"),
-        (["jester", "--data", "."], "error: --annotations is needed"),
+        (["jester", "--data", "."], "error: --annotations is required"),
         (
             ["jester", "--data", "labels", "--annotations", "labels", "--num_class", "2"],
-            "error: labels: none of its 0 frame folders is named",
+            "error: labels: none of its 0 frame folders has a name",
         ),
         (["jester", "--data", ".", "--annotations", "no"], "error: no: cannot be read"),
         (
             ["something", "--data", ".", "--annotations", "labels"],  # which are Jester's
-            "error: --annotations: 2 classes, where something has 174; is a file missing, or of another dataset?",
+            "error: --annotations: 2 classes, but something has 174; is a file missing, or from another dataset?",
         ),
         (
             ["jester", "--data", ".", "--annotations", "labels", "--kind", "videos", "--modality", "Flow"],
@@ -431,7 +438,7 @@ def test_folders_of_splits_are_not_taken_for_classes(call: Call, tmp_path: Path)
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     ended = call(TOOL, "folder", "--data", ".", "--out", "lists", status=2)
-    assert ended.err.startswith("error: .: holds splits (train, val) where classes are looked for")
+    assert ended.err.startswith("error: .: contains splits (train, val) instead of classes")
 
 
 def commands_of(document: str, script: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Long jobs: whatever a video does to its process, the run goes on; whatever ends the run, the next one goes on."""
+"""Long jobs: they survive anything that a video does to its process, and continue after any interruption."""
 
 import argparse
 import functools
@@ -74,8 +74,8 @@ def plain(outcomes: list[Outcome] | None) -> list[tuple[str, dict[str, Any], str
 
 
 ENDINGS = {
-    "1.txt": ("exit", "reading it ended the process (exit status 3)"),
-    "3.txt": ("kill", "reading it ended the process (SIGKILL)"),
+    "1.txt": ("exit", "reading it crashed the process (exit status 3)"),
+    "3.txt": ("kill", "reading it crashed the process (SIGKILL)"),
     "5.txt": ("hang", "took longer than 5 s (--timeout)"),
     "7.txt": ("raise", "RuntimeError: two lines"),
     "9.txt": ("refuse", "is refused"),
@@ -268,7 +268,7 @@ def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
 
 
 def test_two_writers_of_one_shard_are_refused(tmp_path: Path) -> None:
-    refused = pytest.raises(InputError, match="another process is doing this very work")
+    refused = pytest.raises(InputError, match="another process is doing the same work")
     with Journal(tmp_path, {}), Journal(tmp_path, {}, "2-of-2"), Journal(tmp_path, {"other": 1}), refused:
         Journal(tmp_path, {})
     Journal(tmp_path, {}).close()

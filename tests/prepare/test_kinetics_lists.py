@@ -1,4 +1,4 @@
-"""The lists of Kinetics: whatever the csv files and folders look like, every clip ends in the right list."""
+"""The lists of Kinetics: for any layout of CSV files and folders, every clip is in the right list."""
 
 import logging
 import os
@@ -105,16 +105,16 @@ def test_every_clip_ends_in_the_right_list_however_the_work_is_shared(
     }
     reasons = {
         "emptyempty1": "not a readable video", "errorpage-1": "not a readable video",
-        "playlistplx": "not a readable video", "audioaudio1": "no video stream",
-        "newlineline": "a list cannot hold this path", "not-there--": "no such video", "--QUuC4vJs": "is named twice",
+        "playlistplx": "not a readable video", "audioaudio1": "has no video stream",
+        "newlineline": "cannot be written to a list", "not-there--": "no such video", "--QUuC4vJs": "is listed twice",
     }  # fmt: skip
     for line, (name, reason) in zip(missing[:-1], reasons.items(), strict=True):
         assert line.startswith(name) and reason in line
-    assert missing[-1].startswith("train/part_1/two_files--_000001_000011.mp4 a duplicate: train/part_1/two_files--")
-    assert "test: the csv file has no labels" in done.out and "videos not in the annotations, left out: 1" in done.out
+    assert missing[-1].startswith("train/part_1/two_files--_000001_000011.mp4 is a duplicate: train/part_1/two_files--")
+    assert "test: the CSV file has no labels" in done.out and "videos not in the annotations, left out: 1" in done.out
     assert len(read_records(whole / "k400_train_list.txt", False)) == 4
 
-    assert call(*run, shared, "--shard", "1/2").out.endswith("the lists are written when all are\n")
+    assert call(*run, shared, "--shard", "1/2").out.endswith("the lists are written when all shards are done\n")
     assert not lists_in(shared).keys() & text.keys()
     call(*run, shared, "--shard", "2/2", "-j", "1", status=1)
     assert lists_in(shared) == written
@@ -136,9 +136,12 @@ def test_the_two_variables_at_its_top_are_enough() -> None:
         ([], "error: where are the videos and csv files? Give --video_path and --label_path, or set VIDEO_PATH"),
         (["--video_path", ".", "--label_path", "nowhere"], "error: nowhere: cannot be read (No such file"),
         (["--video_path", "nowhere", "--label_path", "."], "error: nowhere: cannot be listed (No such file"),
-        (["--video_path", ".", "--label_path", ".", "--splits", "val"], "error: --splits val: no csv file of it"),
+        (
+            ["--video_path", ".", "--label_path", ".", "--splits", "val"],
+            "error: --splits val: there is no CSV file of this split",
+        ),
         (["--video_path", ".", "--label_path", ".", "--dataset", "k500"], "error: argument --dataset: invalid choice"),
-        (["--video_path", ".", "--label_path", "."], "error: .: none of its 0 videos is named as in the annotations"),
+        (["--video_path", ".", "--label_path", "."], "error: .: none of its 0 videos has a name from the annotations"),
     ],
 )
 def test_bad_input_ends_in_one_line(arguments: list[str], said: str, call: Call, tmp_path: Path) -> None:
@@ -170,13 +173,16 @@ def test_csv_files_are_read_by_their_header(text: str, names: list[str], labels:
     ("text", "said"),
     [
         ("", "train.csv:1: the header has no column youtube_id"),
-        ("zumba,abc,1,11\n", "train.csv:1: the header has no column youtube_id but 'zumba, abc"),
-        (HEADER, "train.csv: no clips in it"),
-        (HEADER + "zumba,abc,1\n", "train.csv:2: 3 columns, the header has 6"),
-        (HEADER + "zumba,abc,one,11,train,0\n", "train.csv:2: time_start and time_end (one, 11) must be seconds"),
+        ("zumba,abc,1,11\n", "train.csv:1: the header has no column youtube_id: 'zumba, abc"),
+        (HEADER, "train.csv: contains no clips"),
+        (HEADER + "zumba,abc,1\n", "train.csv:2: 3 columns, but the header has 6"),
+        (
+            HEADER + "zumba,abc,one,11,train,0\n",
+            "train.csv:2: time_start and time_end (one, 11) must be numbers of seconds",
+        ),
         (HEADER + "zumba,,1,11,train,0\n", "train.csv:2: no youtube_id"),
         (HEADER + "zumba,abc,1,11,train,0\n,abd,1,11,train,0\n", "train.csv:3: no label"),
-        (HEADER + ",abc,1,11,train,0\nzumba,abd,1,11,train,0\n", "train.csv:3: a label, where lines before it have"),
+        (HEADER + ",abc,1,11,train,0\nzumba,abd,1,11,train,0\n", "train.csv:3: a label, but earlier lines have"),
     ],
 )
 def test_what_is_no_such_csv_file_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
@@ -199,10 +205,10 @@ def test_class_ids_are_places_in_the_published_order(tmp_path: Path) -> None:
 
 
 def test_other_kinetics_are_alphabetical_over_all_csv_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 classes, not all of Kinetics-400: say which it is, --dataset"):
+    with pytest.raises(InputError, match="1 classes, not all of Kinetics-400: give the dataset, --dataset"):
         read_kinetics(write_csv(tmp_path, ["zydeco"]), None, None)
     files = write_csv(tmp_path, ["aaa", "archery"], "kinetics-600_val.csv")
-    with pytest.raises(InputError, match=r"3 classes, where k600 has 600; are all csv files there\?; --num_class 3 if"):
+    with pytest.raises(InputError, match=r"3 classes, but k600 has 600; are CSV files missing\?; if 3 is"):
         read_kinetics(files, "k600", None)
     annotations = read_kinetics(files, "k600", None, 3)[1]
     assert annotations.classes == ["aaa", "archery", "zydeco"]
@@ -216,9 +222,9 @@ def test_a_class_name_file_overrides_the_order(tmp_path: Path) -> None:
     files = write_csv(tmp_path, ["abseiling", "zumba"])
     assert read_kinetics(files, "k400", str(tmp_path / "names.txt"), 2)[1].splits[0].labels.tolist() == [1, 0]
     (tmp_path / "names.txt").write_text("zumba\n")
-    with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is none of the 1 classes"):
+    with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is not one of the 1 classes"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"), 1)
-    with pytest.raises(InputError, match=r"names\.txt: 1 classes, where k400 has 400"):
+    with pytest.raises(InputError, match=r"names\.txt: 1 classes, but k400 has 400"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"))
 
 
@@ -230,12 +236,12 @@ def test_folders_of_splits_go_by_several_names(tmp_path: Path) -> None:
 
     assert places() == [""]  # without any such folder, all that is there
     (tmp_path / "val").mkdir()
-    with pytest.raises(InputError, match="no split has both a csv file with labels and a folder of videos"):
+    with pytest.raises(InputError, match="no split has both a CSV file with labels and a folder of videos"):
         places()
     (tmp_path / "train_256").mkdir()
     assert places() == ["train_256"]
     (tmp_path / "k400_train").mkdir()
-    with pytest.raises(InputError, match=r"which is the folder of train: k400_train or train_256\? Link the"):
+    with pytest.raises(InputError, match=r"the folder of train could be k400_train or train_256\. Link the"):
         places()
     (tmp_path / "train").mkdir()
     assert places() == ["train"]
@@ -262,13 +268,13 @@ def write_clips(root: Path, *names: str) -> None:
     [
         (["broken train/a/", "train/b/"], "train/b/", "train/a/{} cannot be read"),
         (["train/a/", "broken train/b/"], "train/a/", "train/b/{} cannot be read"),
-        (["cut train/a/", "train/b/"], "train/b/", "train/a/{} a duplicate: train/b/{} is used"),
+        (["cut train/a/", "train/b/"], "train/b/", "train/a/{} is a duplicate: train/b/{} is used"),
         (["broken train/", "replacement/for_corrupted/"], "replacement/for_corrupted/", "train/{} cannot be read"),
-        (["train/", "replacement_for_corrupted_k400/"], "replacement_for_corrupted_k400/", "train/{} a duplicate"),
+        (["train/", "replacement_for_corrupted_k400/"], "replacement_for_corrupted_k400/", "train/{} is a duplicate"),
         (["train/", "broken replacement_for_corrupted_k400/"], "train/", "replacement_for_corrupted_k400/{} cannot be"),
         (["broken x/", "replacement/"], "replacement/", "x/{} cannot be read"),
-        (["replacement/", "train/other/"], "replacement/", "train/other/{} a duplicate"),
-        (["broken train/", "broken replacement/"], None, "train/{} of no use either"),
+        (["replacement/", "train/other/"], "replacement/", "train/other/{} is a duplicate"),
+        (["broken train/", "broken replacement/"], None, "train/{} is unusable too"),
     ],
 )
 def test_of_several_files_the_readable_one_is_listed(
@@ -323,13 +329,13 @@ def test_the_column_split_says_which_clips_are_of_a_split(
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"train": "a,train b,val"}, "train.csv:3: its split is 'val', in the csv file of train"),
-        ({"all": "a,train b,holdout"}, "all.csv:3: of several splits, and the column split does not say which this is: "
+        ({"train": "a,train b,val"}, "train.csv:3: its split is 'val' in the CSV file of train"),
+        ({"all": "a,train b,holdout"}, "all.csv:3: the column split does not name one of the splits: "
          "'holdout'"),
-        ({"one": "a,train", "two": "b,val"}, "which is the csv file of all splits: one.csv or two.csv? Name the right "
-         "files, --annotations"),
-        ({"a_train": "a,train", "b_train": "b,train"}, "which is the csv file of train: a_train.csv or b_train.csv? "
-         "Name the right files, --annotations"),
+        ({"one": "a,train", "two": "b,val"}, "the CSV file of all splits could be one.csv or two.csv. Give the right "
+         "files: --annotations"),
+        ({"a_train": "a,train", "b_train": "b,train"}, "the CSV file of train could be a_train.csv or b_train.csv. "
+         "Give the right files: --annotations"),
     ],
 )  # fmt: skip
 def test_splits_that_cannot_be_told_are_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -342,7 +348,7 @@ def test_annotations_that_are_named_are_taken(call: Call, tmp_path: Path) -> Non
     for name, label in (("a_train.csv", "zumba"), ("b_train.csv", "abseiling")):
         (tmp_path / name).write_text(HEADER + f"{label},{CLIP[:11]},0,10,train,0\n")
     run = [TOOL, "--video_path", ".", "--label_path", ".", "-j", 1]
-    assert "a_train.csv or b_train.csv? Name the right files, --annotations" in call(*run, status=2).err
+    assert "a_train.csv or b_train.csv. Give the right files: --annotations" in call(*run, status=2).err
     call(*run, "--annotations", "b_train.csv")
     assert (tmp_path / "k400_train_list.txt").read_text() == f"train/{CLIP} 8 0\n"
 
@@ -350,24 +356,22 @@ def test_annotations_that_are_named_are_taken(call: Call, tmp_path: Path) -> Non
 def test_one_wrong_label_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_kinetics(write_csv(tmp_path, [*NAMES[:20], "abseilin"]), None, None)
-    assert str(error.value).startswith(
-        f"{tmp_path / 'train.csv'}:22: the label 'abseilin' is none of the classes of Kin"
-    )
+    assert str(error.value).startswith(f"{tmp_path / 'train.csv'}:22: the label 'abseilin' is not a class of Kin")
     labels = [label for number in range(600) for label in [f"class {number:03d}"] * 2]
     with pytest.raises(InputError) as error:
         read_kinetics(write_csv(tmp_path, [*labels, "clas 000"]), "k600", None)
-    assert "601 classes, where k600 has 600; the one with the fewest clips is 'clas 000', " in str(error.value)
-    assert "train.csv:1202; --num_class 601" in str(error.value)
+    assert "601 classes, but k600 has 600; the one with the fewest clips is 'clas 000', " in str(error.value)
+    assert "train.csv:1202; if 601 is correct, give --num_class 601" in str(error.value)
 
 
 def test_what_is_compressed_or_has_no_labels_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(HEADER + "zumba,abc,1,11,train,0\n")
     (tmp_path / "val.csv.gz").write_bytes(b"")
-    with pytest.raises(InputError, match=r"val\.csv\.gz: compressed, and val\.csv is not there: unpack it"):
+    with pytest.raises(InputError, match=r"val\.csv\.gz: is compressed, and there is no val\.csv: unpack it"):
         read_kinetics(annotation_files([str(tmp_path)]), None, None)
     (tmp_path / "val.csv").write_text("youtube_id\nabd\n")
     annotations = read_kinetics(annotation_files([str(tmp_path)]), None, None)[1]
-    with pytest.raises(InputError, match=r"val\.csv: its clips have no labels, which val needs"):
+    with pytest.raises(InputError, match=r"val\.csv: its clips have no labels, but val needs them"):
         kinetics_plans(annotations, str(tmp_path), "", None, Path)
     assert len(kinetics_plans(annotations, str(tmp_path), "", ["train"], Path)) == 1
 

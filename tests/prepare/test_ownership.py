@@ -1,4 +1,4 @@
-"""What the project did not make is never removed or written over: one line and status 2, before anything is done."""
+"""Files not made by the project are never removed or overwritten: one line and status 2, before anything is done."""
 
 import os
 import shutil
@@ -107,7 +107,7 @@ def test_what_another_made_stays_and_nothing_is_begun(kind: str, tmp_path: Path,
     make(tmp_path)
     before = state_of(tmp_path)
     done = call(*command, status=2)
-    assert done.err.startswith(f"error: {place}: is there already and was not made by this tool"), done.err
+    assert done.err.startswith(f"error: {place}: already exists and was not made by this tool"), done.err
     assert done.err.count("\n") == 1 and state_of(tmp_path) == before
     shutil.move(tmp_path / place, tmp_path / "away")
     call(*command)
@@ -157,7 +157,7 @@ def test_an_edited_list_is_not_written_over(tmp_path: Path, call: Call) -> None:
     edited = (tmp_path / "out/train.txt").read_text() + "by/hand.mp4 4 0\n"
     (tmp_path / "out/train.txt").write_text(edited)
     done = call(*LISTS, "--val_fraction", "0", status=2)
-    assert "out/train.txt: is there already" in done.err and (tmp_path / "out/train.txt").read_text() == edited
+    assert "out/train.txt: already exists" in done.err and (tmp_path / "out/train.txt").read_text() == edited
 
 
 def test_clean_lists_are_not_written_over_either(tmp_path: Path, call: Call) -> None:
@@ -170,7 +170,7 @@ def test_clean_lists_are_not_written_over_either(tmp_path: Path, call: Call) -> 
     for name in ("l.clean.txt", "problems.csv", "report.json"):
         content = (tmp_path / "out" / name).read_bytes()
         (tmp_path / "out" / name).write_text("mine")
-        assert f"out/{name}: is there already" in call(*check, status=2).err
+        assert f"out/{name}: already exists" in call(*check, status=2).err
         assert (tmp_path / "out" / name).read_text() == "mine"
         (tmp_path / "out" / name).write_bytes(content)
     call(*check)

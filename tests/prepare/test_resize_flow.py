@@ -1,4 +1,4 @@
-"""Videos made small, with every frame at its time, and optical flow that shows the motion that was there."""
+"""Resized videos keep every frame at its time, and optical flow shows the actual motion."""
 
 import csv
 import re
@@ -116,7 +116,7 @@ def test_the_same_bytes_come_again_and_foreign_files_stay(tmp_path: Path) -> Non
     assert (out / "x.mp4").read_bytes() == first
     for content in (path.read_bytes(), b"notes"):
         (out / "x.mp4").write_bytes(content)
-        with pytest.raises(MediaError, match="is there already and was not made by this tool"):
+        with pytest.raises(MediaError, match="already exists and was not made by this tool"):
             resize_video(str(path), "x.mp4", str(out), ResizeOptions(24))
         assert (out / "x.mp4").read_bytes() == content
 
@@ -144,8 +144,8 @@ def test_resizing_a_tree_reports_bytes_and_decode_times(tmp_path: Path, call: Ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["videos", "-o", "videos"], "videos: the sources are in this folder"),
-        (["videos", "-o", "."], ".: the sources are in this folder"),
+        (["videos", "-o", "videos"], "videos: contains the sources"),
+        (["videos", "-o", "."], ".: contains the sources"),
         (["videos", "-o", "out"], "x.avi and x.mp4 would both become x.mp4; rename one of them"),
         (["videos", "-o", "out", "--size", "255"], "'255' must be an even number"),
         (["videos", "-o", "out", "--crf", "52"], "'52' must be an integer from 0 to 51"),
@@ -233,9 +233,9 @@ def test_a_folder_without_frames_is_named(tmp_path: Path, files: dict[str, bytes
 def test_one_frame_has_no_motion_and_some_names_must_be_numbers(tmp_path: Path) -> None:
     media.write_video(tmp_path / "one.mp4", 1)
     media.write_video(tmp_path / "two.mp4", 2)
-    with pytest.raises(MediaError, match="1 frames decode, two are needed"):
+    with pytest.raises(MediaError, match="1 frames can be decoded, but two are needed"):
         extract_flow(str(tmp_path / "one.mp4"), "one.mp4", str(tmp_path), FlowOptions())
-    with pytest.raises(MediaError, match="needs a number as the video's name"):
+    with pytest.raises(MediaError, match="needs a video whose name is a number"):
         extract_flow(
             str(tmp_path / "two.mp4"), "two.mp4", str(tmp_path), FlowOptions(template="{video}_{axis}{index}.png")
         )
@@ -262,6 +262,6 @@ def test_flow_of_frames_is_not_written_among_them(tmp_path: Path, call: Call) ->
     media.write_frames(tmp_path / "frames/x", 2)
     for place in ("frames", "."):
         done = call("tools/extract_flow.py", "frames", "--kind", "frames", "-o", place, status=2)
-        assert done.err == f"error: {place}: the sources are in this folder; give -o another one\n"
+        assert done.err == f"error: {place}: contains the sources; give another folder with -o\n"
     done = call("tools/extract_flow.py", "frames/x", "--kind", "frames", "-o", "flow", "-j", "1")
     assert len(list((tmp_path / "flow/x").iterdir())) == 4

@@ -1,4 +1,4 @@
-"""A job over many videos takes little memory for each, and the benchmarks that say how little still run."""
+"""A job over many videos takes little memory per video, and the benchmarks that measure it still run."""
 
 import json
 import tracemalloc
@@ -43,4 +43,4 @@ def test_the_benchmark_runs_and_writes_what_it_prints(call: Call, tmp_path: Path
     steps = [row["step"] for row in rows]
     assert steps[:4] == ["plain decode", "header", "packets", "decode"] and "extract, png" in steps
     assert rows[0]["ratio"] == pytest.approx(1) and all(row["least"] <= row["seconds"] <= row["most"] for row in rows)
-    assert "no videos in it" in call("benchmarks/prepare.py", "--videos", tmp_path, status=2).err
+    assert "contains no videos" in call("benchmarks/prepare.py", "--videos", tmp_path, status=2).err

@@ -1,4 +1,4 @@
-"""The page about trainings and tests: everything in it that is there, nothing else, and safe whatever names hold."""
+"""The page about training runs and tests: complete, correct, and safe with any names."""
 
 import base64
 import io
@@ -155,7 +155,7 @@ def test_from_training_to_a_page_with_pictures(call: Call, tmp_path: Path) -> No
     root.rename(tmp_path / "moved")
     done = call(TOOL, "checkpoints/run/test", "--output", "other.html")
     page = Page(tmp_path / "other.html")
-    assert "give no picture" in done.out and not page.pictures("jpeg")
+    assert "no picture of" in done.out and not page.pictures("jpeg")
     assert page.text.count("no picture: ") == wrong and "No such file or directory" in page.text
     call(TOOL, "checkpoints/run", "--root_path", "moved", "--output", "other.html", "--mistakes", "1")
     assert len(Page(tmp_path / "other.html").pictures("jpeg")) == 1
@@ -169,7 +169,7 @@ def test_names_and_paths_are_text(call: Call, tmp_path: Path) -> None:
     page.check_closed()
     assert page.source.count(EVIL) == 0 and page.text.count(EVIL) > 5
     assert r"b\udcffd <i>.mp4" in page.text and "No such <file>" in page.text and "<b>5 of 9" in page.text
-    assert "stopped before its end" in page.text and "signal 15: epoch 2, step 0" in page.text
+    assert "stopped early" in page.text and "signal 15: epoch 2, step 0" in page.text
     assert (
         "36 expected, 34 scored, 2 failed, 1 cut short" in page.text and "2 of 9" in page.text and "76.1" in page.text
     )
@@ -187,8 +187,8 @@ def test_one_file_alone_makes_a_page_that_says_what_is_missing(
     page.check_closed()
     others = ("log.csv", "args.json") if name in TRAINING_FILES else ("metrics.json", "predictions.csv", "mistakes.csv")
     for other in others:
-        assert (f"alone/{other}: not there" in page.text) == (other != name)
-        assert (f"missing: alone/{other}: not there" in done.out) == (other != name)
+        assert (f"alone/{other}: does not exist" in page.text) == (other != name)
+        assert (f"missing: alone/{other}: does not exist" in done.out) == (other != name)
     if name in ("log.csv", "curves.png", "confusion.npy", "confusion.png"):
         assert len(page.pictures("png")) == 1
 
@@ -240,11 +240,11 @@ def test_bad_input_ends_in_one_line(left: Path, call: Call, tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     shutil.copytree(left / "test", tmp_path / "t")
     for arguments, message in (
-        (["nowhere"], "error: nowhere: no such folder; the folder of a training run"),
-        (["t", "empty"], "error: empty: holds no results; looked for log.csv, args.json"),
+        (["nowhere"], "error: nowhere: no such folder; give the folder of a training run"),
+        (["t", "empty"], "error: empty: contains no results; looked for log.csv, args.json"),
         (["t", "--root_path", "nowhere"], "error: --root_path nowhere: no such folder"),
-        (["t", "--output", "empty"], "error: empty: is a directory, a file name is needed"),
-        (["t", "--output", "t/metrics.json/x.html"], "error: t/metrics.json: cannot write in this folder"),
+        (["t", "--output", "empty"], "error: empty: is a directory; give the name of a file"),
+        (["t", "--output", "t/metrics.json/x.html"], "error: t/metrics.json: cannot write to this folder"),
         ([], "error: the following arguments are required"),
     ):
         ended = call(TOOL, *arguments, status=2)
@@ -261,7 +261,9 @@ def test_names_of_runs(left: Path, tmp_path: Path) -> None:
     names = [results.name for results in found]
     assert len(set(names)) == 5 and names[2:4] == ["x=y", "mine"] and str(tmp_path / "a/test") in names[1]
     only_trained = read_results([str(tmp_path / "c")])[0]
-    assert only_trained.test is None and only_trained.missing == [f"{tmp_path / 'c/test'}: no results of a test"]
+    assert only_trained.test is None and only_trained.missing == [
+        f"{tmp_path / 'c/test'}: contains no results of a test"
+    ]
 
 
 def test_several_runs_are_compared_class_by_class(call: Call, tmp_path: Path) -> None:
@@ -406,4 +408,4 @@ def test_a_browser_sorts_and_reads_the_map(large: Path, tmp_path: Path) -> None:
     assert len(numbers) == 400 and numbers == sorted(numbers) and numbers[0] < numbers[-1]
     assert seen["down"] == seen["up"][::-1] or [float(cell) for cell in seen["down"]] == numbers[::-1]
     assert seen["names"][0] == EVIL and len(seen["names"]) == 400 and seen["marked"] == ["class"] and seen["focus"]
-    assert re.fullmatch(r".+ (recognised|taken for .+): \d+ of 1\d videos", seen["cell"]) and seen["wide"]
+    assert re.fullmatch(r".+ (recognised|predicted as .+): \d+ of 1\d videos", seen["cell"]) and seen["wide"]

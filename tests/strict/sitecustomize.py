@@ -1,4 +1,4 @@
-"""In processes that tests start: what modules of this project use must not be deprecated."""
+"""For processes that tests start: modules of this project must not use anything deprecated."""
 
 import warnings
 

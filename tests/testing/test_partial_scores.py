@@ -1,4 +1,4 @@
-"""A test that is interrupted goes on from the scores it has."""
+"""An interrupted test continues from its stored scores."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The whole test path on real videos gives the published code's pixels and logits (where the videos are at hand)."""
+"""The whole test path on real videos gives the published code's pixels and logits (if the videos are available)."""
 
 import json
 from functools import partial

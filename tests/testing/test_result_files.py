@@ -1,4 +1,4 @@
-"""Results that belong together: of one test, of the bytes that were read, the same in all processes."""
+"""Consistent results: all files from one test, hashes of the bytes that were read, the same in all processes."""
 
 import hashlib
 import json
@@ -120,7 +120,7 @@ def test_what_no_test_wrote_is_left_alone(name: str, data: Path, call: Call) -> 
     (data / "out").mkdir()
     (data / "out" / name).write_text('{"mine": 1}')
     done = call(*TEST, "--test_list", "labels.txt", status=2)
-    assert done.err.startswith(f"error: out/{name}: is there already and was not written by a test;")
+    assert done.err.startswith(f"error: out/{name}: already exists and was not written by a test;")
     assert (data / "out" / name).read_text() == '{"mine": 1}'
     assert [path.name for path in (data / "out").iterdir()] == [name]
 
@@ -133,7 +133,7 @@ def test_results_of_a_test_are_known_as_such(data: Path, call: Call) -> None:
     (data / "elsewhere.csv").write_text("mine")
     (data / "out" / "mistakes.csv").unlink()
     (data / "out" / "mistakes.csv").symlink_to(data / "elsewhere.csv")
-    with pytest.raises(InputError, match=r"mistakes\.csv: is there already"):
+    with pytest.raises(InputError, match=r"mistakes\.csv: already exists"):
         check_results_replaceable(data / "out")
 
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_changes_while_it_is_read_is_refused(
         return content
 
     monkeypatch.setattr(tensor_files.torch, "load", load)
-    with pytest.raises(InputError, match=r"w\.pth\.tar: was replaced or changed while it was read"):
+    with pytest.raises(InputError, match=r"w\.pth\.tar: was replaced or changed while being read"):
         read_checkpoint(path, hashed=True)
 
 
@@ -230,7 +230,7 @@ def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkey
         after_two_videos(replace, patched)
         done = call(*TEST, "--test_list", "labels.txt", status=3)
     last = done.err.splitlines()[-1]
-    assert re.fullmatch(r"error: out/partial\..*: scores cannot be kept \(out: cannot write .*\)", last)
+    assert re.fullmatch(r"error: out/partial\..*: scores cannot be written \(out: cannot write .*\)", last)
     assert (data / "out").read_text() == "mine"
     (data / "out").unlink()
     (data / "away").rename(data / "out")
@@ -246,7 +246,7 @@ def test_a_folder_that_becomes_read_only_keeps_the_scores(
         done = call(*TEST, "--test_list", "labels.txt", status=3)
     error = done.err.splitlines()[-1]
     assert error.startswith("error: out: ") and "Permission denied" in error, error
-    assert error.endswith("the scores are kept: the same command goes on from them")
+    assert error.endswith("scores are kept: run the same command again to continue")
     out.chmod(0o755)
     assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_written_costs_nothing_else(last: bool, data: Path, call:
     assert error.startswith("error: out: cannot write" if last else "error: s/s.npz: cannot be written")
     assert (data / "p.csv").read_text().count("\n") == 3
     assert (data / "s/s.npz").exists() == last and (data / "out" / METRICS).exists() != last
-    assert ("the scores are kept: the same command goes on from them" in done.err) != last
+    assert ("scores are kept: run the same command again to continue" in done.err) != last
     if not last:
         (data / "s").unlink()
         assert "3 of 3 videos are scored" in call(*TEST, *flags).out

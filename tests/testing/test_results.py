@@ -1,4 +1,4 @@
-"""What a test leaves behind: numbers that add up, files that can be read, pictures of a size to look at."""
+"""The results of a test: consistent numbers, readable files, figures of a reasonable size."""
 
 import csv
 import json
@@ -65,13 +65,13 @@ def test_predictions_name_classes_and_reasons(result: TestResult, tmp_path: Path
 def test_classes_and_mistakes_are_ranked(result: TestResult, tmp_path: Path) -> None:
     assert confusion_matrix(result).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     worst = write_per_class(tmp_path / "c.csv", result, NAMES)
-    assert worst[0].strip() == "50.0 %  pear (2 videos, 1 times taken for apple)"
+    assert worst[0].strip() == "50.0 %  pear (2 videos, 1 times predicted as apple)"
     rows = list(csv.DictReader((tmp_path / "c.csv").open(newline="")))
     assert [(row["name"], row["videos"], row["top1"]) for row in rows] == [
         ("apple", "1", "100.00"), ("pear", "2", "50.00"), ("plum, ripe", "1", "100.00")
     ]  # fmt: skip
     mistakes = write_mistakes(tmp_path / "m.csv", result, NAMES, probabilities=False)
-    assert mistakes == ["1.00  c: pear, taken for apple"]
+    assert mistakes == ["1.00  c: pear, predicted as apple"]
 
 
 def test_mistakes_cluster() -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens while a checkpoint is saved: the one before it or the new one loads."""
+"""If saving a checkpoint is interrupted at any point, either the previous or the new one can be loaded."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""One class, one frame, 64 frames, one clip at a time: trained and tested, with an accuracy that adds up."""
+"""Training and testing with extreme settings: one class, one frame, 64 frames, one clip at a time."""
 
 import json
 from pathlib import Path

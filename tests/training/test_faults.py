@@ -1,4 +1,4 @@
-"""Runs that meet numbers that are none and videos that cannot be read stop in time, say why, and lose nothing."""
+"""Runs that meet non-finite numbers or unreadable videos stop in time, say why, and lose nothing."""
 
 import csv
 import errno
@@ -65,10 +65,10 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
 def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: Path) -> None:
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
     done = call(*train, status=3)
-    assert "step 2: the loss is nan" in done.err and "with the videos a.mp4, a.mp4; there is no checkpoint" in done.err
+    assert "step 2: the loss is nan" in done.err and "for the videos a.mp4, a.mp4; there is no checkpoint" in done.err
     assert len(done.err.strip().splitlines()) >= 1 and not list(tmp_path.rglob("*.tar"))
     done = call(*train, "--skip_nonfinite", "1", status=3)
-    assert "passed over (1 of 1)" in done.out and "step 3: the loss is nan" in done.err
+    assert "skipped (1 of 1)" in done.out and "step 3: the loss is nan" in done.err
 
 
 def test_all_processes_stop_where_one_meets_it(script: Run, tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call,
     content = torch.load(path, weights_only=True)
     assert content["skipped"] == 0
     done = call(*train, "--lr", "1e30", status=3)  # which is the one that may be passed over, and then another one
-    assert "passed over (1 of 1)" in done.out and "the loss is nan" in done.err
+    assert "skipped (1 of 1)" in done.out and "the loss is nan" in done.err
     torch.save({**content, "skipped": 1}, path)
     done = call(*train, "--lr", "1e30", status=3)
-    assert "passed over (1 of 1)" not in done.out and "the loss is nan" in done.err
+    assert "skipped (1 of 1)" not in done.out and "the loss is nan" in done.err
 
 
 def test_a_full_disk_is_one_line_for_logs_too(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Pa
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "0.001"]
     weights = weights_of(tmp_path, float("nan"))
     said = call(*train, "--evaluate", "--resume", weights, status=3).err
-    assert said.endswith(f"error: {weights}: no video has finite scores: the weights are those of a run that blew up\n")
+    assert said.endswith(f"error: {weights}: no video has finite scores: these weights come from a run that diverged\n")
     call(*train, "--eval-freq", "1")
     folder = tmp_path / "checkpoints/run"
     before = (folder / LAST).read_bytes(), (folder / BEST).read_bytes()
@@ -183,10 +183,10 @@ def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Pa
     poisoned = (folder / LAST).read_bytes()
     train = [*train, "--epochs", "2", "--resume", "auto", "--eval-freq", "1"]
     said = call(*train, status=3).err
-    assert "epoch 2: no video of the validation has finite scores" in said and "Traceback" not in said
+    assert "epoch 2: no validation video has finite scores" in said and "Traceback" not in said
     assert ((folder / LAST).read_bytes(), (folder / BEST).read_bytes()) == (poisoned, before[1])
     said = call(*train, "--ckpt_interval", "1", status=3).err
-    assert "base_model.bn1.running_var is not finite any more; the last good checkpoint is" in said
+    assert "base_model.bn1.running_var is no longer finite; the last good checkpoint is" in said
 
 
 def test_the_best_needs_most_of_the_videos(call: Call, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_what_cannot_be_logged_costs_no_epoch(
         (tmp_path / "checkpoints/run").mkdir(parents=True)
         (tmp_path / "checkpoints/run/bad_samples.csv").symlink_to("/dev/full")
     said = call(*train, status=3).err
-    assert "cannot be written (No space left" in said and "the run is saved all the same" in said, said
+    assert "cannot be written (No space left" in said and "the run is saved nevertheless" in said, said
     assert said.count("error:") == 1 and "Traceback" not in said
     assert torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)["epoch"] == 1
     monkeypatch.undo()
@@ -303,5 +303,5 @@ def test_a_bad_cell_in_the_log_is_left_out_and_named(call: Call, tmp_path: Path)
     lines = path.read_text().splitlines()
     cells = lines[1].split(",")
     path.write_text(f"{lines[0]}\n{','.join([cells[0], cells[1], 'about 0.01', *cells[3:]])}\n")
-    assert "log.csv: 'about 0.01' is no number (lr)" in call(*train, "--epochs", "2").out
+    assert "log.csv: 'about 0.01' is not a number (lr)" in call(*train, "--epochs", "2").out
     assert len(path.read_text().splitlines()) == 3

@@ -1,4 +1,4 @@
-"""From a folder of videos and a checkpoint to a report, in one line; and what of a checkpoint training must know."""
+"""Fine-tuning from a folder of videos and a checkpoint to a report, and the flags that fit a checkpoint."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_training_is_told_what_a_checkpoint_is(weights: dict[str, Path], tmp_pat
     assert " ".join(tuning_flags(tmp_path / "x.pth")) == (
         "--arch resnet18 --num_segments 4 --dropout 0.7 --input_size 112"
     )
-    with pytest.raises(InputError, match="is a model of Flow"):
+    with pytest.raises(InputError, match="is a model for Flow"):
         tuning_flags(weights["flow"])
 
 
@@ -119,13 +119,13 @@ def test_stopped_and_started_again_it_goes_on(folder: Path, weights: dict[str, P
     given = ["my clips", weights["tam"], "--out", "out"]
     stopped = finetune(folder, *given, STOP="yes")
     assert stopped.returncode == 3 and list(ran(stopped)) == ["gen_labels.py", "online_main.py"]
-    assert "with the same arguments, goes on" in stopped.stdout
+    assert "with the same arguments to continue" in stopped.stdout
     again = finetune(folder, *given)
     assert again.returncode == 0 and list(ran(again)) == ["online_main.py", "online_test_models.py", "report.py"]
     args = make_train_parser(None, tuple(DECODERS)).parse_args(ran(again)["online_main.py"])
     assert (args.resume, args.tune_from, args.tam, args.input_size) == ("auto", None, True, 32)
     other = finetune(folder, "my clips", weights["tsn"], "--out", "out")
-    assert other.returncode == 2 and not ran(other) and "out: holds a fine-tuning of" in other.stderr
+    assert other.returncode == 2 and not ran(other) and "out: contains a fine-tuning of" in other.stderr
 
 
 @pytest.mark.parametrize(

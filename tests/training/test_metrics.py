@@ -1,4 +1,4 @@
-"""Accuracy: ties, few classes, scores that are no numbers, batches of different sizes."""
+"""Accuracy: ties, few classes, NaN scores, batches of different sizes."""
 
 import math
 

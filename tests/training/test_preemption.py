@@ -1,4 +1,4 @@
-"""Runs that are asked to end, or killed, go on as if nothing had happened."""
+"""Runs that are asked to stop, or are killed, can be resumed as if nothing had happened."""
 
 import csv
 import os
@@ -94,13 +94,13 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
         process.send_signal(number)
         printed = process.communicate(timeout=600)[0]
         assert "not as in the run so far" not in printed
-        assert ("computing with 1 threads, as in the run so far, not 2" in printed) == (threads == 2) or not printed
+        assert ("using 1 threads as in the run so far, not 2" in printed) == (threads == 2) or not printed
         if number == signal.SIGTERM:
-            assert process.returncode == 0 and "with --resume auto goes on" in printed, printed
+            assert process.returncode == 0 and "to continue, add --resume auto to the command" in printed, printed
             assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
         assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
     torch.set_num_threads(2)
-    assert "computing with 1 threads" in call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0").out
+    assert "using 1 threads" in call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0").out
     assert not (clips / "runs/parts/preempted").exists()
     whole, parts = state(clips, "whole"), state(clips, "parts")
     assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_all_processes_of_torchrun_end_together(
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(process.pid if target == "torchrun" else int(children[0]), number)
     printed = process.communicate(timeout=600)[0]
-    assert process.returncode == status and printed.count("with --resume auto goes on") == 1, printed
+    assert process.returncode == status and printed.count("to continue, add --resume auto to the command") == 1, printed
     assert (clips / "runs/two/preempted").exists() and "Traceback" not in printed
 
 
@@ -259,7 +259,7 @@ def test_a_class_file_that_was_replaced_is_refused(clips: Path, call: Call) -> N
     (clips / "c.txt").write_text("one\ntwo\n")
     call(*train, "--max_steps", "5")
     (clips / "c.txt").write_text("two\none\n")
-    assert "its class names differ from those given here, or their order does" in call(*train, status=2).err
+    assert "its class names, or their order, differ from those given here" in call(*train, status=2).err
 
 
 def test_an_epoch_that_is_begun_anew_is_logged_as_one(clips: Path, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""A run says exactly what ran, and a resumed one what is not as before."""
+"""A run documents exactly what ran, and a resumed run reports what has changed."""
 
 import argparse
 import json
@@ -84,17 +84,15 @@ def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None
     (tmp_path / "0.mp4").touch()  # as a copy on another disk
     assert "not as in the run so far" not in call(*train, "--epochs", "1").out
     media.write_video(tmp_path / "1.mp4", 20, seed=7)
-    assert (
-        "the files of 1 of 2 entries of l.txt that were looked at, such as 1.mp4" in call(*train, "--epochs", "1").out
-    )
+    assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").out
 
 
 @pytest.mark.parametrize(
     ("before", "said"),
     [
         ([3, 5], ""),
-        ([3, 6], "the files of 1 of 2 entries of l.txt that were looked at, such as b"),
-        ([4, -1], "the files of 2 of 2 entries of l.txt that were looked at, such as a"),
+        ([3, 6], "the files of 1 of 2 checked entries of l.txt, such as b"),
+        ([4, -1], "the files of 2 of 2 checked entries of l.txt, such as a"),
         ([3], ""),  # of another list, which is named as such
         (None, ""),  # a checkpoint that does not say
     ],
