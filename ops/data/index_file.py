@@ -68,7 +68,7 @@ class IndexFile:
             return decode_index(row[0]) if row else None
         except (ValueError, TypeError, _sqlite().Error):
             log.warning(
-                "%s: damaged, and not used any more: delete it, or let tools/check_dataset.py renew it", self.path
+                "%s: damaged and not used; delete it, or run tools/check_dataset.py to write it anew", self.path
             )
             self._connection = None
             return None
@@ -128,8 +128,8 @@ def _connect(path: Path) -> Any:
         application = made_by = None
     if made_by == MADE_BY:
         return connection
-    reason = "made with another FFmpeg" if made_by else "no index of videos"
-    log.warning("%s: not used (%s): delete it, or let tools/check_dataset.py renew it", path, reason)
+    reason = "made with another FFmpeg" if made_by else "not an index of videos"
+    log.warning("%s: not used (%s); delete it, or run tools/check_dataset.py to write it anew", path, reason)
     return None
 
 

@@ -40,11 +40,11 @@ def write_index(source: str | os.PathLike[str], paths: Iterable[str], outcome_of
     path = index_file_of(source)
     try:
         if os.path.lexists(path) and not is_index_file(path):
-            raise InputError(f"{path}: not a file that this project has made, and not overwritten")
+            raise InputError(f"{path}: was not written by this project and is not overwritten")
         if write_index_file(path, itertools.chain([first], rows)):
-            log.info("%s: with it, training and tests do not read videos whole", path)
+            log.info("%s: lets training and tests read only the parts of videos that they need", path)
     except InputError as error:
-        log.warning("%s; without it, training and tests read every video whole", error)
+        log.warning("%s; without this file, each process reads every video completely once", error)
 
 
 def write_indexes(lists: Sequence[CheckedList], clean: Sequence[Path], outcome_of: Callable[[str], Outcome]) -> None:
