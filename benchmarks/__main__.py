@@ -34,7 +34,7 @@ def main() -> int:
     """Measure, print and write the results."""
     args = make_parser().parse_args()
     device = pick_device(None, args.device)
-    compute = compute_of(args, device)
+    compute = compute_of(args, device, fixed_shapes=True)
     parts = {part for name in args.only for part in HALVES.get(name, (name,))}
     rows = reading_rows(args, parts)
     network_parts, memory = network_rows(args, compute, parts)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ops.data.collate import ClipBatch
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import TAM
 from ops.training.engine import accumulate, forward
+from ops.training.optimizer import complete_momentum
 
 VARIANTS = ("ours", "published", "plain")
 STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
@@ -27,10 +29,11 @@ STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
 
 @dataclass(frozen=True)
 class Load:
-    """The size of a computation: clips of 8 frames of `size` pixels square."""
+    """How much is computed at once: clips of 8 frames of `size` pixels square, by a network on `arch`."""
 
     clips: int
     size: int = 224
+    arch: str = "resnet50"
 
 
 def tam_rows(device: torch.device, rounds: int, clips: int, size: int = 224) -> list[Row]:
@@ -51,7 +54,7 @@ def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, s
             "copies": lambda: [x.detach().clone() for _ in range(4)],
         },
         rounds,
-        _wait(device),
+        wait_for(device),
     )
     passes = times["copies"].divided(8 / 7)  # a copy reads and writes
     what = f"TAM, {frames}×{channels}×{side}×{side}, forward + backward"
@@ -68,7 +71,7 @@ def _there_and_back(tam: TAM, x: Tensor, gradient: Tensor) -> None:
 def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
     """A training step of a ResNet-50: with TAM, with the published TAM, and without."""
     steps = {name: training_step(name, compute, load) for name in VARIANTS}
-    times = compare(steps, rounds, _wait(compute.device))
+    times = compare(steps, rounds, wait_for(compute.device))
     what = f"TANet-50 training step, {load.clips} × 8 × {load.size}²"
     return [
         Row(what, "published method", times["ours"], times["published"], "≥ 1"),
@@ -77,20 +80,12 @@ def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
 
 
 def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
-    """The scores of one clip, computed as in tests: with batch norms folded into convolutions."""
-    models: dict[str, nn.Module] = {name: _model(name, compute).eval() for name in VARIANTS}
+    """The scores of one clip, as tests compute them: batch norms folded into convolutions."""
+    models: dict[str, nn.Module] = {name: make_model(name, compute).eval() for name in VARIANTS}
     models["folded"] = compute.for_inference(models["plain"])
     models["ours"] = compute.for_inference(models["ours"])
-    pixels = torch.randint(0, 256, (1, 8, 3, size, size), dtype=torch.uint8)
-
-    def score(model: nn.Module) -> Callable[[], object]:
-        def run() -> object:
-            with torch.inference_mode():
-                return forward(model, pixels, compute)
-
-        return run
-
-    times = compare({name: score(model) for name, model in models.items()}, rounds, _wait(compute.device))
+    steps = {name: scoring(model, compute, Load(1, size)) for name, model in models.items()}
+    times = compare(steps, rounds, wait_for(compute.device))
     wanted = "≥ 1.5" if compute.device.type == "cuda" else "≥ 1.2"
     what = f"scores of one clip, 8 × {size}²"
     return [
@@ -100,19 +95,23 @@ def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
     ]
 
 
+def scoring(model: nn.Module, compute: Compute, load: Load) -> Callable[[], object]:
+    """The scores of random clips by `model`."""
+    pixels = _clips(load, compute.device)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return forward(model, pixels, compute)
+
+    return run
+
+
 def peak_memory(compute: Compute, load: Load) -> dict[str, float]:
     """The peak memory of a process during training steps, in MiB, for each variant."""
     found = {}
     for name in VARIANTS:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.network",
-            name,
-            str(compute.device),
-            str(load.clips),
-            str(load.size),
-        ]
+        how = [str(compute.device), compute.amp, *["channels_last"] * compute.channels_last]
+        command = [sys.executable, "-m", "benchmarks.network", name, str(load.clips), str(load.size), *how]
         root = Path(__file__).resolve().parents[1]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
         found[name] = float(json.loads(done.stdout))
@@ -121,9 +120,10 @@ def peak_memory(compute: Compute, load: Load) -> dict[str, float]:
 
 def training_step(name: str, compute: Compute, load: Load) -> Callable[[], object]:
     """One step of SGD on random clips."""
-    model = _model(name, compute).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
-    pixels = torch.randint(0, 256, (load.clips, 8, 3, load.size, load.size), dtype=torch.uint8)
+    model = make_model(name, compute, load.arch).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, fused=compute.fused_optimizer or None)
+    complete_momentum(optimizer)
+    pixels = _clips(load, compute.device)
     batch = ClipBatch(pixels, torch.arange(load.clips) % 400, list(range(load.clips)), load.clips)
     scaler = compute.scaler()
 
@@ -136,27 +136,35 @@ def training_step(name: str, compute: Compute, load: Load) -> Callable[[], objec
     return run
 
 
-def _model(name: str, compute: Compute) -> Recognizer:
+def _clips(load: Load, device: torch.device) -> Tensor:
+    """Random pixels as a loader delivers them: for a GPU in page-locked memory."""
+    pixels = torch.randint(0, 256, (load.clips, 8, 3, load.size, load.size), dtype=torch.uint8)
+    return pixels.pin_memory() if device.type == "cuda" else pixels
+
+
+def make_model(name: str, compute: Compute, arch: str = "resnet50") -> Recognizer:
+    """The network of one of `VARIANTS`, in training mode, on the device."""
     torch.manual_seed(0)
-    model = build_model("resnet50", 400, 8, tam=name != "plain")
+    model = build_model(arch, 400, 8, tam=name != "plain")
     if name == "published":
         use_published_tam(model)
     compute.prepare(model)
     return model
 
 
-def _wait(device: torch.device) -> Callable[[], None]:
-    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+def wait_for(device: torch.device) -> Callable[[], None]:
+    """What lets `device` finish before a clock is read."""
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
-def _peak(name: str, device: torch.device, load: Load) -> float:
-    """Peak memory of two training steps in MiB, minus the memory before; over the lifetime of this process."""
-    step = training_step(name, Compute(device), load)
+def _peak(name: str, compute: Compute, load: Load) -> float:
+    """MiB at the peak of two training steps, less what the process had before; of this process's life."""
+    step = training_step(name, compute, load)
     before = _most_resident()
     for _ in range(2):
         step()
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+    if compute.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(compute.device) / 2**20
     return (_most_resident() - before) / 2**10
 
 
@@ -169,5 +177,6 @@ def _most_resident() -> int:
 
 
 if __name__ == "__main__":
-    variant, place, clips, size = sys.argv[1:]
-    sys.stdout.write(json.dumps(_peak(variant, torch.device(place), Load(int(clips), int(size)))))
+    variant, clips, size, place, amp, *layout = sys.argv[1:]
+    compute = Compute(torch.device(place), amp, channels_last=bool(layout))
+    sys.stdout.write(json.dumps(_peak(variant, compute, Load(int(clips), int(size)))))

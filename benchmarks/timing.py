@@ -30,21 +30,24 @@ class Timing:
 
 
 def compare(
-    steps: Mapping[str, Callable[[], object]], rounds: int, wait: Callable[[], None] = lambda: None
+    steps: Mapping[str, Callable[[], object]],
+    rounds: int,
+    wait: Callable[[], None] = lambda: None,
+    warmups: int = 1,
 ) -> dict[str, Timing]:
-    """Time each of `steps`, once per round, after a warm-up round.
+    """Time each of `steps`, once per round, after some rounds to warm up.
 
     Every round runs all steps in turn, so that a slower machine affects all of them. `wait` is called before reading
     the clock, so that a device can finish.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 1):
+    for number in range(-warmups, rounds):
         for name, step in steps.items():
             wait()
             began = time.perf_counter()
             step()
             wait()
-            if number:
+            if number >= 0:
                 seconds[name].append(time.perf_counter() - began)
     return {name: Timing(statistics.median(each), min(each), max(each)) for name, each in seconds.items()}
 

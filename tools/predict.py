@@ -4,9 +4,8 @@
     python tools/predict.py clips/ "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py film.mp4 --weights ckpt.best.pth.tar --window 64 --timeline out/ --save film_seen.mp4
 
-Videos are scored as by online_test_models.py. With --window, each window of frames is scored like a video of its own,
-and the prediction is the mean of the logits. --timeline and --save always use windows (by default 64 frames, one every
-16). The exit status is 1 if some videos could not be read, and 2 if none could.
+Videos are scored as by online_test_models.py; with --window, by the mean of the logits of all windows, which --timeline
+and --save use too (64 frames, one every 16). The exit status is 1 if some videos could not be read, 2 if none could.
 """
 
 import argparse

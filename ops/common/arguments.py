@@ -65,6 +65,7 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
     """The flags that `ops.common.device.compute_of` reads."""
     group.add_argument("--amp", choices=AMP, default="off", help="mixed precision (default: off, fp32 throughout)")
     group.add_argument("--channels_last", action="store_true", help="keep tensors in channels-last memory format")
+    group.add_argument("--tf32", action="store_true", help="compute float32 as TF32 on a GPU (default: off)")
     group.add_argument("--compile", action="store_true", help="use torch.compile; needs a C++ compiler or a GPU")
     group.add_argument("--deterministic", action="store_true",
                        help="bit-identical results in every run on one machine")  # fmt: skip

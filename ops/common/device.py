@@ -41,12 +41,21 @@ class Compute:
     def for_inference(self, model: nn.Module) -> nn.Module:
         """A copy of `model` with its batch norms folded into its convolutions, compiled if `compile` is set.
 
-        On a CPU it is in channels last in any case: that is faster there.
+        Compiled for a GPU it is replayed from CUDA graphs, one for each shape of the input. On a CPU it is in channels
+        last in any case: that is faster there.
         """
         folded = fold_batch_norms(copy.deepcopy(model).eval())
         if self.device.type == "cpu":
             folded.to(memory_format=torch.channels_last)
-        return self.compiled(folded)
+        if not self.compile:
+            return folded
+        mode = "reduce-overhead" if self.device.type == "cuda" else None
+        return OwnOutput(torch.compile(folded, mode=mode))  # type: ignore[arg-type]
+
+    @property
+    def fused_optimizer(self) -> bool:
+        """Whether an optimizer takes its whole step in one kernel per kind of tensor; on a CPU that gains nothing."""
+        return self.device.type == "cuda"
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass: convolutions and matrix products in the lower precision, if one is set."""
@@ -59,6 +68,22 @@ class Compute:
     def bring(self, tensor: Tensor) -> Tensor:
         """`tensor` on the device; copied asynchronously from page-locked memory."""
         return tensor.to(self.device, non_blocking=True)
+
+
+class OwnOutput(nn.Module):
+    """Runs `network`, whose output is overwritten when it runs again, and returns a copy of that output.
+
+    A CUDA graph writes to the same memory every time that it is replayed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """What `network` makes of `clips`, in memory of its own."""
+        out: Tensor = self.network(clips)
+        return out.clone()
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
@@ -83,8 +108,17 @@ def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
     if device not in (None, "cuda"):
         raise InputError(f"--gpus {' '.join(map(str, gpus))} cannot be combined with --device {device}")
     _check_gpus(gpus)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return True
+
+
+def visible_devices(gpus: Sequence[int], visible: str | None) -> str:
+    """The value of CUDA_VISIBLE_DEVICES that shows only `gpus`, which are counted among those `visible` so far.
+
+    `visible` holds numbers or names (`GPU-…`, `MIG-…`); None where the variable is not set.
+    """
+    names = visible.split(",") if visible else list(map(str, range(max(gpus) + 1)))
+    return ",".join(names[gpu].strip() for gpu in gpus)
 
 
 def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
@@ -115,17 +149,41 @@ def _check_gpus(gpus: Sequence[int]) -> None:
             raise InputError(f"GPU {gpu} does not exist: PyTorch sees {there} CUDA devices; try --device cpu")
 
 
-def compute_of(args: argparse.Namespace, device: torch.device) -> Compute:
-    """How the arguments want a network computed on `device`; InputError for what it cannot do."""
+def compute_of(args: argparse.Namespace, device: torch.device, fixed_shapes: bool = False) -> Compute:
+    """How the arguments want a network computed on `device`; InputError for what it cannot do.
+
+    With `fixed_shapes` cuDNN tries its algorithms at the first input of each shape and keeps the fastest, as in the
+    published code. That pays off where few shapes come again and again; two runs can choose differently.
+    """
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} does not support bf16; use --amp fp16")
     if device.type == "cpu" and os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("1", "true"):
         raise InputError(
             "OMP_DYNAMIC is set, but PyTorch does not work with a number of threads that changes; unset it"
         )
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = fixed_shapes
+    set_tf32(args.tf32, device)
     if args.deterministic:
         make_deterministic()
     return Compute(device, args.amp, args.channels_last, args.compile)
+
+
+def set_tf32(wanted: bool, device: torch.device) -> None:
+    """Let convolutions and matrix products of float32 use TF32 on a GPU, or keep them from it.
+
+    PyTorch allows it in convolutions by default. InputError where `device` has none.
+    """
+    if device.type != "cuda":
+        if wanted:
+            raise InputError(f"--tf32 is for GPUs, and this runs on {device}; leave it out")
+        return
+    if wanted and not torch.cuda.is_tf32_supported():
+        raise InputError(f"--tf32: {torch.cuda.get_device_name(device)} has no TF32; leave it out")
+    # The newer `fp32_precision` is not used: after it, torch.compile and torch.export of PyTorch 2.10 to 2.15 fail
+    # where they read these two.
+    torch.backends.cudnn.allow_tf32 = wanted
+    torch.backends.cuda.matmul.allow_tf32 = wanted
 
 
 def make_deterministic() -> None:

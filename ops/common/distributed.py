@@ -34,8 +34,9 @@ def start(device: torch.device) -> None:
     if world_size() > 1 and not dist.is_initialized():
         store, number, size = next(rendezvous("env://"))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=number, world_size=size)
+        backend, own = ("nccl", device) if device.type == "cuda" else ("gloo", None)
+        shared = PrefixStore(attempt, store)
+        dist.init_process_group(backend, store=shared, rank=number, world_size=size, device_id=own)
 
 
 def stop() -> None:

@@ -86,7 +86,8 @@ def run_test(
         check_same_everywhere(facts)
         partial = partial_scores(args, ensemble, facts, device)
         with noting_hangs(output_folder(args)):
-            result = put_together(ensemble, score_share(args, ensemble, compute_of(args, device), partial))
+            compute = compute_of(args, device, fixed_shapes=True)
+            result = put_together(ensemble, score_share(args, ensemble, compute, partial))
         seconds = time.perf_counter() - began
     finally:
         distributed.stop()

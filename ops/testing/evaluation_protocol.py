@@ -91,6 +91,6 @@ def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble
         "decoder": ensemble.streams[0].reader.decoder,
         "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
         "checkpoints_sha256": dict(sorted(checkpoints.items())),
-        "precision": args.amp,
+        "precision": args.amp + (", TF32" if args.tf32 else ""),
         **software(),
     }

@@ -3,6 +3,7 @@
 import argparse
 import logging
 
+import torch
 from torch.optim import SGD
 
 from ops.data.dataset_configs import DatasetConfig
@@ -28,10 +29,30 @@ def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
     return float(args.lr)
 
 
-def make_optimizer(args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool) -> SGD:
-    """SGD with momentum over the published parameter groups."""
+def make_optimizer(
+    args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool, fused: bool = False
+) -> SGD:
+    """SGD with momentum over the published parameter groups; `fused` takes its step in few kernels."""
     groups = model.parameter_groups(fast_head)
     for group in groups:
         group["lr"] = rate * group["lr_mult"]
         group["weight_decay"] = args.weight_decay * group["decay_mult"]
-    return SGD(groups, lr=rate, momentum=args.momentum, weight_decay=args.weight_decay)
+    optimizer = SGD(groups, lr=rate, momentum=args.momentum, weight_decay=args.weight_decay, fused=fused or None)
+    complete_momentum(optimizer)
+    return optimizer
+
+
+def complete_momentum(optimizer: SGD) -> None:
+    """Give a fused `optimizer` the momentum that it needs: all of it, in memory like the parameters; else do nothing.
+
+    It starts from 0, from which the first step makes the gradient itself, as SGD does. Left to itself, fused SGD makes
+    momentum of unset memory where its first step is skipped, as the first ones in fp16 are. And it refuses momentum
+    of another memory format, such as that of a run that goes on with `--channels_last`.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["fused"] and group["momentum"] else ():
+            momentum = optimizer.state[parameter].get("momentum_buffer")
+            if momentum is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            elif momentum.stride() != parameter.stride():
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+from torch.optim import SGD
 
 from ops.common import distributed
 from ops.common.device import usable_cores
@@ -18,6 +18,7 @@ from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.training.checkpoint_saver import LAST, read_first, run_checkpoints
+from ops.training.optimizer import complete_momentum
 from ops.training.run_metadata import arithmetic, software
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def check_resumable(
 MATTERS = (
     "dataset", "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs",
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
-    "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "compile", "decoder",
+    "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
     "deterministic", "start_epoch",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
@@ -217,7 +218,7 @@ def check_epoch_goes_on(
         )
 
 
-def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
+def restore(origin: Checkpoint, optimizer: SGD) -> Progress:
     """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
     groups = [dict(group, params=None) for group in optimizer.param_groups]
     try:
@@ -234,5 +235,6 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
         ) from None
     for group, ours in zip(optimizer.param_groups, groups, strict=True):
         group.update({key: value for key, value in ours.items() if key != "params"})
+    complete_momentum(optimizer)
     log.info("resumed %s: %d epochs and %d steps are done", origin.path, progress.epoch, progress.step)
     return progress

@@ -68,7 +68,7 @@ def arithmetic(device: torch.device) -> dict[str, Any]:
     """What the last bits of results on `device` depend on, besides settings and versions."""
     variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if device.type == "cuda":
-        return {"device": torch.cuda.get_device_name(device), **variables}
+        return {"device": torch.cuda.get_device_name(device), "optimizer": "fused", **variables}
     processor = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
     return {"device": processor, "threads": torch.get_num_threads(), **variables}
 

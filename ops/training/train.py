@@ -89,7 +89,7 @@ def run_in(
         keep_threads(resumed, device)
         warn_of_changes(args, resumed, data.list_hashes(), device, data.changed_files(resumed.meta.get("file_sizes")))
     origin = resumed or (read_checkpoint(args.tune_from, distributed.world_size() > 1) if args.tune_from else None)
-    compute = compute_of(args, device)
+    compute = compute_of(args, device, fixed_shapes=True)
     for path in folders:
         make_folder(path)
     lock_folders([path for path in folders if path not in there], locks)
@@ -115,7 +115,8 @@ def train_from(
     model, same_classes = start_model(args, data, origin, resumed is not None, compute)
     if args.evaluate:
         return evaluate_only(args, model, data, compute)
-    optimizer = make_optimizer(args, model, rate, fast_head=not (same_classes or args.no_fc_lr5))
+    fast_head = not (same_classes or args.no_fc_lr5)
+    optimizer = make_optimizer(args, model, rate, fast_head, compute.fused_optimizer)
     progress = restore(resumed, optimizer) if resumed else Progress()
     hashes = data.list_hashes()
     if args.start_epoch is not None:

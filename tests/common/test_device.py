@@ -1,13 +1,15 @@
 """Faster ways to compute give the same results: precision, memory format, parts of a batch."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ops.common.device import Compute
+from ops.common.device import Compute, OwnOutput, compute_of, set_tf32, visible_devices
+from ops.common.errors import InputError
 from ops.data.collate import ClipBatch
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import TAM
@@ -90,8 +92,83 @@ def test_a_compiled_module_computes_and_learns_the_same() -> None:
         torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-5)
 
 
+def test_an_output_is_kept_when_the_network_that_wrote_it_runs_again() -> None:
+    class Graph(nn.Module):
+        """Writes to the same memory each time, as a CUDA graph does."""
+
+        out = torch.zeros(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out.copy_(x)
+
+    graph = Graph()
+    kept, overwritten = OwnOutput(graph), graph
+    first, also_first = kept(torch.ones(2)), overwritten(torch.ones(2))
+    kept(torch.full((2,), 5.0))
+    assert first.tolist() == [1, 1] and also_first.tolist() == [5, 5]
+
+
+@pytest.fixture
+def precision_of_float32() -> Iterator[None]:
+    """What PyTorch does by default, before and after."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark = before
+
+
+@pytest.mark.usefixtures("precision_of_float32")
+def test_float32_is_tf32_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These settings are the same with and without a GPU; all that PyTorch itself reads can be read afterwards."""
+    monkeypatch.setattr("torch.cuda.is_tf32_supported", lambda: True)
+    for wanted in (False, True, False):
+        set_tf32(wanted, torch.device("cuda", 0))
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (wanted, wanted)
+        assert torch.get_float32_matmul_precision() == ("high" if wanted else "highest")
+        assert (torch.backends.cudnn.conv.fp32_precision == "tf32") == wanted
+        with torch.backends.cudnn.flags(enabled=False):  # as torch.export does
+            pass
+
+
+def test_tf32_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="--tf32 is for GPUs, and this runs on cpu; leave it out"):
+        set_tf32(True, torch.device("cpu"))
+    set_tf32(False, torch.device("cpu"))
+    monkeypatch.setattr("torch.cuda.is_tf32_supported", lambda: False)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Old GPU")
+    with pytest.raises(InputError, match="--tf32: Old GPU has no TF32"):
+        set_tf32(True, torch.device("cuda", 0))
+
+
+@pytest.mark.usefixtures("precision_of_float32")
+@pytest.mark.parametrize(("fixed", "deterministic", "tried"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])
+def test_algorithms_are_tried_for_fixed_shapes_unless_results_are_to_be_the_same(
+    fixed: bool, deterministic: bool, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    args = train_parser(None).parse_args(["kinetics", "RGB", *["--deterministic"] * deterministic])
+    try:
+        compute = compute_of(args, torch.device("cuda", 0), bool(fixed))
+        assert torch.backends.cudnn.benchmark == bool(tried) and compute.fused_optimizer
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert not CPU.fused_optimizer
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "shown"),
+    [
+        ([0, 2], None, "0,2"),
+        ([1], "", "1"),
+        ([1, 0], "4,5", "5,4"),
+        ([0, 1], "GPU-1a, GPU-2b", "GPU-1a,GPU-2b"),
+    ],
+)
+def test_gpus_are_counted_among_the_visible_ones(gpus: list[int], visible: str | None, shown: str) -> None:
+    assert visible_devices(gpus, visible) == shown
+
+
 def test_every_precision_can_be_asked_for_in_training_and_testing() -> None:
-    flags = ["--amp", "bf16", "--channels_last", "--compile"]
+    flags = ["--amp", "bf16", "--channels_last", "--compile", "--tf32"]
     train = train_parser(None).parse_args(["kinetics", "RGB", *flags, "--accumulate", "2"])
     test = test_parser(None).parse_args(["kinetics", "--weights", "x", *flags])
-    assert train.amp == test.amp == "bf16" and train.accumulate == 2
+    assert train.amp == test.amp == "bf16" and train.accumulate == 2 and train.tf32 and test.tf32

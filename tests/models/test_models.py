@@ -1,47 +1,20 @@
 """TAM and the recognizer: the published numbers, shapes, parameter groups, initialisation, errors."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torchvision
-from fill import clip_for, fill
+from cases import CASES, LOGITS, reference_model, relative, shapes_of
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ops.common.errors import InputError
 from ops.models.architectures import ARCHITECTURES
 from ops.models.flops import multiply_adds
-from ops.models.recognizer import Recognizer, build_model
+from ops.models.recognizer import build_model
 from ops.models.resnet import build_resnet
 from ops.models.tam import TAM, SpatialMean, temporal_filter
-
-REFERENCE = Path(__file__).parents[1] / "reference"
-CASES: dict[str, dict[str, Any]] = json.loads((REFERENCE / "models.json").read_text())
-LOGITS = np.load(REFERENCE / "models.npz")
-
-
-def shapes_of(case: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    name = "tanet" if case["tam"] else "tsn"
-    shapes: dict[str, tuple[int, ...]] = json.loads((REFERENCE / f"tensors_{name}_r50_8f_k400.json").read_text())
-    return shapes
-
-
-def reference_model(name: str) -> tuple[Recognizer, torch.Tensor]:
-    case = CASES[name]
-    model = build_model(case["arch"], case["num_classes"], case["num_segments"], case["modality"], case["tam"])
-    model.load_state_dict(fill(shapes_of(case)))
-    n, channels, h, w = case["input_shape"]
-    clip = clip_for(name, (n, channels, h, w))
-    return model, clip.view(n, case["num_segments"], channels // case["num_segments"], h, w)
-
-
-def relative(ours: Any, theirs: Any) -> float:
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
 @pytest.mark.parametrize("name", CASES)
