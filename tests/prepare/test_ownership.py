@@ -217,7 +217,7 @@ def test_checkpoints_of_others_are_not_cleared_away(tmp_path: Path) -> None:
     run = CheckpointSaver(tmp_path, keep=1)
     for step in (1, 2, 3, 4):
         content = {"weights": torch.full((9,), float(step))}
-        run.save(lambda path, content=content: tensor_files.save_tensors(path, content), step, is_best=True)
+        run.save(lambda path, content=content: tensor_files.write_tensors(path, content), step, is_best=True)
     assert [path.read_text() for path in mine] == ["mine"] * 3
     own = [path.name for path in older_checkpoints(tmp_path) if path not in mine]
     assert own == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
@@ -229,8 +229,9 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         ".log.csv.x1y2.tmp",
         ".ckpt.pth.tar.x1y2.tmp",
         f".{checkpoint_saver.KEPT}.x1y2.tmp",
+        f".{checkpoint_saver.SAVED}.x1y2.tmp",
     )
     for name in (*names, ".mine.tmp"):
         (tmp_path / name).touch()
-    CheckpointSaver(tmp_path, keep=0).save(lambda path: tensor_files.save_tensors(path, {}), 1, is_best=False)
-    assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST]
+    CheckpointSaver(tmp_path, keep=0).save(lambda path: tensor_files.write_tensors(path, {}), 1, is_best=False)
+    assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST, checkpoint_saver.SAVED]
