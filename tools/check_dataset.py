@@ -23,7 +23,7 @@ from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.common.storage import make_folder
 from ops.data.dataset_configs import DATASETS, DatasetConfig
-from ops.data.open_lists import dataset_of, find_list
+from ops.data.open_lists import dataset_of, given_list
 from ops.data.options import add_template_option
 from ops.data.sampling import DENSE_WINDOW
 from ops.prepare.options import DECODE, KINDS, SPLITS, add_job_options, job_options
@@ -38,9 +38,8 @@ def main() -> int:
     if dense and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with dense sampling")
     files = {split: getattr(args, f"{split}_list") for split in SPLITS}
-    for split, file in files.items():
-        if file:
-            find_list(config, args.kind or "", split, file)
+    for file in filter(None, files.values()):
+        given_list(file)
     dataset = prepare.open_dataset(
         config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names
     )
