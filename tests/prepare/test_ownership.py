@@ -129,6 +129,19 @@ def test_what_a_tool_made_it_makes_anew_with_other_settings(
     call(*command[:3], "copy", *command[4:], *other)  # a copy without the journal is known, too
 
 
+def test_one_image_of_another_among_those_of_a_tool_is_enough(tmp_path: Path, call: Call) -> None:
+    """Beforehand only the first and the last image are looked into, before they give way all of them."""
+    clip(tmp_path)
+    call(*EXTRACT)
+    mine = tmp_path / "out/clip/img_00002.jpg"
+    mine.unlink()
+    mine.write_bytes(b"mine, named as theirs")
+    before = state_of(tmp_path / "out/clip")
+    said = call(*EXTRACT, "--quality", "50", status=1).out
+    assert "clip.mp4: is there already and was not made by this tool" in said and said.count("1 failed") == 1
+    assert state_of(tmp_path / "out/clip") == before
+
+
 def test_frames_of_earlier_versions_are_known_by_the_journal(tmp_path: Path, call: Call) -> None:
     clip(tmp_path)
     call(*EXTRACT)
