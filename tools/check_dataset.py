@@ -21,7 +21,7 @@ from ops import prepare
 from ops.common.arguments import Parser, class_count, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
-from ops.common.storage import make_folder
+from ops.common.storage import check_writable, make_folder
 from ops.data.dataset_configs import DATASETS, DatasetConfig
 from ops.data.open_lists import dataset_of, given_list
 from ops.data.options import add_template_option
@@ -60,8 +60,10 @@ def check(
     work, settings = dataset.work(args.decode)
     unit = "folder" if dataset.kind == "frames" else "video"
     written = prepare.WrittenFiles(folder)
-    written.check([folder / "problems.csv", folder / "report.json"])
-    written.check(prepare.clean_lists(folder, dataset.lists) if args.write_clean else [])
+    clean_paths = prepare.clean_lists(folder, dataset.lists) if args.write_clean else []
+    for path in clean_paths:  # a list's name can be too long with the new ending
+        check_writable(path)
+    written.check([folder / "problems.csv", folder / "report.json", *clean_paths])
     with prepare.Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
             sys.stdout.write("this share is done, others are not yet: the last one to end writes the report\n")
