@@ -37,6 +37,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 """Runs a script, and ends the process when a network is first used."""
 
+OUTPUT = "{output}"
+"""Stands in commands for a folder that each checkout has for itself."""
+
 MODEL = ("--input_size", "64", "--device", "cpu", "-j", "0")
 TRAINING = ("--arch", "resnet18", "--tam", "--num_segments", "4", "--pretrain", "none", "-b", "2", "--npb", *MODEL)
 
@@ -56,13 +59,13 @@ COMMANDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         "≤ 0.75",
         0,
         ("online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt",
-         "--root_path", ".", *MODEL),
+         "--root_path", ".", "--output", OUTPUT, *MODEL),
     ),
     "training until the first step": (
         "≤ 0.75",
         0,
         ("online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".",
-         "--num_class", "5", *TRAINING),
+         "--root_log", OUTPUT, "--root_model", OUTPUT, "--num_class", "5", *TRAINING),
     ),
 }  # fmt: skip
 """A measurement: the target for the ratio, the exit status, the command."""
@@ -135,11 +138,8 @@ def measured(name: str, other: Path | None, folder: Path, rounds: int) -> tuple[
 def cpu_seconds(root: Path, script: str, arguments: Sequence[str], status: int, folder: Path, name: str) -> float:
     """CPU seconds of one run of a script of the checkout `root`, its children included."""
     start = ["-c", UNTIL_THE_FIRST_STEP] if "first step" in name else []
-    output = ["--output", str(folder / root.name)] if script.endswith("test_models.py") and status == 0 else []
-    output = [] if "--help" in arguments else output
-    if script == "online_main.py":
-        output = ["--root_log", str(folder / root.name), "--root_model", str(folder / root.name)]
-    return seconds_of([sys.executable, *start, str(root / script), *arguments, *output], status, folder)
+    given = [str(folder / root.name) if argument == OUTPUT else argument for argument in arguments]
+    return seconds_of([sys.executable, *start, str(root / script), *given], status, folder)
 
 
 def seconds_of(command: Sequence[str], status: int, folder: Path) -> float:

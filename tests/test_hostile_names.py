@@ -75,6 +75,7 @@ def test_a_long_name_costs_no_other_video(
         ("tools/gen_labels.py", "folder", "--data", "clips", "--out"),
         ("tools/check_dataset.py", "custom", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "clips/c",
          "--num_class", "2", "-j", "1", "--write_clean", "--output"),
+        ("tools/report.py", "results", "--output"),
         ("tools/convert_checkpoint.py", "w.pth.tar"),
         ("online_test_models.py", "custom", *WEIGHTS, "--test_list", "l.txt", "--root_path", "clips/c", "-j", "0",
          "--input_size", "32", "--output"),
@@ -87,12 +88,35 @@ def test_a_long_name_of_an_output_is_taken_or_refused(
     command: tuple[str, ...], length: int, clips: Path, call: Call
 ) -> None:
     (clips.parent / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n")
+    (clips.parent / "results").mkdir()
+    (clips.parent / "results/metrics.json").write_text('{"expected": 1, "scored": 1, "failed": 0}')
     done = call(*command, "o" * (length - 4) + ".mp4", status=None)
     if length == 255:
         assert done.status in (0, 1, 2), done
     else:  # a drawing is one of perhaps many and costs no prediction
         assert done.status == (1 if command[-1] == "--save" else 2), done
         assert "File name too long" in (done.out + done.err).splitlines()[-1], done
+
+
+def test_lists_and_folders_with_long_names(clips: Path, call: Call) -> None:
+    """All that has a name of 255 bytes is checked and shown; what cannot be written beside it is said beforehand."""
+    name = "l" * 251
+    check = ("tools/check_dataset.py", "custom", "--root_path", "clips/c", "--num_class", "2", "-j", "1")
+    train = clips.parent / f"{name}.txt"
+    train.write_text(f"{LONG} 8 0\n{LONGER_AS_MP4} 8 1\na.mp4 9 1\n")
+    lists = ("--train_list", train.name, "--val_list", train.name)
+    said = call(*check, *lists, "--write_clean", "--output", "out", status=2).err
+    assert said.endswith("File name too long)\n") and said.count("\n") == 1 and ".clean.txt: " in said
+    assert not [path for path in (clips.parent / "out").iterdir() if path.name != ".journal"]
+    for _ in range(2):
+        done = call(*check, *lists, "--output", "out", status=None)
+        assert done.status in (0, 1) and LONG not in done.err, done
+    run = clips.parent / ("r" * 255)
+    run.mkdir()
+    (run / "metrics.json").write_text('{"expected": 1, "scored": 1, "failed": 0}')
+    (run / "predictions.csv").write_text(f"path,label,prediction,score,top5,ok,reason\n{LONG},,1,0.5,,True,\n")
+    call("tools/report.py", run.name, "--output", "page.html")
+    assert run.name in (clips.parent / "page.html").read_text()
 
 
 EVIL = "<img src=x onerror=alert(1)>"

@@ -22,9 +22,9 @@ from ops import prepare
 from ops.common.arguments import Parser, class_count, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
-from ops.common.storage import make_folder
+from ops.common.storage import check_writable, make_folder
 from ops.data.dataset_configs import DATASETS, DatasetConfig
-from ops.data.open_lists import dataset_of, find_list
+from ops.data.open_lists import dataset_of, given_list
 from ops.data.options import add_template_option
 from ops.data.sampling import DENSE_WINDOW
 from ops.prepare.options import DECODE, KINDS, SPLITS, add_job_options, job_options
@@ -39,9 +39,8 @@ def main() -> int:
     if dense and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with dense sampling")
     files = {split: getattr(args, f"{split}_list") for split in SPLITS}
-    for split, file in files.items():
-        if file:
-            find_list(config, args.kind or "", split, file)
+    for file in filter(None, files.values()):
+        given_list(file)
     dataset = prepare.open_dataset(
         config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names
     )
@@ -62,8 +61,10 @@ def check(
     work, settings = dataset.work(args.decode)
     unit = "folder" if dataset.kind == "frames" else "video"
     written = prepare.WrittenFiles(folder)
-    written.check([folder / "problems.csv", folder / "report.json"])
-    written.check(prepare.clean_lists(folder, dataset.lists) if args.write_clean else [])
+    clean_paths = prepare.clean_lists(folder, dataset.lists) if args.write_clean else []
+    for path in clean_paths:  # a list's name can be too long with the new ending
+        check_writable(path)
+    written.check([folder / "problems.csv", folder / "report.json", *clean_paths])
     with prepare.Job(work, entries, dataset.root, folder, settings, job_options(args), unit=unit) as job:
         if not job.run("checking"):
             sys.stdout.write("this shard is done, but others are not; the last one to finish writes the report\n")

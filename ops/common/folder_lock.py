@@ -66,7 +66,9 @@ def lock_file(handle: int, wait: bool = False) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """Open the lock file `path`, created if missing and never truncated; InputError if it is not a regular file.
+    """Open the lock file `path`, created if missing and never truncated.
+
+    InputError if it is not a regular file, or if no file can be created in its folder.
 
     Child processes do not inherit the handle: a lock must not outlive the process that took it.
     """
@@ -74,10 +76,14 @@ def open_lock(path: Path) -> int:
     try:
         try:
             handle = os.open(path, os.O_RDWR | flags, 0o666)
-        except PermissionError:  # left by another user
+        except PermissionError:
+            if not os.path.lexists(path):  # else it was left by another user
+                raise
             handle = os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        if not os.path.lexists(path):
+            raise InputError(f"{path.parent}: cannot write in this folder ({reason})") from None
         raise InputError(f"{path}: cannot be used as a lock file ({reason}); remove it") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

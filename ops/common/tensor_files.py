@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ops.common.errors import InputError
-from ops.common.storage import atomic_path
 
 _FACTS = "checkpoint"
 """The key in a safetensors header under which the rest of a checkpoint is stored, as JSON."""
@@ -31,14 +30,11 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
     return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *dtypes]
 
 
-def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
-    """`torch.save`, whole or not at all. Keep to plain data and dense tensors: only those load again."""
-    with atomic_path(path) as temporary:
-        write_tensors(temporary, value)
-
-
 def write_tensors(path: Path, value: Any) -> None:
-    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written."""
+    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written.
+
+    Keep to plain data and dense tensors: only those load again.
+    """
     with open(path, "wb") as file:
         try:
             torch.save(value, file)

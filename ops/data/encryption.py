@@ -5,6 +5,7 @@ FFmpeg opens such files, because their headers are not encrypted, and may even d
 
 import itertools
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,12 @@ _LARGEST_MOOV = 2**26
 _TS_PACKETS = (188, 192, 204)
 """Lengths of the packets of a transport stream: plain, with a time stamp (Blu-ray), with error correction."""
 
+_SAMPLE_AES = 0xDB
+"""The type, in the tables of a transport stream, of H.264 that HLS encrypts sample by sample."""
+
+_BEGINNING = 2**16
+"""Bytes of a stream that are looked at for packets that say they are scrambled."""
+
 
 def is_encrypted(container: Any, path: str) -> bool:
     """Whether the first video stream of `container`, opened from the file at `path`, is marked as encrypted.
@@ -35,13 +42,16 @@ def is_encrypted(container: Any, path: str) -> bool:
         return "enc_key_id" in stream.metadata
     if format == "asf":
         return "ASF_Protection_Type" in container.metadata
-    if format not in (MOV, "mpegts"):
+    if format not in (MOV, "mpegts", "mpeg"):
         return False
     file = os.open(path, os.O_RDONLY)
     try:
         if format == MOV:
             return not _SAMPLE_ENTRIES.isdisjoint(_sample_entries(file, stream.id))
-        return _is_scrambled(os.read(file, 2**16), stream.id)
+        beginning = os.read(file, _BEGINNING)
+        if format == "mpeg":
+            return _is_scrambled_program(beginning, stream.id)
+        return _is_scrambled(beginning, stream.id)
     finally:
         os.close(file)
 
@@ -95,12 +105,39 @@ def _boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[
 
 
 def _is_scrambled(data: bytes, stream: int) -> bool:
-    """Whether a packet of stream number `stream` is scrambled, given the beginning of a transport stream."""
+    """Whether the stream of this number, in this beginning of a transport stream, is scrambled or of such a type."""
     for length, start in itertools.product(_TS_PACKETS, range(_TS_PACKETS[-1])):
         places = range(start, len(data) - 4, length)
         if len(places) > 3 and all(data[place] == 0x47 for place in places):
-            return any(
-                data[place + 3] & 0x80 and int.from_bytes(data[place + 1 : place + 3], "big") & 0x1FFF == stream
-                for place in places
+            packets = [data[place : place + 188] for place in places]
+            return any(packet[3] & 0x80 and _pid(packet, 1) == stream for packet in packets) or any(
+                (_SAMPLE_AES, stream) in _program(packet) for packet in packets
             )
     return False
+
+
+def _pid(data: bytes, place: int) -> int:
+    return int.from_bytes(data[place : place + 2], "big") & 0x1FFF
+
+
+def _program(packet: bytes) -> Iterator[tuple[int, int]]:
+    """Type and number of the streams in the table of a program (ISO/IEC 13818-1, 2.4.4.8) that begins in a packet."""
+    start = 5 + packet[4] if packet[3] & 0x20 else 4
+    table = packet[start + 1 + packet[start] :] if packet[1] & 0x40 and start < len(packet) else b""
+    if len(table) < 12 or table[0] != 2:
+        return
+    stop = min(3 + (int.from_bytes(table[1:3], "big") & 0xFFF) - 4, len(table))
+    place = 12 + (int.from_bytes(table[10:12], "big") & 0xFFF)
+    while place + 5 <= stop:
+        yield table[place], _pid(table, place + 1)
+        place += 5 + (int.from_bytes(table[place + 3 : place + 5], "big") & 0xFFF)
+
+
+def _is_scrambled_program(data: bytes, stream: int) -> bool:
+    """Whether a packet of the stream with this start code, within the beginning of a program stream, is scrambled.
+
+    Those of an encrypted DVD (CSS) are. The byte behind start code and length begins with the bits 10 in MPEG-2, and in
+    MPEG-1, which knows no scrambling, never; then come the two bits that say so.
+    """
+    flags = re.findall(re.escape(stream.to_bytes(4, "big")) + b"..(.)", data, re.DOTALL)
+    return any(b"\x90" <= byte < b"\xc0" for byte in flags)

@@ -79,14 +79,21 @@ def classes_of(config: DatasetConfig, num_class: int | None, file: str | None) -
     return names, num_classes
 
 
+def given_list(file: str) -> Path:
+    """The list that a flag names; InputError where it is not there."""
+    if not os.path.exists(file):
+        raise InputError(f"{file}: cannot read the list ({os.strerror(errno.ENOENT)})")
+    return Path(file)
+
+
 def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) -> Path:
     """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError where it is not there."""
-    path = Path(file) if file else config.list_path("val" if split == "test" else split, kind)
-    if path.exists():
-        return path
     if file:
-        raise InputError(f"{path}: cannot read the list ({os.strerror(errno.ENOENT)})")
-    raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
+        return given_list(file)
+    path = config.list_path("val" if split == "test" else split, kind)
+    if not path.exists():
+        raise InputError(f"{path}: no such list; give --{split}_list, or set TAM_DATASETS to where {config.folder} is")
+    return path
 
 
 def check_lists_exist(args: argparse.Namespace, *splits: str) -> None:

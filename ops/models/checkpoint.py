@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ops.common.errors import InputError
-from ops.common.tensor_files import load_hashed_tensors, load_tensors, save_tensors
+from ops.common.storage import atomic_path
+from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_tensors
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.pretrained import tensors_of
@@ -170,6 +171,12 @@ def _why_new_head(model: Recognizer, checkpoint: Checkpoint, dataset: str, class
 
 def save_checkpoint(path: str | os.PathLike[str], model: Recognizer, meta: Mapping[str, Any], **rest: Any) -> None:
     """Write `{arch, state_dict, meta, **rest}` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        write_checkpoint(temporary, model, meta, **rest)
+
+
+def write_checkpoint(path: Path, model: Recognizer, meta: Mapping[str, Any], **rest: Any) -> None:
+    """The same to a path of `atomic_path`; OSError where it cannot be written."""
     state = {name: value.detach() for name, value in model.state_dict().items()}
     content = {"arch": model.arch, "state_dict": state, "meta": {**meta, "format": FORMAT_VERSION}, **rest}
-    save_tensors(path, content)
+    write_tensors(path, content)

@@ -1,14 +1,19 @@
 """The videos given on a command line (files, folders, patterns), and names for the results of each."""
 
 import glob
+import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
 from ops.data.list_lines import names_protocol
+
+log = logging.getLogger(__name__)
+
+FRAMES = "frames, which test_models.py scores (a line 'path num_frames' in --test_list)"
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,36 @@ def find_inputs(
 
     An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
     have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
-    comes along with the reason.
+    comes along with the reason. Folders of frames beside videos are left out, which a line of the log says.
     """
-    skipped = [os.path.join(os.path.realpath(folder), "") for folder in apart_from]
+    skipped = tuple(os.path.join(os.path.realpath(folder), "") for folder in apart_from)
     found: dict[str, Video] = {}
     for argument in arguments:
         for video in _expand(argument, endings):
-            if video.name == video.path or not os.path.realpath(video.path).startswith(tuple(skipped)):
+            if video.name == video.path or not os.path.realpath(video.path).startswith(skipped):
                 found.setdefault(os.path.normpath(video.path), video)
+        if os.path.isdir(argument):
+            _say_left_out(argument, {Path(path).parent for path in found}, skipped)
     return list(found.values())
+
+
+def _say_left_out(folder: str, with_videos: Collection[Path], skipped: tuple[str, ...]) -> None:
+    """Name the folders of frames below `folder` that are left out: those that hold images and no videos."""
+    top = Path(os.path.normpath(folder))
+    if not any(path.is_relative_to(top) for path in with_videos):
+        return  # without any video the error says what is there
+    images = sorted({(top / name).parent for name in _images_in(folder)} - set(with_videos))
+    left = [path for path in images if not os.path.join(path.resolve(), "").startswith(skipped)]
+    if left:
+        what = f"{len(left)} folders of images are left out, such as {left[0]}"
+        log.warning("%s: %s: these are %s", folder, what, FRAMES)
+
+
+def _images_in(folder: str) -> Iterable[str]:
+    """The images below `folder`, relative to it."""
+    from ops.data.frames import EXTENSIONS  # slow to import
+
+    return find_videos(folder, EXTENSIONS)
 
 
 def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
@@ -72,11 +98,7 @@ def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
 
 def _about_frames(folder: str) -> str:
     """What to do with a folder of images, for a message; "" where there are none."""
-    from ops.data.frames import EXTENSIONS  # slow to import
-
-    if not len(find_videos(folder, EXTENSIONS)):
-        return ""
-    return ": these are frames, which test_models.py scores (a line 'path num_frames' in --test_list)"
+    return f": these are {FRAMES}" if any(_images_in(folder)) else ""
 
 
 def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import InputError, memory_errors_as_media_errors
-from ops.data.class_names import read_class_names
 from ops.data.class_order import differing_order
 from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.data.decoders import video_reader
@@ -168,11 +167,10 @@ def open_predictor(
     if views.kind == "dense" and model.num_segments > DENSE_WINDOW:
         raise InputError(f"the segments ({model.num_segments}) must be at most {DENSE_WINDOW} with {views}")
     names = None if class_names else checkpoint.class_names
-    if class_names:
-        problem = differing_order(weights, checkpoint.class_names, class_names, read_class_names(class_names))
-        if problem:
-            raise InputError(problem)
     names = names or find_class_names(config, class_names, model.num_classes)
+    problem = differing_order(weights, checkpoint.class_names, class_names, names) if class_names else ""
+    if problem:
+        raise InputError(problem)
     asked = count_classes(config, None, names) or model.num_classes
     if asked != model.num_classes:
         source = class_names or f"dataset {config.name}"

@@ -25,7 +25,7 @@ import cv2
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from ops.common.errors import InputError, MediaError, is_out_of_memory
+from ops.common.errors import InputError, MediaError, RunStoppedError, is_out_of_memory
 
 Work = Callable[[str, str], dict[str, Any]]
 """`work(path, item)` → the result, as plain JSON. MediaError if the item is at fault, InputError to stop the job."""
@@ -101,7 +101,7 @@ def _run_local(work: Work, tasks: Iterator[Task], jobs: int, timeout: float) -> 
             return
         broken += 1
         tasks = itertools.chain(list(running.values()), tasks)
-    raise InputError("the worker processes keep dying; if memory is short, use a smaller -j")
+    raise RunStoppedError("the worker processes keep dying; if memory is short, use a smaller -j")
 
 
 def _run_pool(

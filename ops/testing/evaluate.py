@@ -102,10 +102,9 @@ def run_test(
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
     """InputError now, not at the end, where a result could not be written."""
+    for path in filter(None, (args.save_scores, args.csv_file)):
+        check_writable(path)
     check_results_replaceable(make_folder(output_folder(args)))
-    for path in (args.save_scores, args.csv_file):
-        if path:
-            check_writable(path)
     if args.csv_file and config.name != "somethingv2" and not ensemble.class_names:
         raise InputError("--csv_file needs class names on this dataset: give --class_names")
 

@@ -1,11 +1,13 @@
 """The checkpoints of a run: the last one, the best one, and as many older ones as requested."""
 
+import hashlib
 import json
 import logging
 import os
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +22,9 @@ LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
 KEPT = "kept.json"
 """The names of the older checkpoints that a run made: only these are ever replaced or removed."""
+SAVED = "saved.json"
+"""The contents (see `content_of`) of all checkpoints that a run saved and that are still in its folder."""
+_WRITTEN = ("ckpt.*", KEPT, SAVED, "log.csv", "curves.png", "args.json")
 
 
 class CheckpointSaver:
@@ -29,21 +34,32 @@ class CheckpointSaver:
         self.folder, self.keep, self._saved = folder, keep, time.monotonic()
 
     def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
-        """Let `write` write the last checkpoint, and the best if this is it; only then do older ones go.
+        """Let `write` fill the last checkpoint, and the best if this is it; only then do older ones go.
 
-        The best is there first: of a run that is killed in between the last one knows of no better than it has.
+        `write` gets a path of `atomic_path`. The best is there first: of a run that is killed in between the last one
+        knows of no better than it has.
         """
         last, best = self.folder / LAST, self.folder / BEST
+        with atomic_path(best if is_best else last) as temporary:
+            write(temporary)
+            self._note(temporary)  # before it is in place: a kill in between leaves no checkpoint that is not noted
         if is_best:
-            write(best)
             _copy(best, last)
-        else:
-            write(last)
         self._keep_older(step)
-        for name in ("ckpt.*", KEPT, "log.csv", "curves.png", "args.json"):  # of a run that was killed while it wrote
+        for name in _WRITTEN:  # half of them, by a run that was killed
             for path in self.folder.glob(f".{name}.*.tmp"):
                 path.unlink(missing_ok=True)
         self._saved = time.monotonic()
+
+    def _note(self, path: Path) -> None:
+        """Note the content of a new checkpoint, besides those that were noted and are still in the folder.
+
+        Where nothing was noted so far (a run of an earlier version), all that are there count as the run's.
+        """
+        noted, there = _noted(self.folder), {content_of(path) for path in run_checkpoints(self.folder)}
+        before = there if noted is None else there & noted
+        with atomic_file(self.folder / SAVED, "w", encoding="utf-8") as file:
+            json.dump(sorted({*before, content_of(path)} - {""}), file)
 
     def _keep_older(self, step: int) -> None:
         """Also keep the last checkpoint under the name of its step, if requested, and remove older ones."""
@@ -80,6 +96,35 @@ def _own_checkpoints(folder: Path) -> set[str]:
     except (OSError, ValueError, RecursionError):
         return set()
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def content_of(path: Path) -> str:
+    """What a checkpoint holds, in 64 digits: a hash of the names, sizes and CRC-32s of the parts of its archive.
+
+    `torch.save` computes those when it writes, so only the directory at the end of the file is read. A copy has the
+    same digits, another training step or an edited tensor others. "" where the file is no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = [[part.filename, part.file_size, part.CRC] for part in archive.infolist()]
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return ""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def is_replaced(path: Path) -> bool:
+    """Whether the checkpoint at `path` is none of those that the run in its folder saved; False if that is unknown."""
+    noted = _noted(path.parent)
+    return noted is not None and content_of(path) not in noted
+
+
+def _noted(folder: Path) -> set[str] | None:
+    """The contents of the checkpoints that a run saved in `folder`; None where that is not known."""
+    try:
+        noted = json.loads((folder / SAVED).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return {digits for digits in noted if isinstance(digits, str)} if isinstance(noted, list) else None
 
 
 def _write_own(folder: Path, names: set[str]) -> None:

@@ -17,7 +17,7 @@ from ops.common.device import usable_cores
 from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
 from ops.models.checkpoint import Checkpoint, read_checkpoint
-from ops.training.checkpoint_saver import LAST, read_first, run_checkpoints
+from ops.training.checkpoint_saver import LAST, is_replaced, read_first, run_checkpoints
 from ops.training.optimizer import complete_momentum
 from ops.training.run_metadata import arithmetic, software
 
@@ -174,7 +174,10 @@ def warn_of_changes(
 ) -> None:
     """Warn about everything that has changed and affects the weights; `changed_files` are descriptions."""
     settings, here = changed_settings(args, origin, list_hashes), changed_arithmetic(origin, arithmetic(device))
-    for change in (*settings, *here, *changed_files):
+    replaced = []
+    if is_replaced(Path(origin.path)):
+        replaced = [f"the checkpoint {origin.path}, which was replaced or changed since the run saved it"]
+    for change in (*settings, *here, *changed_files, *replaced):
         log.warning("not as in the run so far, so it will differ from one that goes through: %s", change)
 
 

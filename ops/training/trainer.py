@@ -24,7 +24,7 @@ from ops.common.preemption import Preemption
 from ops.data.collate import ClipBatch
 from ops.data.dataloaders import TrainSampler
 from ops.data.datasets import Failure
-from ops.models.checkpoint import save_checkpoint
+from ops.models.checkpoint import write_checkpoint
 from ops.models.recognizer import Recognizer
 from ops.training.checkpoint_saver import BEST, CheckpointSaver, last_good
 from ops.training.engine import EpochResult, Stepper, train_epoch, validate
@@ -284,7 +284,7 @@ class Trainer:
         meta = {**self.meta, "results": {**self.results, **so_far}}
         try:
             self.saver.save(
-                lambda path: save_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
+                lambda path: write_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
             )
         except InputError as error:
             raise RunStoppedError(str(error)) from error

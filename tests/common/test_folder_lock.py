@@ -52,6 +52,22 @@ def test_the_second_is_refused_and_a_kill_leaves_no_lock(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+def test_a_lock_file_that_its_holder_just_removes_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking it: a lock on a file that is in no folder would keep nobody out."""
+    flock, removed = fcntl.flock, []
+
+    def late(handle: int, kind: int) -> None:
+        if not removed:
+            removed.append((tmp_path / LOCK).unlink())
+        flock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked_folder(tmp_path):
+        assert removed and str(os.getpid()) in (tmp_path / LOCK).read_text()
+        with pytest.raises(InputError, match="in use by"), locked_folder(tmp_path):
+            pytest.fail("two at a time")
+
+
 @pytest.mark.parametrize("put_there", ["nothing", "a file", "another folder"])
 def test_a_folder_that_goes_meanwhile_leaves_the_error_of_the_work(put_there: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"

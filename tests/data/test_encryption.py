@@ -1,5 +1,6 @@
 """Encrypted videos: named as such before anything is decoded, in every container that says so, by every tool."""
 
+import re
 import struct
 import uuid
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import av
 import media
+import numpy as np
 import pytest
 import torch
 from conftest import Call
@@ -105,6 +107,67 @@ def scrambled(folder: Path) -> Path:
     return path
 
 
+def sample_aes(folder: Path) -> Path:
+    """A transport stream as HLS encrypts it by samples: the table of streams gives H.264 another number."""
+    path = media.write_video(folder / "x.ts", 12)
+    data = bytearray(path.read_bytes())
+    for start in range(0, len(data), 188):
+        if data[start + 1] & 0x40 and data[start + 4 : start + 6] == b"\0\2":  # a table of the streams of a program
+            table = slice(start + 5, start + 8 + (data[start + 6] & 0xF) * 256 + data[start + 7] - 4)
+            place = data.index(b"\x1b\xe1\x00", table.start, table.stop)
+            data[place] = 0xDB
+            data[table.stop : table.stop + 4] = mpeg_crc(bytes(data[table])).to_bytes(4, "big")
+    path.write_bytes(data)
+    return path
+
+
+def mpeg_crc(data: bytes) -> int:
+    """The checksum of tables in transport streams (ISO/IEC 13818-1, annex A)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+def dvd(path: Path, codes: bytes = b"\xe0", **sound: bool) -> Path:
+    """A program stream whose packets of the streams with these `codes` say that they are scrambled, as on a DVD."""
+    write_film(path, "mpeg2video", "mp2") if sound else media.write_video(path, 12, codec="mpeg2video")
+    data = bytearray(path.read_bytes())
+    for code in codes:
+        for found in re.finditer(b"\0\0\1" + bytes([code]), bytes(data)):
+            data[found.end() + 2] |= 0x30
+            start, length = found.end() + 2, int.from_bytes(data[found.end() : found.end() + 2], "big")
+            for place in range(start + 128, start + length):  # the beginning of a sector is in clear
+                data[place] ^= 0x5A
+    path.write_bytes(data)
+    return path
+
+
+def write_film(path: Path, video: str, audio: str) -> Path:
+    """Twelve pictures and half a second of sound."""
+    rate = 48000
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(video, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.thread_count = 1
+        sound: Any = container.add_stream(audio, rate=rate, layout="mono")
+        for index in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(media.draw(index), format="rgb24")))
+        tone = (np.sin(np.arange(rate // 2) / 9) * 9000)[None]
+        planar = sound.codec_context.format.name == "fltp"
+        frame = av.AudioFrame.from_ndarray(
+            (tone / 32768).astype(np.float32) if planar else tone.astype(np.int16),
+            format="fltp" if planar else "s16", layout="mono",
+        )  # fmt: skip
+        frame.sample_rate = rate
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        container.mux(stream.encode(None))
+    return path
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "cenc H.264": cenc("libx264"),
     "cenc MPEG-4": cenc("mpeg4"),
@@ -114,6 +177,9 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "mkv": matroska,
     "asf": windows_media,
     "ts": scrambled,
+    "HLS": sample_aes,
+    "vob": lambda folder: dvd(folder / "x.vob"),
+    "mpg": lambda folder: dvd(folder / "x.vob").rename(folder / "x.mpg"),
 }
 
 
@@ -131,9 +197,45 @@ def opened_by_opencv(path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["x.mp4", "x.mov", "x.mkv", "x.asf", "x.ts"])
-def test_a_video_in_clear_is_read(name: str, tmp_path: Path) -> None:
-    path = media.write_video(tmp_path / name, 12)
+def encrypted_sound(folder: Path, ending: str) -> Path:
+    """A film whose sound alone is encrypted."""
+    path = folder / f"x.{ending}"
+    if ending == "mp4":
+        data = write_film(path, "libx264", "aac").read_bytes()
+        assert data.count(b"mp4a") == 1
+        path.write_bytes(data.replace(b"mp4a", b"enca"))
+    elif ending == "ts":
+        data = bytearray(write_film(path, "libx264", "mp2").read_bytes())
+        for start in range(0, len(data), 188):
+            if int.from_bytes(data[start + 1 : start + 3], "big") & 0x1FFF == 0x101:
+                data[start + 3] |= 0x80
+        path.write_bytes(data)
+    else:
+        dvd(path, b"\xc0", sound=True)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["mp4", "ts", "vob"])
+def test_a_video_in_clear_is_read_beside_encrypted_sound(ending: str, tmp_path: Path) -> None:
+    path = encrypted_sound(tmp_path, ending)
+    with open_video(path) as source:
+        assert len(source) == source.decodable() == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("x.mp4", "libx264"),
+        ("x.mov", "libx264"),
+        ("x.mkv", "libx264"),
+        ("x.asf", "libx264"),
+        ("x.ts", "libx264"),
+        ("x.vob", "mpeg2video"),
+        ("x.mpg", "mpeg1video"),
+    ],
+)
+def test_a_video_in_clear_is_read(name: str, codec: str, tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / name, 12, codec=codec)
     with open_video(path) as source:
         assert len(source) == source.decodable() == 12
 

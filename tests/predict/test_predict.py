@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,15 @@ def test_folders_of_frames_are_told_from_videos(weights: Path, tmp_path: Path, c
                 "--device", "cpu", "--output", "out")  # fmt: skip
     assert "1 scored" in done.out
     write_video(tmp_path / "frames/jump/b.mp4", 6)
-    done = call(TOOL, "frames", "--weights", weights, "--device", "cpu")
-    assert "b.mp4" in done.out
+    write_frames(tmp_path / "frames/jump/c/d", 2)
+    predict = (TOOL, "frames", "--weights", weights, "--device", "cpu", "--timeline", "frames/out", "--window", 4)
+    for _ in range(2):  # the pictures of its own results are no frames
+        (said,) = [line for line in call(*predict).out.splitlines() if "left out" in line]
+        assert said.startswith("warning: frames: 2 folders of images are left out, such as frames/jump/a: these are fr")
+    (tmp_path / "frames/jump/poster.png").touch()
+    shutil.rmtree(tmp_path / "frames/jump/a")
+    shutil.rmtree(tmp_path / "frames/jump/c")
+    assert "left out" not in call(*predict).out
 
 
 def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:

@@ -19,10 +19,11 @@ import pytest
 from conftest import ROOT
 
 from ops.common.arguments import Parser
-from ops.common.errors import InputError, MediaError
+from ops.common.errors import InputError, MediaError, RunStoppedError
 from ops.common.storage import stamp_of
+from ops.prepare import executors
 from ops.prepare.count_frames import probe_video
-from ops.prepare.executors import Task, run_tasks
+from ops.prepare.executors import Results, Task, Work, run_tasks
 from ops.prepare.jobs import JOURNAL, Job
 from ops.prepare.journal import Journal, Outcome
 from ops.prepare.options import JobOptions, Shard, add_job_options, job_options
@@ -144,6 +145,18 @@ def test_a_pool_that_breaks_is_replaced(tmp_path: Path) -> None:
     results = list(run_tasks(measure, tasks(), "local", 2, timeout=60))
     assert sorted(task.item for task, _ in results) == sorted(ITEMS)
     assert {ending for _, (ending, _) in results} == {"done"}
+
+
+def test_pools_that_break_again_and_again_stop_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With status 3, for some of the work is done: it is no bad input."""
+
+    def breaks(work: Work, tasks: Iterator[Task], jobs: int, timeout: float, running: dict[Any, Task]) -> Results:
+        running[len(running)] = next(tasks)
+        yield from ()
+
+    monkeypatch.setattr(executors, "_run_pool", breaks)
+    with pytest.raises(RunStoppedError, match="keep dying"):
+        list(run_tasks(measure, iter([Task("a", "a", "")]), "local", 2, timeout=60))
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:

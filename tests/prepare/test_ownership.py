@@ -129,6 +129,19 @@ def test_what_a_tool_made_it_makes_anew_with_other_settings(
     call(*command[:3], "copy", *command[4:], *other)  # a copy without the journal is known, too
 
 
+def test_one_image_of_another_among_those_of_a_tool_is_enough(tmp_path: Path, call: Call) -> None:
+    """Beforehand only the first and the last image are looked into, before they give way all of them."""
+    clip(tmp_path)
+    call(*EXTRACT)
+    mine = tmp_path / "out/clip/img_00002.jpg"
+    mine.unlink()
+    mine.write_bytes(b"mine, named as theirs")
+    before = state_of(tmp_path / "out/clip")
+    said = call(*EXTRACT, "--quality", "50", status=1).out
+    assert "clip.mp4: is there already and was not made by this tool" in said and said.count("1 failed") == 1
+    assert state_of(tmp_path / "out/clip") == before
+
+
 def test_frames_of_earlier_versions_are_known_by_the_journal(tmp_path: Path, call: Call) -> None:
     clip(tmp_path)
     call(*EXTRACT)
@@ -217,7 +230,7 @@ def test_checkpoints_of_others_are_not_cleared_away(tmp_path: Path) -> None:
     run = CheckpointSaver(tmp_path, keep=1)
     for step in (1, 2, 3, 4):
         content = {"weights": torch.full((9,), float(step))}
-        run.save(lambda path, content=content: tensor_files.save_tensors(path, content), step, is_best=True)
+        run.save(lambda path, content=content: tensor_files.write_tensors(path, content), step, is_best=True)
     assert [path.read_text() for path in mine] == ["mine"] * 3
     own = [path.name for path in older_checkpoints(tmp_path) if path not in mine]
     assert own == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
@@ -229,8 +242,9 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         ".log.csv.x1y2.tmp",
         ".ckpt.pth.tar.x1y2.tmp",
         f".{checkpoint_saver.KEPT}.x1y2.tmp",
+        f".{checkpoint_saver.SAVED}.x1y2.tmp",
     )
     for name in (*names, ".mine.tmp"):
         (tmp_path / name).touch()
-    CheckpointSaver(tmp_path, keep=0).save(lambda path: tensor_files.save_tensors(path, {}), 1, is_best=False)
-    assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST]
+    CheckpointSaver(tmp_path, keep=0).save(lambda path: tensor_files.write_tensors(path, {}), 1, is_best=False)
+    assert sorted(os.listdir(tmp_path)) == [".mine.tmp", checkpoint_saver.LAST, checkpoint_saver.SAVED]

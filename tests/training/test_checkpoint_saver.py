@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from conftest import ROOT, Call
 from ops.common import storage, tensor_files
 from ops.common.errors import InputError
 from ops.training import checkpoint_saver
-from ops.training.checkpoint_saver import BEST, LAST, CheckpointSaver, older_checkpoints
+from ops.training.checkpoint_saver import BEST, LAST, SAVED, CheckpointSaver, is_replaced, older_checkpoints
 
 STAGES = {
     "made": (storage.tempfile, "mkstemp"),
@@ -33,7 +34,7 @@ STAGES = {
 
 def save(folder: Path, step: int) -> None:
     content = {"step": step, "weights": torch.full((1000,), float(step))}
-    CheckpointSaver(folder, keep=1).save(lambda path: tensor_files.save_tensors(path, content), step, is_best=True)
+    CheckpointSaver(folder, keep=1).save(lambda path: tensor_files.write_tensors(path, content), step, is_best=True)
 
 
 def loaded_step(path: Path) -> int:
@@ -75,12 +76,55 @@ def test_a_kill_in_any_stage_of_saving_leaves_the_old_or_the_new_one(stage: str,
         if not kill_in(stage, folder, kills + 1):
             break
         kills += 1
-        steps = [loaded_step(path) for path in (folder / LAST, folder / BEST, *older_checkpoints(folder))]
+        left = [folder / LAST, folder / BEST, *older_checkpoints(folder)]
+        steps = [loaded_step(path) for path in left]
+        assert not any(map(is_replaced, left)), "a run that goes on takes none of them for another's"
         assert steps[0] in (3, 4) and steps[1] in (3, 4) and steps[1] >= steps[0] and set(steps) <= {2, 3, 4}
         save(folder, 5)  # and what is left over is in nobody's way
         assert loaded_step(folder / LAST) == loaded_step(folder / BEST) == 5
         assert not list(folder.glob(".*"))
     assert kills >= 1
+
+
+def put(source: Path, target: Path) -> None:
+    """In the place of `target`, whose file can have other names."""
+    target.unlink()
+    shutil.copy(source, target)
+
+
+def test_checkpoints_that_a_run_did_not_save_are_known(tmp_path: Path) -> None:
+    """Not by their names or times: by what they hold."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder, steps in ((run, (1, 2, 3)), (other, (3, 4))):
+        folder.mkdir()
+        for step in steps:
+            save(folder, step)
+    own = [run / LAST, run / BEST, *older_checkpoints(run)]
+    assert len(own) == 4 and not any(map(is_replaced, own))
+    shutil.copytree(run, tmp_path / "moved", copy_function=shutil.copyfile)  # as to another machine: with other times
+    assert not any(is_replaced(tmp_path / "moved" / path.name) for path in own)
+    put(own[-1], run / LAST)  # gone back to an older one of its own
+    assert not is_replaced(run / LAST)
+    put(other / LAST, run / LAST)
+    assert is_replaced(run / LAST) and not is_replaced(run / BEST)
+    content = tensor_files.load_tensors(run / BEST)
+    content["weights"][7] += 1e-6
+    torch.save(content, run / BEST)
+    assert is_replaced(run / BEST)
+    save(run, 5)  # the other's is not noted as the run's
+    put(other / LAST, run / LAST)
+    assert is_replaced(run / LAST)
+
+
+def test_runs_of_earlier_versions_noted_nothing(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / SAVED).unlink()
+    assert not is_replaced(tmp_path / LAST)
+    CheckpointSaver(tmp_path, 1).save(lambda path: tensor_files.write_tensors(path, {"step": 2}), 2, is_best=False)
+    assert not is_replaced(tmp_path / BEST) and not is_replaced(tmp_path / LAST)
+    for broken in ("{}", "[", '{"a": [1]}'):
+        (tmp_path / SAVED).write_text(broken)
+        assert not is_replaced(tmp_path / LAST)
 
 
 def full_disk(*args: Any, **options: Any) -> NoReturn:
@@ -103,7 +147,9 @@ def test_an_error_in_any_stage_of_saving_is_one_line_and_costs_nothing(
     if stage == "linked":  # some file systems have no links: copied then
         save(tmp_path, 4)
     else:
-        with pytest.raises(InputError, match=r"best\.pth\.tar: cannot be written \((No space|PytorchStreamWriter)"):
+        with pytest.raises(
+            InputError, match=r"(best\.pth\.tar|saved\.json): cannot be written \((No space|PytorchStreamWriter)"
+        ):
             save(tmp_path, 4)
     monkeypatch.undo()
     expected = 4 if stage == "linked" else 3

@@ -147,19 +147,19 @@ def test_a_training_that_a_signal_stopped_has_done_well(
 
 
 def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from ops.models.checkpoint import save_checkpoint
+    from ops.models.checkpoint import write_checkpoint
     from ops.models.recognizer import build_model
 
     saver, model = CheckpointSaver(tmp_path, 2), build_model("resnet18", 2, 3)
     for step in (1, 2, 3, 4, 5):
-        saver.save(lambda path, step=step: save_checkpoint(path, model, {}, epoch=step), step, is_best=step == 2)
+        saver.save(lambda path, step=step: write_checkpoint(path, model, {}, epoch=step), step, is_best=step == 2)
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000005.pth.tar", "ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
     assert (tmp_path / "ckpt.best.pth.tar").exists()
-    saver.save(lambda path: save_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
+    saver.save(lambda path: write_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
-    saver.save(lambda path: save_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
+    saver.save(lambda path: write_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
     paths = [tmp_path / "ckpt.pth.tar", *older_checkpoints(tmp_path)]
     media.truncate(paths[0], 0.5)  # the same file as that of step 5
     found: Checkpoint = read_first(paths)

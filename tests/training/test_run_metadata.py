@@ -1,6 +1,7 @@
 """A run documents exactly what ran, and a resumed run reports what has changed."""
 
 import argparse
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -85,6 +86,38 @@ def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None
     assert "not as in the run so far" not in call(*train, "--epochs", "1").out
     media.write_video(tmp_path / "1.mp4", 20, seed=7)
     assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").out
+
+
+def test_a_checkpoint_that_was_replaced_is_named(call: Call, tmp_path: Path) -> None:
+    media.write_video(tmp_path / "a.mp4", 8)
+    (tmp_path / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n")
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--lr", "0.001"]
+    for name in ("run", "other"):
+        call(*train, "--epochs", "1", "--store_name", name)
+    last = tmp_path / "checkpoints/run/ckpt.pth.tar"
+    own = last.read_bytes()
+    again = [*train, "--store_name", "run", "--resume"]
+    assert "not as in the run so far" not in call(*again, "auto", "--epochs", "1").out
+    for changed in ((tmp_path / "checkpoints/other/ckpt.pth.tar").read_bytes(), edited(own)):
+        last.unlink()  # the same file as the best one
+        last.write_bytes(changed)
+        said = "checkpoints/run/ckpt.pth.tar, which was replaced or changed since the run saved it"
+        for resume in ("auto", last):  # who means it can go on
+            lines = call(*again, resume, "--epochs", "1").out.splitlines()
+            named = [number for number, line in enumerate(lines) if line.endswith(said)]
+            assert len(named) == 1 and "resumed" not in "".join(lines[: named[0]])
+    assert "not as in the run so far" not in call(*again, "checkpoints/other/ckpt.pth.tar", "--epochs", "1").out
+
+
+def edited(checkpoint: bytes) -> bytes:
+    """The same with one weight changed."""
+    content = torch.load(io.BytesIO(checkpoint), weights_only=True)
+    content["state_dict"]["new_fc.bias"][0] += 1
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
