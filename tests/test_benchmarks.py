@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Call
+from conftest import ROOT, Call
 from media import write_video
 
 from benchmarks.decoders import difference
@@ -65,6 +65,18 @@ def test_decoders_are_compared_in_time_and_pixels(call: Call, film: Path, tmp_pa
         assert timed(row, "time") and (row["share"], row["largest"], row["problem"]) == (0, 0, ""), row
         assert row["video"] == "h264 64×48, 100 frames, 4.0 s, 2 key frames"
     assert [row["ratio"] for row in rows[:: len(DECODERS)]] == [1, 1]
+
+
+def test_a_clip_of_a_film_is_compared_to_a_clip_of_its_video(call: Call, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 250, gop=50, b_frames=2)
+    tiny = ("--hours", 0.02, "--rounds", 1, "--clips", 2, "--folder", ".", "--output", "out/films")
+    printed = call("benchmarks/films.py", video, "--against", ROOT, *tiny).out
+    assert (tmp_path / "out/films.md").read_text() == printed
+    facts = json.loads((tmp_path / "out/films.json").read_text())
+    for figures in (facts["ours"][0], facts["other"][0]):
+        assert all(0 < number < math.inf for each in figures.values() for number in each)
+        assert figures["film"][1] < 0.5 < figures["clip of 10 s"][1]
+    assert "no main.py in it" in call("benchmarks/films.py", video, "--against", ".", status=2).err
 
 
 def test_a_decoder_that_fails_says_why(call: Call, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
