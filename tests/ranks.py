@@ -96,17 +96,27 @@ def batch(rank: int, world_size: int) -> ClipBatch:
     return ClipBatch(pixels[share], labels[share], list(range(CLIPS))[share], CLIPS // world_size)
 
 
-def gradients(model: Recognizer, network: nn.Module, share: ClipBatch, parts: int) -> dict[str, Tensor]:
-    """The gradients of the mean loss over all clips."""
+def gradients(
+    model: Recognizer, network: nn.Module, share: ClipBatch, parts: int, compute: Compute = CPU
+) -> dict[str, Tensor]:
+    """Those of the mean loss over all clips, on the CPU."""
     model.zero_grad()
-    accumulate(network, share, CPU.scaler(), CPU, parts)
-    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    accumulate(network, share, compute.scaler(), compute, parts)
+    return {name: value.grad.cpu().clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
-def save_gradients(folder: Path) -> None:
+def save_gradients_by_nccl(folder: Path) -> None:
+    """`save_gradients`, each process on a GPU."""
+    device = torch.device("cuda", distributed.local_rank())
+    torch.cuda.set_device(device)
+    save_gradients(folder, Compute(device))
+
+
+def save_gradients(folder: Path, compute: Compute = CPU) -> None:
     """Save the gradients that processes agree on, and how often they exchanged them."""
-    distributed.start(CPU.device)
+    distributed.start(compute.device)
     model, exchanged = network(), [0]
+    compute.prepare(model)
     parallel = DistributedDataParallel(model)
 
     def count_and_average(_: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
@@ -120,7 +130,7 @@ def save_gradients(folder: Path) -> None:
     for parts in (1, 1, 2, 4):  # after the first time gradients are put together anew
         exchanged[0] = 0
         share = batch(distributed.rank(), distributed.world_size())
-        found[parts] = gradients(model, parallel, share, parts), exchanged[0]
+        found[parts] = gradients(model, parallel, share, parts, compute), exchanged[0]
     if distributed.is_main():
         torch.save(found, folder / "gradients.pt")
     distributed.stop()

@@ -14,6 +14,7 @@ import pytest
 import ranks
 import torch
 from conftest import ROOT
+from devices import on_gpu
 
 from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import build_model
@@ -64,9 +65,10 @@ def test_any_number_of_processes_gives_the_same_scores_file(lists: Path, monkeyp
     assert np.isfinite(scores["scores"]).all(axis=1).tolist() == scores["ok"].tolist()
 
 
-def test_gradients_of_two_processes_are_those_of_one_with_all_clips(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["save_gradients", on_gpu("save_gradients_by_nccl", count=2)])
+def test_gradients_of_two_processes_are_those_of_one_with_all_clips(what: str, tmp_path: Path) -> None:
     """In double precision, where rounding cannot hide anything; parts exchange gradients only once."""
-    ranks.start("save_gradients", tmp_path, 2)
+    ranks.start(what, tmp_path, 2)
     model = ranks.network()
     expected = ranks.gradients(model, model, ranks.batch(0, 1), 1)
     assert len(expected) == len(list(model.parameters())) and all(value.any() for value in expected.values())
