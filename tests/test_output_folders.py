@@ -96,19 +96,12 @@ def test_a_training_whose_folder_goes_ends_in_one_line(
     train = (*COMMANDS["a run folder"], "--root_log", ".", "--store_name", "run", "--epochs", "3", "--eval-freq", "1")
     said = call(*train, status=3).err.splitlines()[-1]
     assert said.startswith("error: run/") and "cannot be written (" in said
-    assert how != "read-only" or "2 epochs" not in said
 
 
-@pytest.mark.parametrize(
-    ("tool", "how"),
-    [("frames", "gone"), ("frames", "a file"), ("flow", "gone"), ("resized", "gone"), ("check", "gone")],
-)
+@pytest.mark.parametrize(("tool", "how"), [("frames", "gone"), ("frames", "a file"), ("resized", "gone")])
 def test_a_data_tool_whose_folder_goes_ends_in_one_line(tool: str, how: str, read_only: Path) -> None:
-    lines = []
     for number in range(40):
         shutil.copy(read_only.parent / "clips/a/a.mp4", read_only.parent / f"clips/a/{number}.mp4")
-        lines.append(f"a/{number}.mp4 8 0\n")
-    (read_only.parent / "l.txt").write_text("".join(lines))
     made = read_only.parent / "made"
     command = [sys.executable, str(ROOT / COMMANDS[tool][0]), *COMMANDS[tool][1:-1], "made"]
     process = subprocess.Popen(command, cwd=read_only.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
