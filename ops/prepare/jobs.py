@@ -59,6 +59,7 @@ class Job:
         with ExitStack() as stack:
             stack.enter_context(locked_folder(make_folder(folder), "use another output folder", share))
             self._journal = stack.enter_context(Journal(Path(folder) / JOURNAL, settings, str(options.shard)))
+            self._folder, self._identity = Path(folder), folder_identity(folder)
             self._open = stack.pop_all()
 
     def __enter__(self) -> "Job":
@@ -71,19 +72,21 @@ class Job:
         """Do the remaining work of this shard; returns whether all shards of the job are done.
 
         After an interruption, by Ctrl-C or a signal, the next run continues from the journal. RunStoppedError if the
-        work cannot go on, as on a full disk.
+        work cannot go on, as on a full disk, or if the folder is removed or replaced.
         """
         options = self.options
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
             todo = self._todo(bar)
             with closing(run_tasks(self.work, todo, options.engine, options.jobs, options.timeout)) as results:
                 for task, (ending, value) in results:
+                    self._check_folder()
                     if ending == "stop":
                         raise RunStoppedError(value)
                     kept = {"value": value} if ending == "done" else {"reason": value}
                     self._journal.add(Outcome(task.item, task.stamp, **kept))
                     self._count(bar, ending == "failed")
                     bar.update()
+        self._check_folder()
         self._journal.reload()
         return options.shard.count == 1 or all(self._known(item) for item in self.items)
 
@@ -105,6 +108,13 @@ class Job:
     def forget(self) -> None:
         """Make the next run repeat everything: for work on folders, whose stamps do not show changes of their files."""
         self._journal.remove()
+
+    def _check_folder(self) -> None:
+        if folder_identity(self._folder) != self._identity:
+            raise RunStoppedError(
+                f"{self._folder}: was removed or replaced while results were written there; the same command makes "
+                "what is gone with it"
+            )
 
     def _todo(self, bar: Any) -> Iterator[Task]:
         """The remaining tasks of this shard; finished ones advance `bar`."""
@@ -130,6 +140,15 @@ class Job:
 
     def _path(self, item: str) -> str:
         return os.path.join(self.root, item)
+
+
+def folder_identity(folder: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Device and inode of a folder, by which another one in its place is told from it; None where there is none."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

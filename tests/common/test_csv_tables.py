@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conftest import ROOT, Call
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.common.console import start_logging
 from ops.common.csv_tables import TableWriter, protected, read_rows, restored
 from ops.common.text import printable
 from ops.models.recognizer import build_model
@@ -114,6 +116,13 @@ run(main)
         done.stdout.splitlines()[0].startswith(b"evil\\x1b[2J") and b"second line\\r: 3" in done.stdout.splitlines()[0]
     )
     assert done.stderr.splitlines()[-1] == b"error: evil\\x1b[2J\\x1b]0;owned\\x07\\nsecond line\\r"
+
+
+def test_log_lines_bring_no_escapes_to_a_bare_output_either(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a program of one's own, in which nothing else watches over standard output."""
+    start_logging()
+    logging.getLogger("ops.test").warning("one\x1b[2Jline of %s", "two\nlines\x07")
+    assert capsys.readouterr().out == "warning: one\\x1b[2Jline of two\\nlines\\x07\n"
 
 
 def test_letters_that_the_output_does_not_have_are_escaped(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """Videos that would fill the memory are refused by their shape, or reported if an allocation fails."""
 
+import argparse
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import media
@@ -13,15 +17,18 @@ import torch
 from conftest import ROOT, Call
 from PIL import Image
 
+from ops.common.device import Compute
 from ops.common.errors import MediaError, memory_errors_as_media_errors
+from ops.data.datasets import VideoItem
 from ops.data.frames import FrameReader
 from ops.data.pipelines import ClipShape, test_plan_for
 from ops.data.transforms import MAX_ASPECT, scaled_size
 from ops.data.videos import open_video
-from ops.data.views import views_of
+from ops.data.views import load_views, views_of
 from ops.models.recognizer import build_model
 from ops.prepare.extract_frames import FrameOptions, extract_video
 from ops.prepare.options import Size
+from ops.testing.evaluate import score_item
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 16000), (16000, 2), (1, 60000), (10, 161)])
@@ -89,6 +96,45 @@ def test_an_allocation_that_fails_names_the_video(allocate: Callable[[], None]) 
 def test_other_errors_are_left_alone() -> None:
     with pytest.raises(RuntimeError, match="other"), memory_errors_as_media_errors("x.mp4"):
         raise RuntimeError("other")
+
+
+class TooLarge:
+    """Reader and video in one: memory runs out where it is opened, or where its frames are read."""
+
+    path, problem = "x.mp4", ""
+
+    def __init__(self, opens: bool) -> None:
+        self.opens = opens
+
+    @contextmanager
+    def open(self, path: str, listed: int) -> Iterator["TooLarge"]:
+        if not self.opens:
+            bytearray(2**60)
+        yield self
+
+    def __len__(self) -> int:
+        return 4
+
+    def frames(self, indices: Sequence[int]) -> Iterator[Any]:
+        bytearray(2**60)
+        yield from ()
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_memory_that_runs_out_while_a_video_is_read_names_it(opens: bool) -> None:
+    video: Any = TooLarge(opens)
+    choose, plan = lambda count: [np.arange(count)[None]], test_plan_for(ClipShape(8, "RGB", 224), 1, False)
+    with pytest.raises(MediaError, match=r"x\.mp4: there is not enough memory for it"):
+        load_views(video, "x.mp4", -1, choose, plan)
+    with pytest.raises(MediaError, match=r"x\.mp4: there is not enough memory for it"):
+        views_of(video, choose, plan)
+
+
+def test_memory_that_runs_out_while_a_video_is_scored_costs_no_other() -> None:
+    ensemble: Any = SimpleNamespace(scores=lambda *_: bytearray(2**60))
+    args = argparse.Namespace(softmax=False, views_per_forward=1)
+    outcome = score_item(args, ensemble, VideoItem(3, []), [], Compute(torch.device("cpu")))
+    assert outcome == (None, "there is not enough memory for it")
 
 
 LIMITED = """

@@ -217,6 +217,12 @@ def test_the_best_needs_most_of_the_videos(call: Call, tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("a.mp4 8 0\na.mp4 8 1\n" + "bad.mp4 8 0\n")
     call(*train, "--epochs", "3")
     assert torch.load(tmp_path / "checkpoints/run" / BEST, weights_only=True)["best_prec1"] == 50.0
+    path = tmp_path / "checkpoints/run" / LAST
+    content = {**torch.load(path, weights_only=True), "best_prec1": float("nan")}
+    path.unlink()  # the same file as the best one
+    torch.save(content, path)
+    call(*train, "--epochs", "4")
+    assert torch.load(path, weights_only=True)["best_prec1"] == 50.0, "nothing would ever be better than NaN"
 
 
 class Poisoned(nn.Module):

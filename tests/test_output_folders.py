@@ -1,15 +1,21 @@
-"""Output folders that cannot be written: one line that names them and status 2, and nothing is begun."""
+"""Output folders that cannot be written: one line that names them; status 2 before anything is begun, 3 on the way."""
 
 import os
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import media
 import pytest
 import torch
-from conftest import Call, modes_count
+from conftest import ROOT, Call, modes_count
 
 from ops.models.recognizer import build_model
+from ops.training.checkpoint_saver import CheckpointSaver
 
 WEIGHTS = ("--weights", "w.pth.tar", "--device", "cpu")
 LISTS = ("--root_path", "clips", "--num_class", "2", "-j", "0", "--input_size", "32")
@@ -61,3 +67,47 @@ def test_it_is_said_in_one_line_and_nothing_is_begun(what: str, read_only: Path,
     assert place.is_relative_to(read_only), said
     assert said.endswith("(Permission denied)\n") and said.count("\n") == 1 and not os.listdir(read_only), said
     assert [path for path in sorted(read_only.parent.iterdir()) if path not in before] == []
+
+
+def spoil(folder: Path, how: str) -> None:
+    """What can happen to a folder that is being written in."""
+    if how == "read-only":
+        folder.chmod(0o555)
+        return
+    folder.rename(folder.with_name("moved"))  # at once, as others are writing in it
+    if how == "a file":
+        folder.touch()
+
+
+@pytest.mark.parametrize("how", ["gone", "a file", "read-only"])
+def test_a_training_whose_folder_goes_ends_in_one_line(
+    how: str, read_only: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, saves = read_only.parent / "run", []
+    save = CheckpointSaver.save
+
+    def spoilt(self: CheckpointSaver, *arguments: Any) -> None:
+        saves.append(how)
+        if len(saves) == 2:
+            spoil(folder, how)
+        save(self, *arguments)
+
+    monkeypatch.setattr(CheckpointSaver, "save", spoilt)
+    train = (*COMMANDS["a run folder"], "--root_log", ".", "--store_name", "run", "--epochs", "3", "--eval-freq", "1")
+    said = call(*train, status=3).err.splitlines()[-1]
+    assert said.startswith("error: run/") and "cannot be written (" in said
+
+
+@pytest.mark.parametrize(("tool", "how"), [("frames", "gone"), ("frames", "a file"), ("resized", "gone")])
+def test_a_data_tool_whose_folder_goes_ends_in_one_line(tool: str, how: str, read_only: Path) -> None:
+    for number in range(40):
+        shutil.copy(read_only.parent / "clips/a/a.mp4", read_only.parent / f"clips/a/{number}.mp4")
+    made = read_only.parent / "made"
+    command = [sys.executable, str(ROOT / COMMANDS[tool][0]), *COMMANDS[tool][1:-1], "made"]
+    process = subprocess.Popen(command, cwd=read_only.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any(path.stat().st_size for path in made.glob(".journal/*.jsonl")) and process.poll() is None:
+        time.sleep(0.005)
+    spoil(made, how)
+    said = process.communicate(timeout=240)[1].splitlines()[-1]
+    assert process.returncode == 3 and said.startswith("error: ") and "Traceback" not in said, said
+    assert "made: was removed or replaced while results were written there" in said or "cannot be written" in said
