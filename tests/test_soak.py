@@ -75,7 +75,7 @@ def change_list(folder: Path, flags: Sequence[str]) -> bool:
     printed = end_of(process)
     path.write_text(whole)
     if within:
-        assert process.returncode == 2 and "the list l.txt changed since" in printed, printed
+        assert process.returncode == 2 and "the list l.txt changed" in printed, printed
     else:
         assert "the content of the lists l.txt" in printed, printed
     assert checkpoint.read_bytes() == saved

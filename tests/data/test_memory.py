@@ -124,9 +124,9 @@ class TooLarge:
 def test_memory_that_runs_out_while_a_video_is_read_names_it(opens: bool) -> None:
     video: Any = TooLarge(opens)
     choose, plan = lambda count: [np.arange(count)[None]], test_plan_for(ClipShape(8, "RGB", 224), 1, False)
-    with pytest.raises(MediaError, match=r"x\.mp4: there is not enough memory for it"):
+    with pytest.raises(MediaError, match=r"x\.mp4: not enough memory to read it"):
         load_views(video, "x.mp4", -1, choose, plan)
-    with pytest.raises(MediaError, match=r"x\.mp4: there is not enough memory for it"):
+    with pytest.raises(MediaError, match=r"x\.mp4: not enough memory to read it"):
         views_of(video, choose, plan)
 
 
@@ -134,7 +134,7 @@ def test_memory_that_runs_out_while_a_video_is_scored_costs_no_other() -> None:
     ensemble: Any = SimpleNamespace(scores=lambda *_: bytearray(2**60))
     args = argparse.Namespace(softmax=False, views_per_forward=1)
     outcome = score_item(args, ensemble, VideoItem(3, []), [], Compute(torch.device("cpu")))
-    assert outcome == (None, "there is not enough memory for it")
+    assert outcome == (None, "not enough memory to read it")
 
 
 LIMITED = """
