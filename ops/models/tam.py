@@ -148,7 +148,7 @@ class TAM(nn.Module):
         assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
         padded = F.pad(pooled, (0, 0, 1, 1))
         windows = torch.stack([padded[:, :-2], pooled, padded[:, 2:]], dim=3).view(n * t, c * 3)
-        hidden = F.linear(windows, narrow.weight.flatten(1))  # [C / 4, C, 3] → [C / 4, C · 3]
+        hidden = F.linear(windows, narrow.weight.flatten(1), narrow.bias)  # [C / 4, C, 3] → [C / 4, C · 3]
         importance: Tensor = gate(F.linear(relu(norm(hidden)), wide.weight.squeeze(2)))
         return importance.view(n, t, c)
 

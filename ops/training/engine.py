@@ -244,13 +244,14 @@ def score_views(
     partners = np.where(partners < 0, np.arange(len(partners)), partners)
     views, clips = views.on(compute.device), compute.bring(clips)
     each = [(crop, v) for crop in range(views.crops) for v in range(len(clips))]
-    total = torch.zeros(len(partners), dtype=torch.float64)
+    chunks = []
     for start in range(0, len(each), views_per_forward):
-        chunk = each[start : start + views_per_forward]
-        pixels = torch.stack([views.clip(crop, clips[v]) for crop, v in chunk])  # [n, T, L·C, H, W]
-        scores = forward(model, pixels, compute).double().cpu()  # [n, K]
-        for (crop, _), score in zip(chunk, scores, strict=True):
-            total += score[partners] if views.plan.mirrored[crop] else score
+        pixels = torch.stack([views.clip(crop, clips[v]) for crop, v in each[start : start + views_per_forward]])
+        chunks.append(forward(model, pixels, compute))  # [n, T, L·C, H, W] → [n, K]
+    total = torch.zeros(len(partners), dtype=torch.float64)
+    # Reading waits for the device: it is done once per video, so that all chunks are waiting to be computed by then.
+    for (crop, _), score in zip(each, torch.cat(chunks).cpu().double(), strict=True):
+        total += score[partners] if views.plan.mirrored[crop] else score
     return (total / len(each)).float()
 
 

@@ -1,0 +1,72 @@
+"""How many kernels the network launches, and how often the host waits for the device."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.kernels import count_kernels
+from ops.common.device import Compute
+from ops.data.transforms import Box, FramePlan
+from ops.data.views import Views
+from ops.models.recognizer import build_model
+from ops.training.engine import score_views
+
+CPU = Compute(torch.device("cpu"))
+PIXELS = torch.zeros(2, 8, 3, 32, 32, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("tam", "most"), [(True, 430), (False, 128)])
+def test_kernels_of_a_forward_pass_in_a_test(tam: bool, most: int) -> None:
+    network = CPU.for_inference(build_model("resnet50", 5, 8, tam=tam))
+    with torch.inference_mode(), count_kernels() as counts:
+        network(PIXELS[:1])
+    assert 0 < counts.kernels.total() <= most and not counts.reads, counts.kernels
+
+
+@pytest.mark.parametrize(("tam", "forward", "backward"), [(True, 640, 840), (False, 240, 185)])
+def test_kernels_of_a_training_step(tam: bool, forward: int, backward: int) -> None:
+    model = build_model("resnet50", 5, 8, tam=tam)
+    with count_kernels() as counts:
+        loss = F.cross_entropy(model(PIXELS), torch.tensor([0, 1]))
+    assert 0 < counts.kernels.total() <= forward and not counts.reads, counts.kernels
+    with count_kernels() as counts:
+        loss.backward()
+    assert 0 < counts.kernels.total() <= backward and not counts.reads, counts.kernels
+
+
+class Mean(nn.Module):
+    """Two scores that need no network."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return clips.float().flatten(1)[:, :2]
+
+
+@pytest.mark.parametrize("chunk", [1, 6])
+def test_the_scores_of_a_video_are_read_once(chunk: int) -> None:
+    boxes = (Box(0, 0, 32, 32), Box(0, 4, 32, 32), Box(0, 8, 32, 32))
+    plan = FramePlan((32, 40), None, (32, 40), boxes, (False, False, True))
+    clips = torch.tensor([[[0], [1], [2]], [[2], [3], [4]]])
+    views = Views(torch.zeros(5, 3, 32, 40, dtype=torch.uint8), [clips], plan)
+    with count_kernels() as counts:
+        score_views(Mean(), views, clips, np.array([1, 0]), chunk, CPU)
+    assert counts.reads == {"cpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("read", "reads"),
+    [
+        (lambda x: bool(x.sum() > 0), 1),
+        (lambda x: x.cpu(), 1),
+        (lambda x: x[x > 0], 1),
+        (lambda x: x.nonzero(), 1),
+        (lambda x: x.view(2, 2).t() + 1, 0),
+    ],
+)
+def test_reads_are_recognised(read: Callable[[Tensor], object], reads: int) -> None:
+    with count_kernels() as counts:
+        read(torch.ones(4))
+    assert counts.reads.total() == reads, counts.reads
