@@ -7,10 +7,10 @@ number of frames if it is certain.
 
 from collections.abc import Callable
 
-from ops.data.h264 import UNTOLD, H264Headers
+from ops.data.h264 import UNCERTAIN, H264Headers
 
 Scanner = Callable[[bytes], int]
-"""The bytes of a packet → how many frames it gives, or `UNTOLD`."""
+"""The bytes of a packet → how many frames it gives, or `UNCERTAIN`."""
 
 IN_ORDER = frozenset(
     ("av1", "vp8", "vp9", "mjpeg", "flv1", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "ffv1",
@@ -65,7 +65,7 @@ def vp9_frames(data: bytes) -> int:
         if length:
             shown += _vp9_shown(data[start : start + length])
         start += length
-    return shown if shown < 2 else UNTOLD
+    return shown if shown < 2 else UNCERTAIN
 
 
 def _vp9_shown(data: bytes) -> int:
@@ -81,7 +81,7 @@ def mpeg4_frames(data: bytes) -> int:
     """
     start = data.find(b"\0\0\1\xb6")
     if start < 0 or len(data) - start < _SHORT_VOP or data.find(b"\0\0\1\xb6", start + 4) >= 0:
-        return UNTOLD
+        return UNCERTAIN
     return 1
 
 
@@ -89,10 +89,10 @@ def mpeg2_frames(data: bytes) -> int:
     """MPEG-1 and -2: one picture that is a whole frame gives a frame; separate fields have to be decoded."""
     start = data.find(b"\0\0\1\0")
     if start < 0 or data.find(b"\0\0\1\0", start + 4) >= 0:
-        return UNTOLD
+        return UNCERTAIN
     extension = data.find(b"\0\0\1\xb5", start + 4, start + 64)
     whole = extension < 0 or data[extension + 4] >> 4 != 8 or data[extension + 6] & 3 == 3
-    return 1 if whole else UNTOLD
+    return 1 if whole else UNCERTAIN
 
 
 def sequence_of(data: bytes) -> bytes | None:

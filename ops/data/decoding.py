@@ -1,7 +1,7 @@
-"""Frames out of packets: all of a video in a row, or only those that certain frames need.
+"""Decoding packets: all of a video in sequence, or only those needed for certain frames.
 
-Every packet is given its number in the file as its time before it is decoded, and every frame comes out with the
-number of the packet that it was in, whatever times the file has. Frames come in the order in which they are shown.
+Before a packet is decoded, its time is set to its number in the file, so that each frame carries the number of its
+packet, whatever times the file has. Frames are returned in presentation order.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from ops.data.packet_index import PacketIndex
 from ops.data.packet_scan import READ_ERRORS, PacketScan
 
 Decoded = tuple[int | None, VideoFrame]
-"""The number of the packet that a frame was in, None where the decoder does not tell, and the frame."""
+"""The packet number of a frame, None if the decoder does not report it, and the frame."""
 
 _SKIP_NOW = ("h264", "hevc")
-"""Decoders that can be told from packet to packet to leave out frames that no other refers to."""
+"""Decoders that can skip frames which no other frame refers to, decided for each packet."""
 
 
 def decode_all(container: "av.container.InputContainer", index: PacketIndex | None = None) -> Iterator[Decoded]:
-    """All frames that decode; packets that do not are passed over.
+    """All frames that can be decoded; packets that cannot are skipped.
 
-    Nothing is raised, but SeekError where packets are not those of `index`, if there is one.
+    SeekError if the packets differ from those of `index`, if given; nothing else is raised.
     """
     stream = container.streams.video[0]
     packets, number = container.demux(stream), -1
@@ -47,9 +47,9 @@ def decode_all(container: "av.container.InputContainer", index: PacketIndex | No
 def decode_needed(
     packets: NumberedPackets, codec: Any, index: PacketIndex, wanted: NDArray[np.int64]
 ) -> Iterator[Decoded]:
-    """Decode what the frames in the packets `wanted` need and yield what comes out: these frames, and others.
+    """Decode what the frames in the packets `wanted` need, and yield all resulting frames, others included.
 
-    SeekError, and what demuxing and decoding raise.
+    SeekError, and errors of demuxing and decoding.
     """
     unwanted = index.shown.copy() if str(codec.codec.canonical_name) in _SKIP_NOW else np.zeros_like(index.shown)
     unwanted[wanted] = False
@@ -68,7 +68,7 @@ def _runs(needed: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def index_by_decoding(container: "av.container.InputContainer", scan: PacketScan) -> PacketIndex:
-    """Decode the whole video once to know which packets give its frames."""
+    """Decode the whole video once to find out which packets give its frames."""
     return scan.decoded_index([number for number, _ in decode_all(container)])
 
 
@@ -84,6 +84,6 @@ def _numbered(frames: Any) -> Iterator[Decoded]:
 
 
 def _rest(codec: Any) -> Iterator[Decoded]:
-    """What the decoder still holds; it is ready for another key frame then."""
+    """The frames that the decoder still holds; afterwards, it can start at another key frame."""
     yield from _numbered(codec.decode(None))
     codec.flush_buffers()

@@ -1,4 +1,4 @@
-"""Decoded frames as images: upright, in the pixels that OpenCV gives."""
+"""Converting decoded frames to upright images, with the same pixels as OpenCV."""
 
 import av
 import cv2
@@ -14,7 +14,7 @@ from ops.data.containers import reason_of
 from ops.data.orientation import UPRIGHT, matrix_of, orient
 
 _UNSPECIFIED = 2
-"""FFmpeg's number for a colour matrix that is not named."""
+"""FFmpeg's number for an unspecified colour matrix."""
 
 
 class FrameConverter:
@@ -28,20 +28,20 @@ class FrameConverter:
         return torch.from_numpy(cv2.cvtColor(self._upright(frame), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
 
     def image(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """BGR uint8 `[h, w, 3]`, upright, contiguous; MediaError where the frame cannot be converted."""
+        """BGR uint8 `[h, w, 3]`, upright, contiguous; MediaError if the frame cannot be converted."""
         return np.ascontiguousarray(self._upright(frame))
 
     def _upright(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """The same; rows may be further apart than they are long."""
+        """The same, but rows may be padded in memory."""
         try:
             bgr = self._bgr(frame)
         except av.error.FFmpegError:
-            try:  # a colour matrix that the conversion does not know: taken as if it were not named
+            try:  # a colour matrix that the conversion does not support is treated as unspecified
                 frame.colorspace = _UNSPECIFIED
                 bgr = self._bgr(frame)
             except av.error.FFmpegError as error:
                 raise MediaError(self._path, reason_of(error)) from None
-        if self._is_upright and not frame.rotation:  # looked up in the first frame, for that takes a while
+        if self._is_upright and not frame.rotation:  # read from the first frame only, because it takes time
             return bgr
         matrix = matrix_of(frame)
         self._is_upright = matrix == UPRIGHT

@@ -1,6 +1,6 @@
 """H.264 headers: whether pictures are frames or fields, and whether they are shown in decoding order."""
 
-UNTOLD = -1
+UNCERTAIN = -1
 """Instead of a number of frames: only decoding can tell."""
 
 _HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
@@ -143,7 +143,7 @@ class H264Headers:
     def frames_of(self, data: bytes) -> int:
         """A `Scanner`."""
         bits = self._slice(data)
-        return 1 if bits and not (self._at_field(bits) and bits.read(1)) else UNTOLD
+        return 1 if bits and not (self._at_field(bits) and bits.read(1)) else UNCERTAIN
 
     def starts_anew(self, data: bytes) -> bool:
         """Whether this packet is an IDR picture: no picture from here on refers to an earlier one."""

@@ -1,7 +1,7 @@
-"""The indexes of the videos of a list, kept in a file beside it, so that no video is read whole again for its index.
+"""The indexes of the videos of a list, in a file beside it, so that videos need not be read completely again.
 
-It is an SQLite database: a row per video, found by the path that the list gives, and used as long as size and time of
-the last change of the file are the same, and FFmpeg is the one that read it.
+It is an SQLite database with one row per video, whose key is the path in the list. A row is valid as long as the size
+and the time of the last change of the video stay the same, and the version of FFmpeg.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 ENDING = ".index"
 
 VERSION = 1
-"""Raised whenever videos are indexed by other rules."""
+"""To be increased whenever the rules of indexing change."""
 
 MADE_BY = " ".join(
     [
@@ -32,19 +32,19 @@ MADE_BY = " ".join(
         *(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavformat", "libavcodec")),
     ]
 )
-"""What an index depends on besides the file."""
+"""What an index depends on, apart from the file."""
 
 _APPLICATION = 0x54414D01
-"""What SQLite keeps at the head of a file to tell what made it: "TAM", and the version of the tables."""
+"""The application ID in the header of the SQLite file: "TAM" and the version of the tables."""
 
 
 def index_file_of(source: str | os.PathLike[str]) -> Path:
-    """Where the indexes of the videos of the list `source` are kept."""
+    """The path of the index file of the list `source`."""
     return Path(f"{os.fspath(source)}{ENDING}")
 
 
 class IndexFile:
-    """The file at `path`, whose videos are under the folder `root`; picklable, and opened in each process anew."""
+    """The index file at `path`, for videos under the folder `root`; picklable, each process opens it on its own."""
 
     def __init__(self, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         self.path, self._prefix = Path(path), os.path.join(os.fspath(root), "") if os.fspath(root) else ""
@@ -55,7 +55,7 @@ class IndexFile:
         return IndexFile, (self.path, self._prefix)
 
     def get(self, path: str, stamp: str) -> VideoIndex | None:
-        """The index of the video at `path`, whose state is `stamp` (see `stamp_of`); None where there is none."""
+        """The index of the video at `path` in the state `stamp` (see `stamp_of`); None if there is none."""
         if self._process != os.getpid():
             self._connection, self._process = _connect(self.path), os.getpid()
         if self._connection is None:
@@ -75,9 +75,9 @@ class IndexFile:
 
 
 def write_index_file(path: str | os.PathLike[str], videos: Iterable[tuple[str, str, bytes]]) -> bool:
-    """Write the file at `path` of `(item, stamp, bytes of encode_index)`; whether Python has what that takes.
+    """Write an index file from `(item, stamp, result of encode_index)`; False if Python was built without SQLite.
 
-    InputError where it cannot be written.
+    InputError if it cannot be written.
     """
     try:
         sqlite = _sqlite()
@@ -101,7 +101,7 @@ def write_index_file(path: str | os.PathLike[str], videos: Iterable[tuple[str, s
 
 
 def is_index_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is an index file at `path`, of whatever version."""
+    """Whether there is an index file at `path`, of any version."""
     try:
         with open(path, "rb") as file:
             head = file.read(72)
@@ -111,7 +111,7 @@ def is_index_file(path: str | os.PathLike[str]) -> bool:
 
 
 def _connect(path: Path) -> Any:
-    """A connection to the file; None where it cannot be used."""
+    """A connection to the file; None if it cannot be used."""
     if not path.is_file():
         return None
     try:
@@ -134,5 +134,5 @@ def _connect(path: Path) -> Any:
 
 
 def _sqlite() -> Any:
-    """The module of Python that not every build has."""
+    """The `sqlite3` module, which not every build of Python has."""
     return importlib.import_module("sqlite3")

@@ -1,4 +1,4 @@
-"""A `VideoIndex` as bytes, about one for every packet."""
+"""The binary format of a `VideoIndex`: about one byte per packet."""
 
 import json
 import zlib
@@ -14,7 +14,7 @@ from ops.data.video_index import VideoIndex
 
 
 def encode_index(index: VideoIndex) -> bytes:
-    """The bytes that `decode_index` reads."""
+    """The bytes of an index, for `decode_index`."""
     packets = index.packets
     count = len(packets.pts)
     kinds = {"pts": packets.pts, "number": np.arange(count)}
@@ -34,7 +34,7 @@ def encode_index(index: VideoIndex) -> bytes:
 
 
 def decode_index(data: bytes) -> VideoIndex:
-    """The index that `encode_index` made `data` of; ValueError for other bytes."""
+    """The index encoded in `data`; ValueError if it is not one."""
     try:
         return _parse(data)
     except (zlib.error, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -74,7 +74,7 @@ def _parse(data: bytes) -> VideoIndex:
 
 
 def _packed(column: NDArray[np.int64]) -> tuple[int, bytes]:
-    """The steps between numbers, and how many bytes each takes. Steps that overflow come out right in their sum."""
+    """Bytes per difference, and the differences between numbers. Overflows cancel out in their cumulative sum."""
     steps = np.diff(column, prepend=np.int64(0))
     for width in (1, 2, 4):
         least, most = np.iinfo(f"i{width}").min, np.iinfo(f"i{width}").max

@@ -1,6 +1,6 @@
 """The packets of a video stream with their numbers in the file, from any key frame on: demuxing with exact seeks.
 
-A seek is only trusted where the packets that follow it are the ones that the index of the file has there.
+A seek is only trusted if the packets after it are those that the index of the file has at that place.
 """
 
 import itertools
@@ -17,24 +17,24 @@ from ops.data.packet_scan import READ_ERRORS
 MATROSKA = "matroska,webm"
 
 SEEKABLE = (MOV, MATROSKA, "avi", "flv")
-"""Containers that hold frames as they are, with an index of key frames.
+"""Containers that store each frame as a unit, and have an index of key frames.
 
-Of transport and program streams FFmpeg finds the frames by parsing, and a seek can lead into the middle of one.
+In transport and program streams, FFmpeg finds frames by parsing, and a seek can end in the middle of a frame.
 """
 
 NEAR = 16
-"""Packets that are read and dropped rather than sought over: so many cost about as much as a seek."""
+"""The largest gap, in packets, that is read and dropped instead of seeking: it costs about as much as a seek."""
 
 
 class SeekError(Exception):
-    """A seek went past the packet that was wanted, or packets are not those of the index."""
+    """A seek ended after the requested packet, or the packets differ from those of the index."""
 
 
 class NumberedPackets:
     """The packets of the video stream of `container`, numbered from 0 as `index` has them.
 
-    `at_start`: nothing of the container has been read so far. Without `seeks` packets are only read in rising order,
-    from such a container.
+    `at_start`: nothing has been read from the container yet. Without `seeks`, packets can only be read in ascending
+    order, starting from such a container.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class NumberedPackets:
     def between(self, start: int, stop: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
         """The packets `start` … `stop` - 1 with their numbers; the first one is a key frame, or number 0.
 
-        SeekError where they cannot be found, and what demuxing raises.
+        SeekError if they cannot be found, and errors of demuxing.
         """
         distance = start - self._next
         if self._next < 0 or distance < 0 or (distance > NEAR and self._seeks):
@@ -70,7 +70,7 @@ class NumberedPackets:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
 
     def _seek(self, number: int) -> None:
-        """Go on reading at packet `number`, or at one before it."""
+        """Continue reading at packet `number`, or at an earlier one."""
         if not self._seeks:
             raise SeekError
         for ticks in (int(self._index.pts[number]), int(self._index.dts[number])):
@@ -79,7 +79,7 @@ class NumberedPackets:
         raise SeekError
 
     def _goes_to(self, ticks: int, number: int) -> bool:
-        """Seek by time; whether that leads to packet `number`, or to one before it."""
+        """Seek to a time; returns whether this leads to packet `number` or to an earlier one."""
         packets = self._demux()
         try:
             self._container.seek(ticks, stream=self._stream)
@@ -91,7 +91,7 @@ class NumberedPackets:
         return 0 <= self._next <= number
 
     def _number_of(self, packet: "av.Packet[Any]") -> int:
-        """The number of a packet, -1 where its times do not tell."""
+        """The number of a packet; -1 if its times do not identify it."""
         pts, dts = times_of(packet)
         there = self._index.pts == pts
         numbers = np.flatnonzero(there if self._only_shown else there & (self._index.dts == dts))
@@ -107,5 +107,5 @@ def can_seek(container: "av.container.InputContainer") -> bool:
 
 
 def times_of(packet: "av.Packet[Any]") -> tuple[int, int]:
-    """When a packet is shown and when it is decoded, in ticks of the stream; `UNKNOWN` where the file does not say."""
+    """Presentation and decoding time of a packet, in ticks of the stream; `UNKNOWN` if missing."""
     return (UNKNOWN if packet.pts is None else packet.pts), (UNKNOWN if packet.dts is None else packet.dts)

@@ -1,4 +1,4 @@
-"""What is known of a video's packets: which of them gives which frame, and which must be decoded to see it."""
+"""The packets of a video: which frame each of them gives, and which must be decoded for a given frame."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = np.iinfo(np.int64).min
-"""A time that the file does not say."""
+"""A time that is missing in the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,16 +15,16 @@ class PacketIndex:
     """The packets of a video stream, in the order in which they are decoded, and its frames, in the order shown.
 
     Attributes:
-        pts, dts: times of packets in ticks of the stream, int64 `[P]`, `UNKNOWN` where there are none.
-        keys: which packets decoding can begin with, bool `[P]`.
-        shown: which give a frame, bool `[P]`. The others hold a second field, or a picture that only others refer to,
-            or were left out by an edit of the file.
-        when: where packets stand in the order of presentation, int64 `[P]`: only the order of these numbers counts.
+        pts, dts: presentation and decoding times of packets in ticks of the stream, int64 `[P]`; `UNKNOWN` if missing.
+        keys: the packets where decoding can start, bool `[P]`.
+        shown: the packets that give a frame, bool `[P]`. The others contain a second field or a picture that is only
+            used as a reference, or are cut out by the edit list of the file.
+        when: position of each packet in presentation order, int64 `[P]`; only the order of these numbers matters.
         length: number of frames, F.
-        order: the packet of each frame, int64 `[F]`; None where only decoding from the start tells.
-        from_keys: whether a frame can be decoded from the key frame before it.
-        first: whether the first packet must be decoded too, for a fact that stands nowhere else.
-        decoded: whether all this comes from decoding the whole video.
+        order: the packet of each frame, int64 `[F]`; None if it is only known after decoding from the start.
+        from_keys: whether a frame can be decoded starting at the key frame before it.
+        first: whether the first packet must always be decoded, because it contains a header that no other packet has.
+        decoded: whether the index was made by decoding the whole video.
     """
 
     pts: NDArray[np.int64]
@@ -47,19 +47,19 @@ class PacketIndex:
 
     @cached_property
     def ranks(self) -> dict[int | None, int] | None:
-        """The number of the frame that each packet gives, as `order` has it."""
+        """The frame number of each packet that gives a frame, according to `order`."""
         return None if self.order is None else {packet: rank for rank, packet in enumerate(self.order.tolist())}
 
     def times(self, packet: int) -> tuple[int, int] | None:
-        """When a packet is shown and when it is decoded; None where there is none of this number."""
+        """Presentation and decoding time of a packet; None if there is no packet with this number."""
         return (int(self.pts[packet]), int(self.dts[packet])) if packet < len(self.pts) else None
 
     def needed(self, frames: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which packets must be decoded for `frames`, the packets that give them: bool `[P]`.
+        """The packets that must be decoded for the packets `frames`: bool `[P]`.
 
-        The last key frame before a frame is the last one decoded and shown no later than it: the pictures that an open
-        group shows before its key frame need the group before. What follows a packet and gives no frame may be its
-        second field.
+        Decoding starts at the last key frame that is both decoded and shown no later than the frame: in an open group
+        of pictures, those shown before its key frame refer to the previous group. Packets without a frame are decoded
+        with the packet before them, because they may be its second field.
         """
         keys = np.flatnonzero(self.keys)
         last = np.searchsorted(keys, frames, side="right") - 1

@@ -1,7 +1,7 @@
-"""Reading the packets of a video, to know how many frames they give and when these are shown.
+"""Counting the frames of a video, and finding their order, from its packets.
 
-The truth is a sequential decode. Packets tell as much at a small part of its price where the codec, the container and
-the packets' own headers leave no doubt; where they do not, the video is decoded once (see `ops.data.decoding`).
+The reference is a sequential decode. Packets give the same result at a fraction of the cost if the codec, the container
+and the headers inside the packets leave no doubt; otherwise the video is decoded once (see `ops.data.decoding`).
 """
 
 from typing import Any
@@ -19,29 +19,28 @@ from ops.data.bitstreams import (
     scanner_for,
     sequence_of,
 )
-from ops.data.h264 import UNTOLD, H264Headers
+from ops.data.h264 import UNCERTAIN, H264Headers
 from ops.data.packet_index import UNKNOWN, PacketIndex
 
 MAX_PACKETS = 2**23
-"""A day and a half at 60 frames per second; a file with more is none that anyone meant."""
+"""A day and a half at 60 frames per second. A file that claims more is assumed to be damaged."""
 
 READ_ERRORS = (av.error.FFmpegError, IndexError)
-"""What demuxing raises on damaged files; IndexError where a stream turns up that the header did not announce."""
+"""Raised by demuxing damaged files; IndexError if a stream appears that is not in the header."""
 
 _STARTS_AT_KEYS = ("h264", "hevc", "av1", "vp9", "mjpeg")
-"""Codecs that are decoded from any key frame on as from the start."""
+"""Codecs for which decoding from a key frame gives the same frames as decoding from the start."""
 
 _WITH_B_PICTURES = ("mpeg4", "mpeg1video", "mpeg2video")
 
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
-"""Containers with an index of all packets, which says what their count does not: empty ones, and those left out."""
+"""Containers with an index of all packets, which shows the packets that are empty or cut out by edits."""
 
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut", "mxf", "wtv")
-"""Containers that say when frames are shown. Of others FFmpeg only knows in which order they are decoded."""
-
+"""Containers with presentation times. For others, FFmpeg only knows the decoding order."""
 
 _ONE_SIZE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "gif", "ivf", "yuv4mpegpipe")
-"""Containers whose header says how large all frames are. Others can go on in another size."""
+"""Containers whose header gives the size of all frames. In others, the size may change."""
 
 
 class TooManyPacketsError(Exception):
@@ -49,7 +48,7 @@ class TooManyPacketsError(Exception):
 
 
 class PacketScan:
-    """One pass over the packets of `container`; nothing is decoded. TooManyPacketsError, or what demuxing raises."""
+    """One pass over the packets of `container`, without decoding. TooManyPacketsError, and errors of demuxing."""
 
     def __init__(self, container: "av.container.InputContainer") -> None:
         stream = container.streams.video[0]
@@ -73,7 +72,7 @@ class PacketScan:
                         self._begin(bytes(packet))
                     facts.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
                     if self._count_is_open or self._order_is_open:
-                        self._look(bytes(packet))
+                        self._inspect(bytes(packet))
         except READ_ERRORS:
             if all(is_discard for _, _, _, is_discard in facts):
                 raise
@@ -85,18 +84,18 @@ class PacketScan:
         parameters = self._headers.parameters if self._headers else None
         self._order_is_open = parameters is not None and parameters.reorder != 0
         self._first = needs_first_packet(self.codec, self._pix_fmt, data)
-        self._clean_start = self._headers is None or bool(_told(self._headers.starts_anew, data))
+        self._clean_start = self._headers is None or bool(_or_uncertain(self._headers.starts_anew, data))
 
-    def _look(self, data: bytes) -> None:
-        """Look into a packet, until it is clear that only decoding tells, or that pictures are reordered."""
+    def _inspect(self, data: bytes) -> None:
+        """Inspect the headers in a packet, until only decoding can tell, or pictures turn out to be reordered."""
         if self._count_is_open:
             self._frames.append(self._frames_of(data))
-            self._count_is_open = self._frames[-1] != UNTOLD
+            self._count_is_open = self._frames[-1] != UNCERTAIN
         if self._order_is_open:
             times = [UNKNOWN if time is None else time for time, *_ in self._facts[-2:]]
             rises = times[-1] > times[0] or len(times) == 1
             assert self._headers
-            self._rises = self._order_is_open = rises and _told(self._headers.rises, data) > 0
+            self._rises = self._order_is_open = rises and _or_uncertain(self._headers.rises, data) > 0
 
     def _frames_of(self, data: bytes) -> int:
         """How many frames a packet gives."""
@@ -104,41 +103,41 @@ class PacketScan:
             if self.codec != "mpeg4" and (sequence := sequence_of(data)):
                 self._sequence = self._sequence or sequence
                 if sequence != self._sequence:
-                    return UNTOLD
+                    return UNCERTAIN
             if not is_b_picture(self.codec, data):
                 self._anchors += 1
             elif self._anchors < 2:  # refers to a picture that is not there
-                return UNTOLD
+                return UNCERTAIN
             else:
                 self._b_pictures = True
-        return _told(self._scan, data) if self._scan else UNTOLD
+        return _or_uncertain(self._scan, data) if self._scan else UNCERTAIN
 
     @property
     def packets(self) -> int:
-        """How many there are, with those that an edit leaves out."""
+        """How many there are, including those cut out by edits."""
         return len(self._facts)
 
     @property
     def seconds(self) -> float:
-        """How much time the packets span."""
+        """The time between the first and the last packet."""
         known = [time for time, *_ in self._facts if time is not None]
         return float((max(known) - min(known)) * self._tick) if known else 0.0
 
     @property
     def may_be_interlaced(self) -> bool:
-        """Whether the codec, and with H.264 its header, leave it open that there are fields."""
+        """Whether the video may be interlaced, judging by its codec and, for H.264, its header."""
         return not (always_one(self._scan) if self._headers else self.codec in PROGRESSIVE)
 
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of packets: times shown and decoded, which are key frames, and which are kept by edits."""
+        """Presentation and decoding times of packets, which are key frames, and which edits keep."""
         pts, dts, keys, discarded = zip(*self._facts, strict=True)
         first, second = (np.array([UNKNOWN if tick is None else tick for tick in ticks]) for ticks in (pts, dts))
         return first, second, np.array(keys), ~np.array(discarded)
 
     def index(self) -> PacketIndex | None:
-        """The index; None where only decoding tells how many frames there are."""
+        """The index; None if the frames can only be counted by decoding."""
         pts, dts, keys, shown = self._arrays()
-        if not keys[0] or UNTOLD in self._frames:
+        if not keys[0] or UNCERTAIN in self._frames:
             return None
         if self._frames:
             shown &= np.array(self._frames) > 0
@@ -158,7 +157,7 @@ class PacketScan:
                            self._first, False)  # fmt: skip
 
     def decoded_index(self, given: list[int | None]) -> PacketIndex:
-        """The index of a video that was decoded: `given` are the packets that its frames came from, as shown."""
+        """The index of a decoded video; `given` are the packets of its frames, in presentation order."""
         pts, dts, keys, shown = self._arrays()
         count = len(pts)
         when = np.arange(count)
@@ -175,7 +174,7 @@ class PacketScan:
         return PacketIndex(pts, dts, keys, shown, when, len(given), order, from_keys, self._first, True)
 
     def _times_tell(self, pts: NDArray[np.int64]) -> bool:
-        """Whether H.264 or HEVC is shown in the order of its times, one frame at each."""
+        """Whether the presentation times of H.264 or HEVC are complete, distinct and trustworthy."""
         if UNKNOWN in pts or pts.argmin() or not (np.diff(np.sort(pts)) > 0).all():
             return False
         if (np.diff(pts) > 0).all():  # also so where a file only says in which order frames are decoded
@@ -183,9 +182,9 @@ class PacketScan:
         return self.is_timed
 
     def _all_come_out(self, pts: NDArray[np.int64], dts: NDArray[np.int64]) -> bool:
-        """Whether a decoder gives a frame of H.264 or HEVC for every packet, in whatever order.
+        """Whether a decoder returns one frame of H.264 or HEVC for every packet, in any order.
 
-        It knows how long to wait for a frame that is shown before others, and nothing begins in the middle.
+        This needs a known reorder depth, and a stream that does not start in the middle of a group.
         """
         if self._headers:
             parameters = self._headers.parameters
@@ -194,29 +193,28 @@ class PacketScan:
 
 
 def _codec_of(context: Any) -> tuple[str, bytes]:
-    """The codec's own name, whichever decoder is at work, and what the stream's header holds for it."""
+    """The name of the codec, independent of the decoder, and its header data."""
     return str(context.codec.canonical_name), bytes(context.extradata or b"")
 
 
-def _told(look: Any, data: bytes) -> int:
-    """What `look` finds in a packet, `UNTOLD` where that is cut short."""
+def _or_uncertain(look: Any, data: bytes) -> int:
+    """The result of `look` for a packet; `UNCERTAIN` if the packet is truncated."""
     try:
         return int(look(data))
     except (ValueError, IndexError):
-        return UNTOLD
+        return UNCERTAIN
 
 
 def _falls(dts: NDArray[np.int64]) -> bool:
-    """Whether times of decoding run backwards, as where files were joined."""
+    """Whether decoding times decrease, as in joined files."""
     known = dts[dts != UNKNOWN]
     return bool((np.diff(known) < 0).any())
 
 
 def missing_packets(container: "av.container.InputContainer", found: int) -> int:
-    """How many packets the header promises beyond the `found` ones, 0 where it does not say.
+    """How many more packets the header claims than were `found`; 0 if it gives no number.
 
-    Those that an edit leaves out are not promised; nor are those that hold nothing, as AVI has them where a frame is
-    shown longer.
+    Packets cut out by edits do not count; nor do empty ones, with which AVI repeats the previous frame.
     """
     frames = container.streams.video[0].frames
     if frames > found and (entries := _entries_of(container)):
@@ -225,7 +223,7 @@ def missing_packets(container: "av.container.InputContainer", found: int) -> int
 
 
 def claimed_frames(container: "av.container.InputContainer") -> int:
-    """How many frames the header promises; 0 where it does not say, or packets must be looked at to know."""
+    """How many frames the header claims; 0 if it gives no number, or if packets must be inspected."""
     codec, extradata = _codec_of(container.streams.video[0].codec_context)
     headers = H264Headers(extradata) if codec == "h264" else None
     if not always_one(scanner_for(codec, headers)):
@@ -236,7 +234,7 @@ def claimed_frames(container: "av.container.InputContainer") -> int:
 
 
 def _entries_of(container: "av.container.InputContainer") -> Any:
-    """The index of the stream where the container has one of all packets that it counts, else nothing."""
+    """The entries of the container's index if it covers all packets; otherwise empty."""
     stream = container.streams.video[0]
     entries = stream.index_entries
     return entries if container.format.name in _INDEXED and stream.frames > 0 and len(entries) < MAX_PACKETS else ()

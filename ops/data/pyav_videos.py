@@ -17,8 +17,8 @@ from ops.data.videos import VideoSource, open_video
 class VideoReader:
     """Opens the videos of a list. A two-column line holds path and label: the count comes from the file.
 
-    All packets of a video are read when it is opened first, unless `indexes` has what they tell; it is kept for the
-    next time.
+    When a video is opened for the first time, all its packets are read, unless its index is in `indexes`. The index is
+    kept for the next time.
     """
 
     kind = "videos"
@@ -38,7 +38,7 @@ class VideoReader:
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
-        """Open one video; the list's `num_frames` is not needed."""
+        """Open one video; `num_frames` of the list is not needed."""
         with self.open_video(path) as source:
             yield source
 

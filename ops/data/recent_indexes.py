@@ -1,17 +1,17 @@
-"""The indexes of the videos that a process has read, for when it reads them again."""
+"""The indexes of the videos that this process has read, in case it reads them again."""
 
 from ops.data.index_format import decode_index, encode_index
 from ops.data.video_index import VideoIndex
 
 MOST_BYTES = 2**25
-"""What a process keeps: the indexes of about 100,000 videos of ten seconds."""
+"""The memory limit per process: enough for about 100,000 videos of ten seconds."""
 
 _OVERHEAD = 400
-"""Bytes that an entry takes besides, about."""
+"""Approximate bytes per entry in addition to the index."""
 
 
 class RecentIndexes:
-    """Indexes by path, as bytes; the oldest ones make room for new ones."""
+    """Indexes by path, stored as bytes; the oldest are dropped if the limit is reached."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most, self._size = most, 0
@@ -21,12 +21,12 @@ class RecentIndexes:
         return len(self._kept)
 
     def get(self, path: str, stamp: str) -> VideoIndex | None:
-        """The index of the video at `path` if it was kept in its state `stamp`."""
+        """The index of the video at `path`, if stored for the state `stamp`."""
         kept = self._kept.get(path)
         return decode_index(kept[1]) if kept and kept[0] == stamp else None
 
     def put(self, path: str, stamp: str, index: VideoIndex) -> None:
-        """Keep an index."""
+        """Store an index."""
         self._drop(path)
         data = encode_index(index)
         self._kept[path] = stamp, data

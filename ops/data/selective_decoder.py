@@ -1,4 +1,4 @@
-"""Decoding only what certain frames of a video need, in a container that stays open from one read to the next."""
+"""Decoding only what certain frames of a video need; the container stays open between reads."""
 
 from collections.abc import Iterator
 
@@ -15,11 +15,11 @@ from ops.data.video_index import VideoIndex, read_index
 
 
 class SelectiveDecoder:
-    """The decoder of the file at `path`, with errors reported rather than mended.
+    """The decoder of the file at `path`, which reports errors instead of concealing them.
 
     Args:
-        seeks: whether packets may be sought, in containers where that is exact.
-        known: the index of the file, where it was read before.
+        seeks: whether to seek, in containers where this is exact.
+        known: the index of the file, if it was read before.
     """
 
     def __init__(self, path: str, seeks: bool = True, known: VideoIndex | None = None) -> None:
@@ -33,7 +33,7 @@ class SelectiveDecoder:
         self._idle = None
 
     def read_index(self) -> VideoIndex:
-        """What all packets tell; MediaError as `ops.data.video_index.read_index` has it."""
+        """See `ops.data.video_index.read_index`."""
         container = self._open()
         try:
             index = read_index(container, self._path)
@@ -44,9 +44,9 @@ class SelectiveDecoder:
         return index
 
     def decode(self, index: PacketIndex, wanted: NDArray[np.int64]) -> Iterator[Decoded]:
-        """What comes out when the packets are decoded that the frames in the packets `wanted` need.
+        """All frames that result from decoding what the frames in the packets `wanted` need.
 
-        It ends early where the file cannot be read on. SeekError where packets are not those of `index`.
+        It ends early if the file cannot be read any further. SeekError if the packets differ from those of `index`.
         """
         container, self._idle = self._idle, None
         is_new = container is None
@@ -64,7 +64,7 @@ class SelectiveDecoder:
         return open_container(self._path, strict=True, known=known is not None, edits=not (known and known.plain_edits))
 
     def _put_back(self, container: "av.container.InputContainer") -> None:
-        """Keep a container that was read for the next time, if it can be sought in, else close it."""
+        """Keep a used container for the next read if seeking in it is exact; otherwise close it."""
         if self._idle is None and self._seeks and can_seek(container):
             self._idle = container
         else:

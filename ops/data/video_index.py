@@ -1,4 +1,4 @@
-"""What reading all packets of a video tells, which is kept: the packets, the frames, and facts of the stream."""
+"""The index of a video, made by reading all its packets once: packets, frames, and properties of the stream."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ops.data.packet_index import PacketIndex
 from ops.data.packet_scan import MAX_PACKETS, READ_ERRORS, PacketScan, TooManyPacketsError, missing_packets
 
 LONG = 10_000
-"""Packets of a film: with as many it is worth the while to look at how it is opened."""
+"""The number of packets from which it is worth checking whether the file can be opened faster."""
 
 MAX_SECONDS = 7 * 24 * 3600
 """A week. A file that claims more has times that mean nothing."""
@@ -22,18 +22,18 @@ MAX_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """The packets and frames of a video file, and what else its reader must know.
+    """The packets and frames of a video file, and what else a reader needs to know.
 
     Attributes:
         packets: which packets give which frames.
-        missing: how many packets the header counts that are not in the file.
-        rate: frames per second by the header; None where it does not say.
-        tick: seconds per tick of the times in `packets`; None likewise.
-        is_timed: whether the container says when frames are shown.
-        may_be_interlaced: whether frames may hold two fields.
-        may_change_size: whether the container leaves it open that frames in the middle have another size.
-        plain_edits: whether the packets are the same, at the same times, where FFmpeg does not apply the edits of an
-            MP4 file one by one. It takes more than half of the time to open a film of hours.
+        missing: how many packets are in the header's count but not in the file.
+        rate: frames per second according to the header; None if not given.
+        tick: seconds per tick of the times in `packets`; None if not given.
+        is_timed: whether the container has presentation times.
+        may_be_interlaced: whether frames may consist of two fields.
+        may_change_size: whether the size of frames may change in the middle.
+        plain_edits: whether the packets and their times stay the same if FFmpeg does not apply the edit list of an MP4
+            file packet by packet, which takes more than half of the time to open a film of hours.
     """
 
     packets: PacketIndex
@@ -47,10 +47,10 @@ class VideoIndex:
 
 
 def read_index(container: "av.container.InputContainer", path: str, decode: bool = False) -> VideoIndex:
-    """Read all packets of the file at `path`, newly opened as `container`, which is at its end then.
+    """Read all packets of `container`, which has just been opened from the file at `path`.
 
-    The video is decoded too, once, where packets do not tell how many frames they give, or with `decode`. MediaError
-    where it cannot be read, or holds no frame.
+    The video is also decoded once if frames cannot be counted from packets, or with `decode`. MediaError if it cannot
+    be read, or contains no frame.
     """
     try:
         scan = PacketScan(container)

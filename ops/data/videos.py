@@ -1,8 +1,8 @@
-"""The reader of whole videos: frames by PyAV, decoded in one forward pass. The decoder is known only here.
+"""Reading frames from video files with PyAV.
 
-Pixels are those of a sequential `cv2.VideoCapture` decode, bit for bit: the same FFmpeg conversion (to BGR with
-bicubic chroma), rotation metadata applied. Two differences: PyAV's wheel also decodes AV1, which OpenCV's opens and
-cannot read; and OpenCV 5 maps wide-gamut colours (BT.2020, P3) to a screen's, where this takes them as they are.
+Pixels are those of a sequential `cv2.VideoCapture` decode, bit for bit: the same FFmpeg conversion (to BGR with bicubic
+chroma), and rotated by the same metadata. There are two differences: PyAV's wheel also decodes AV1, which OpenCV's
+opens but cannot read; and OpenCV 5 converts wide-gamut colours (BT.2020, P3) to sRGB, which this reader does not.
 """
 
 import itertools
@@ -32,23 +32,23 @@ from ops.data.video_writer import NOMINAL_RATE
 
 @contextmanager
 def open_video(path: str | os.PathLike[str], index: VideoIndex | None = None) -> Iterator["VideoSource"]:
-    """Open the video file at `path` as a `FrameSource`; MediaError with the reason where that fails.
+    """Open the video file at `path` as a `FrameSource`; MediaError with the reason if that fails.
 
-    `index` is that of the very same file from an earlier time: without it all packets are read.
+    `index` is the index of the same file, made earlier; without it, all packets are read.
     """
     with closing(VideoSource(checked_path(path), index)) as source:
         yield source
 
 
 class VideoSource(FrameSource):
-    """One video file. Each call of `frames` goes through it once and decodes only what the wanted frames need.
+    """One video file. Each call of `frames` reads it in one forward pass and decodes only what the frames need.
 
-    Frame k is the k-th that a sequential decode of the intact file gives, by every method. Where a packet in the middle
-    does not decode, its frame is the one before it, as players show it: later frames keep their numbers.
+    For every method, frame k is the k-th of a sequential decode of the intact file. If a packet in the middle cannot be
+    decoded, its frame is replaced by the one before it, as players do, so that later frames keep their numbers.
 
-    One thread decodes and converts: many workers with many threads each would fight for the same cores. `index` is what
-    is known of the packets of the file. `claimed` is the number of frames that the header promises: with those whose
-    packets are not there. `stood_in` counts the frames that were given so far in the place of others.
+    Decoding and conversion use one thread: many workers with several threads each would compete for the same cores.
+    `index` is the index of the file, `claimed` the number of frames according to its header, including those whose
+    packets are missing. `stood_in` counts the frames returned so far in place of others.
     """
 
     def __init__(self, path: str, index: VideoIndex | None = None) -> None:
@@ -72,12 +72,12 @@ class VideoSource(FrameSource):
 
     @cached_property
     def seconds(self) -> NDArray[np.float64]:
-        """When each frame is shown and the last one ends, `[F + 1]`, counted from the first frame.
+        """Start time of each frame and end of the last one, `[F + 1]`, relative to the first frame.
 
-        By the file's rate, or else 25 frames in a second, where it does not time its frames.
+        If the file has no times, its frame rate is used, or else 25 frames per second.
         """
         if self._index.order is None and not self._index.decoded and (self._index.pts == UNKNOWN).any():
-            self._decode_index()  # only then it is known which frames have a time
+            self._decode_index()  # only then is it known which frames have a time
         ticks, count = frame_ticks(self._index), len(self)
         step = 1 / float(self.index.rate or NOMINAL_RATE)
         if ticks is None or not self.index.tick:
@@ -88,29 +88,29 @@ class VideoSource(FrameSource):
 
     @property
     def is_timed(self) -> bool:
-        """Whether frames are told by the times that the file gives them."""
+        """Whether frames are identified by their times in the file."""
         return self.index.is_timed and self._index.order is not None and not self._index.decoded
 
     @property
     def may_be_interlaced(self) -> bool:
-        """Whether frames may hold two fields; frames say it themselves, once they are decoded."""
+        """Whether frames may consist of two fields; decoded frames say whether they do."""
         return self.index.may_be_interlaced
 
     @property
     def may_change_size(self) -> bool:
-        """Whether the container leaves it open that frames in the middle have another size."""
+        """Whether the size of frames may change in the middle."""
         return self.index.may_change_size
 
     @property
     def shortfall(self) -> str:
-        """What is wrong where fewer frames are in the file than its header promises, else ""."""
+        """A message if the file contains fewer frames than its header claims, else ""."""
         return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""
 
     @property
     def problem(self) -> str:
         """See `FrameSource.problem`."""
         count = self.stood_in
-        return f"{count} frames that were asked for do not decode; the last ones before them stand in" if count else ""
+        return f"{count} requested frames cannot be decoded; the frames before them are used instead" if count else ""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """See `FrameSource.frames`."""
@@ -120,35 +120,35 @@ class VideoSource(FrameSource):
     def wanted(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """The frames at the sorted distinct `indices` as they come from the decoder; see `FrameSource.frames`."""
         done = 0
-        try:
-            for item in self._needed_frames(indices):
-                yield item
-                done += 1
-        except SeekError:
-            self._renew_index()
-            for item in self._needed_frames(indices[done:]):
-                yield item
-                done += 1
+        for renew in (True, False):
+            try:
+                for item in self._needed_frames(indices[done:]):
+                    yield item
+                    done += 1
+                break
+            except SeekError:  # if it happens twice, the file is being changed
+                if renew:
+                    self._renew_index()
         yield from self._frames_in_sequence(indices[done:])
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame up to the last that decodes, in order, upright: BGR uint8 `[h, w, 3]`, as OpenCV has them."""
+        """All frames up to the last one that can be decoded, upright: BGR uint8 `[h, w, 3]`, as from OpenCV."""
         for _, frame, decodes in self._numbered():
             self.stood_in += not decodes
             yield self._converter.image(frame)
 
     def timed_images(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """`images`, each with the time at which it is shown, as in `seconds`."""
+        """`images`, each with its start time as in `seconds`."""
         return zip(self.seconds.tolist(), self.images(), strict=False)
 
     def decodable(self) -> int:
-        """How many frames decode; their pixels are not looked at."""
+        """How many frames can be decoded; pixels are not converted."""
         return len(self) if self._index.decoded else sum(decodes for _, _, decodes in self._numbered())
 
     def _needed_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """The frames at `indices` with as little decoding as they need, as far as that goes.
+        """The frames at `indices`, decoding only what they need, as far as that is possible.
 
-        It ends early, or at once, where packets do not tell which frame they give, or do not give it.
+        It ends early, or at once, if the frames of packets are not known in advance, or are not those expected.
         """
         order, when = self._index.order, self._index.when
         if order is None or not self._index.from_keys or not len(indices) or max(indices) >= len(self):
@@ -166,13 +166,13 @@ class VideoSource(FrameSource):
                 return
 
     def _renew_index(self) -> None:
-        """Do without seeks from now on, and without an index from an earlier time."""
+        """From now on, do not seek, and use no index that was made earlier."""
         self._decoder.close()
         self._decoder = SelectiveDecoder(self.path, seeks=False)
         if self._is_kept:
             kept, self.index, self._is_kept = len(self), self._decoder.read_index(), False
             if len(self) != kept:
-                raise MediaError(self.path, f"{len(self)} frames, and {kept} when its index was made")
+                raise MediaError(self.path, f"it has {len(self)} frames, but its index lists {kept}")
 
     def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         wanted = iter(indices)
@@ -191,9 +191,9 @@ class VideoSource(FrameSource):
         raise TruncatedMediaError(self.path, len(self), readable)
 
     def _numbered(self) -> Iterator[tuple[int, VideoFrame, bool]]:
-        """Every frame up to the last one that decodes, with its number, and whether it is its own.
+        """All frames up to the last one that can be decoded: number, frame, and whether it is a replacement (False).
 
-        Where one does not decode it is the one before, or at the beginning the first one after.
+        A frame that cannot be decoded is replaced by the one before it, or at the beginning, by the first one.
         """
         ranks = self._index.ranks
         count, last = 0, None
@@ -215,16 +215,16 @@ class VideoSource(FrameSource):
         yield from itertools.islice(self._numbered(), count, None)
 
     def _decode_index(self) -> None:
-        """Decode the whole video, for packets do not tell enough."""
+        """Decode the whole video, because its packets do not tell enough."""
         with closing(open_container(self.path)) as container:
             self.index = read_index(container, self.path, decode=True)
         self._is_kept = False
 
 
 def header_count(path: str | os.PathLike[str]) -> int:
-    """How many frames the file's header claims, 0 where it does not say; MediaError where it is no video.
+    """How many frames the file's header claims, 0 if it gives no number; MediaError if it is not a video.
 
-    Cheap, for nothing else is read, and not to be trusted: the file may be cut short.
+    It is cheap, because nothing else is read, but not reliable: the file may be truncated.
     """
     with closing(open_container(checked_path(path))) as container:
         return claimed_frames(container)

@@ -1,5 +1,6 @@
 """Indexes of videos that are kept: as bytes, in memory, in a file beside the list, and what is read with one."""
 
+import contextlib
 import os
 import pickle
 import sqlite3
@@ -146,8 +147,24 @@ def test_an_index_that_is_not_the_files_is_not_trusted(tmp_path: Path) -> None:
         assert torch.equal(
             torch.from_numpy(next(iter(source.images()))[..., ::-1].copy()), source.read([0])[0].movedim(0, -1)
         )
-    with open_video(tmp_path / "b.mp4", indexes["c"]) as source, pytest.raises(MediaError, match="40 frames, and 30"):
+    with (
+        open_video(tmp_path / "b.mp4", indexes["c"]) as source,
+        pytest.raises(MediaError, match="it has 40 frames, but its index lists 30"),
+    ):
         source.read([5])
+
+
+def test_a_video_that_is_changed_while_it_is_open_is_read_or_named(tmp_path: Path) -> None:
+    path, other = write_video(tmp_path / "a.mp4", 40, gop=8), write_video(tmp_path / "b.mp4", 60, b_frames=2, seed=1)
+    for kept in (False, True):
+        content = path.read_bytes()
+        with open_video(path) as source:
+            index = source.index
+        with open_video(path, index if kept else None) as source:
+            path.write_bytes(other.read_bytes())
+            with contextlib.suppress(MediaError):
+                assert source.read([5, 33]).shape == (2, 3, 48, 64)
+        path.write_bytes(content)
 
 
 def test_index_files_of_others_and_damaged_ones_are_left_alone(

@@ -14,7 +14,7 @@ from torch import Tensor
 from ops.common.errors import MediaError, TruncatedMediaError
 from ops.data.bitstreams import mpeg2_frames, mpeg4_frames, needs_first_packet, vp8_frames, vp9_frames
 from ops.data.frames import FrameReader
-from ops.data.h264 import UNTOLD
+from ops.data.h264 import UNCERTAIN
 from ops.data.opencv_videos import OpenCVReader
 from ops.data.videos import header_count, open_video
 from ops.prepare.check_video import check_video
@@ -52,7 +52,7 @@ def test_a_picture_that_does_not_decode_moves_no_other(tmp_path: Path, gop: int,
         for index in range(24):
             assert torch.equal(source.read([index])[0], every[index]), index
         assert torch.equal(source.read([packet, 23, 7]), every[[packet, 23, 7]])
-        assert "do not decode" in source.problem
+        assert "cannot be decoded" in source.problem
     ends = (packet // gop + 1) * gop
     assert torch.equal(every[:packet], whole[:packet]) and torch.equal(every[ends:], whole[ends:])
     assert torch.equal(every[packet], every[max(packet - 1, 0)])
@@ -131,14 +131,14 @@ def test_which_first_packets_are_needed(codec: str, pixels: str, data: bytes, ne
         (vp9_frames, b"\xb2\x49", 0),
         (vp9_frames, b"\x88", 1),  # one that was hidden before
         (vp9_frames, b"\x80\x00\x86\x00" + b"\xc1\x02\x02\xc1", 1),
-        (vp9_frames, b"\x82\x00\x86\x00" + b"\xc1\x02\x02\xc1", UNTOLD),
+        (vp9_frames, b"\x82\x00\x86\x00" + b"\xc1\x02\x02\xc1", UNCERTAIN),
         (mpeg4_frames, b"\0\0\1\xb6" + b"\x10" * 20, 1),
-        (mpeg4_frames, b"\0\0\1\xb6\x50\x80", UNTOLD),
-        (mpeg4_frames, b"\x7f", UNTOLD),
-        (mpeg4_frames, (b"\0\0\1\xb6" + b"\x10" * 20) * 2, UNTOLD),
+        (mpeg4_frames, b"\0\0\1\xb6\x50\x80", UNCERTAIN),
+        (mpeg4_frames, b"\x7f", UNCERTAIN),
+        (mpeg4_frames, (b"\0\0\1\xb6" + b"\x10" * 20) * 2, UNCERTAIN),
         (mpeg2_frames, b"\0\0\1\0\x00\x0f\xff\xf8\0\0\1\xb5\x8f\xff\xf3\x80", 1),
-        (mpeg2_frames, b"\0\0\1\0\x00\x0f\xff\xf8\0\0\1\xb5\x8f\xff\xf1\x80", UNTOLD),  # a top field
-        (mpeg2_frames, b"", UNTOLD),
+        (mpeg2_frames, b"\0\0\1\0\x00\x0f\xff\xf8\0\0\1\xb5\x8f\xff\xf1\x80", UNCERTAIN),  # a top field
+        (mpeg2_frames, b"", UNCERTAIN),
     ],
 )
 def test_headers_say_how_many_frames_a_packet_shows(scan: Callable[[bytes], int], data: bytes, frames: int) -> None:
