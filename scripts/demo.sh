@@ -65,7 +65,7 @@ For context, TANet-50 as published: 76.1 % on Kinetics-400 (10 clips), 46.5 % on
 Look next at
   $RUNS/$NAME.html      both side by side: how they learned, and what cannot be told without time
   $TAM_DATASETS/Motion/videos/val/      the films
-  $PYTHON tools/predict.py $TAM_DATASETS/Motion/videos/val/left --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
-  $PYTHON tools/explain.py $TAM_DATASETS/Motion/videos/val/left/0000.mp4 --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
-  docs/training.md                           your own videos, step by step
+  $PYTHON $ROOT/tools/predict.py $TAM_DATASETS/Motion/videos/val/left --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
+  $PYTHON $ROOT/tools/explain.py $TAM_DATASETS/Motion/videos/val/left/0000.mp4 --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
+  $ROOT/docs/training.md      your own videos, step by step
 END

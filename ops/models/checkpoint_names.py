@@ -115,6 +115,8 @@ def describe(state: Mapping[str, Tensor]) -> ModelSpec:
     blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
     bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.(net\.)?conv3\.weight", name) for name in state)
     arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
+    if arch is None and "layer1.0.conv1.weight" in state:
+        raise ValueError("a plain ResNet, such as ImageNet weights, not a trained model: give it to --pretrain")
     if arch is None:
         raise ValueError(f"not a supported ResNet: its stages have {blocks} blocks")
     own_head = "base_model.fc.weight" in state

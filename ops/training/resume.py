@@ -1,6 +1,7 @@
 """The folder of a run, and resuming it from a checkpoint."""
 
 import argparse
+import difflib
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +83,7 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
             return read_first(there)
         if evaluate:
             raise InputError(f"{folder / LAST}: there is no checkpoint to evaluate")
+        _report_new_run(folder)
         return None
     if not resume and there:
         raise InputError(
@@ -95,6 +97,14 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
     if before and not evaluate:
         return read_first([path, *before])
     return read_checkpoint(path, hashed=distributed.world_size() > 1)
+
+
+def _report_new_run(folder: Path) -> None:
+    """Log that there is nothing to resume in `folder`, and which runs beside it have similar names."""
+    others = [path.name for path in folder.parent.glob("*/") if path != folder and run_checkpoints(path)]
+    similar = difflib.get_close_matches(folder.name, others)
+    hint = f"; runs with similar names: {', '.join(similar)} (see --store_name and --suffix)" if similar else ""
+    log.info("%s: no checkpoint to resume, starting a new run%s", folder, hint)
 
 
 def check_resumable(

@@ -7,7 +7,9 @@ import torch
 
 from ops.common.errors import InputError
 from ops.common.tensor_files import load_tensors
+from ops.models.checkpoint import read_checkpoint
 from ops.models.recognizer import build_model
+from ops.models.resnet import build_resnet
 
 
 def test_a_backbone_file_fills_the_network_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
@@ -20,6 +22,12 @@ def test_a_backbone_file_fills_the_network_and_a_wrong_one_is_refused(tmp_path: 
     assert torch.equal(plain.state_dict()[key.replace(".net", "")], source.state_dict()[key])
     with pytest.raises(InputError, match="not the weights of a resnet34"):
         build_model("resnet34", 7, 4, pretrain=str(tmp_path / "weights.pth"))
+
+
+def test_a_backbone_that_is_given_as_a_model_is_called_one(tmp_path: Path) -> None:
+    torch.save(build_resnet("resnet18").state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"weights\.pth: .*a plain ResNet, such as ImageNet weights.* --pretrain"):
+        read_checkpoint(tmp_path / "weights.pth")
 
 
 def test_imagenet_weights_that_cannot_be_downloaded_are_one_line(

@@ -80,6 +80,20 @@ def rows(folder: Path, name: str) -> list[list[str]]:
         return [[value for key, value in row.items() if "seconds" not in key] for row in csv.DictReader(file)]
 
 
+def test_a_run_that_is_not_there_is_told_from_one_with_a_similar_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for name in ("kinetics_r50", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ckpt.pth.tar").touch()
+    (tmp_path / "kinetics_r5").mkdir()
+    assert find_resume("auto", tmp_path / "kinetcs_r50", evaluate=False) is None
+    assert "starting a new run; runs with similar names: kinetics_r50 (see --store_name" in caplog.messages[-1]
+    assert find_resume("auto", tmp_path / "ucf101", evaluate=False) is None
+    assert caplog.messages[-1].endswith("ucf101: no checkpoint to resume, starting a new run")
+
+
 def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: Call) -> None:
     """With the number of threads that it began with, whatever the environment of a later part gives."""
     torch.set_num_threads(1)  # as the first part has; the number of a process that runs tests depends on how it began
@@ -233,8 +247,8 @@ def stop_within_an_epoch(call: Call) -> None:
 @pytest.mark.parametrize(
     ("flags", "lines", "named"),
     [
-        (["-b", "4"], 16, "--batch_size (2 then, 4 now)"),
-        (["--seed", "1"], 16, "--seed (0 then, 1 now)"),
+        (["-b", "4"], 16, "--batch_size (was 2, now 4)"),
+        (["--seed", "1"], 16, "--seed (was 0, now 1)"),
         ([], 6, "the list l.txt"),  # fewer steps than are done
         ([], 15, "the list l.txt"),
     ],
@@ -248,7 +262,7 @@ def test_an_epoch_does_not_go_on_with_other_videos(
     (clips / "l.txt").write_text("".join(whole.splitlines(keepends=True)[:lines]))
     train = ["online_main.py", *TRAIN, "--store_name", "run", "-j", "0", *flags]
     said = call(*train, status=2).err
-    assert f"saved after 5 of 8 steps of epoch 1; {named} changed since" in said and "Traceback" not in said
+    assert f"saved after 5 of 8 steps of epoch 1; since then {named} changed" in said and "Traceback" not in said
     assert (clips / "runs/run/ckpt.pth.tar").read_bytes() == before
     done = call(*train, "--start-epoch", "1")  # with the next one
     assert "epoch 2/2: loss" in done.out and "epoch 1/2" not in done.out
