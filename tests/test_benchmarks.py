@@ -50,7 +50,7 @@ def test_every_row_has_figures_and_a_target(call: Call, film: Path, tmp_path: Pa
 
 def test_what_cannot_be_measured_is_said_in_a_line(call: Call, tmp_path: Path) -> None:
     short = write_video(tmp_path / "short.mp4", 20)
-    assert "20 frames, and 96 are needed" in call("benchmarks/__main__.py", "--video", short, status=2).err
+    assert "20 frames, but 96 are needed" in call("benchmarks/__main__.py", "--video", short, status=2).err
     assert "invalid choice" in call("benchmarks/__main__.py", "--only", "sleep", status=2).err
     assert "No such file" in call("benchmarks/decoders.py", tmp_path / "none.mp4", status=2).err
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ops.common.errors import InputError, MediaError
 from ops.common.tensor_files import load_tensors
-from ops.data import containers, packet_scan, videos
+from ops.data import containers, packet_scan, video_index
 from ops.data.decoders import DECODERS
 from ops.data.lists import read_records
 from ops.data.videos import open_video
@@ -187,7 +187,7 @@ test_any_video_is_read_or_refused, test_many_more_videos = _videos
 
 TOO_MUCH: list[tuple[Any, str, float, str]] = [
     (containers, "MAX_PIXELS", 48 * 64 - 1, "frames of 64 x 48, more than 3071 pixels each"),
-    (videos, "MAX_SECONDS", 0.2, "its times span 0 s, more than 0.2"),
+    (video_index, "MAX_SECONDS", 0.2, "its times span 0 s, more than 0.2"),
     (packet_scan, "MAX_PACKETS", 11, "more than 11 frames; cut it into shorter videos"),
 ]
 
@@ -205,6 +205,6 @@ def test_what_claims_too_much_is_refused(
     with reader.open(path, -1) as source:
         assert len(source.read([0, 11])) == 2
     monkeypatch.setattr(place, name, cap)
-    monkeypatch.setattr(videos, "MAX_PACKETS", packet_scan.MAX_PACKETS)
-    with pytest.raises(MediaError, match=message), reader.open(path, -1):
+    monkeypatch.setattr(video_index, "MAX_PACKETS", packet_scan.MAX_PACKETS)
+    with pytest.raises(MediaError, match=message), DECODERS[decoder]().open(path, -1):
         pass

@@ -150,7 +150,7 @@ def test_weights_that_are_no_numbers_explain_nothing(tmp_path: Path, call: Call)
     torch.save({"state_dict": model.state_dict(), "meta": {"input_size": 32}}, tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 6)
     done = call("tools/explain.py", "a.mp4", "--weights", "w.pth.tar", "--device", "cpu", "--output", "out", status=2)
-    assert done.err == "error: w.pth.tar: its scores are not finite: weights of a run that blew up?\n"
+    assert done.err == "error: w.pth.tar: its scores are not finite; its weights may come from a run that diverged\n"
 
 
 TRAIN = ("online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".")

@@ -8,13 +8,12 @@ The dataset `folder` is any folder with one sub-folder per class, in alphabetica
 for validation. For all other datasets the lists go where training looks for them, by default under $TAM_DATASETS:
 
     annotations/train.txt, val.txt     frame folders: path num_frames label; also test.txt if it is annotated
-    ucf101_train_list.txt, …           videos: path num_frames label
+    ucf101_train_list.txt, …           videos: path num_frames label; with the index of the videos as LIST.index
     missing_train.txt, …               annotated videos that are missing or cannot be read, with the reason
     damaged_train.txt, …               listed videos that are shorter than they claim, if there are any
     annotations/class_names.txt        one class per line, in order of the labels
 
-An interrupted run continues where it stopped. Exit status: 0 done (missing files are only counted), 1 some files cannot
-be read, 2 bad input.
+An interrupted run continues where it stopped. Exit status: 0 done, 1 some files cannot be read, 2 bad input.
 """
 
 import argparse

@@ -138,7 +138,7 @@ def test_one_image_of_another_among_those_of_a_tool_is_enough(tmp_path: Path, ca
     mine.write_bytes(b"mine, named as theirs")
     before = state_of(tmp_path / "out/clip")
     said = call(*EXTRACT, "--quality", "50", status=1).out
-    assert "clip.mp4: is there already and was not made by this tool" in said and said.count("1 failed") == 1
+    assert "clip.mp4: already exists and was not made by this tool" in said and said.count("1 failed") == 1
     assert state_of(tmp_path / "out/clip") == before
 
 
