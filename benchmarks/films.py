@@ -12,7 +12,6 @@ checkout takes turns. Times are medians over rounds with the range. --output NAM
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,10 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.processes import ROOT, cost_of, other_checkout, spread
 from ops.common.arguments import Parser, positive
-from ops.common.errors import EXIT_DONE, InputError, run
+from ops.common.errors import EXIT_DONE, run
 
-ROOT = Path(__file__).resolve().parents[1]
 HEADER = ("what", "figure", "this checkout", "other", "ratio", "target")
 CLIP, SMALL, FILM, SAMPLE = "clip of 10 s", "re-encoded clip", "film", "test sample, re-encoded"
 
@@ -76,9 +75,7 @@ Figures = dict[str, tuple[float, float]]
 def main() -> int:
     """Measure, print, write."""
     args = make_parser().parse_args()
-    other = Path(args.against).resolve() if args.against else None
-    if other and not (other / "main.py").is_file():
-        raise InputError(f"--against {args.against}: no main.py in it")
+    other = other_checkout(args.against)
     from benchmarks.timing import machine, save, table
 
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
@@ -142,10 +139,7 @@ def join(video: str, path: Path, seconds: float) -> None:
 def measured(root: Path, files: Sequence[str], clips: int) -> Figures:
     """The figures of one round of a checkout."""
     command = [sys.executable, "-c", WORKER, str(root), str(clips), *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InputError(f"{root}: {done.stderr[-500:]}")
-    numbers = [float(number) for number in done.stdout.split()]
+    numbers = [float(number) for number in cost_of(command).printed.split()]
     return dict(zip((CLIP, SMALL, FILM, SAMPLE), zip(numbers[::2], numbers[1::2], strict=True), strict=True))
 
 
@@ -155,7 +149,8 @@ def rows_of(ours: Sequence[Figures], theirs: Sequence[Figures]) -> list[tuple[st
     for what, target in ((CLIP, ""), (SMALL, "≤ 0.75"), (FILM, ""), (SAMPLE, "≤ 0.90")):
         own, other = ([each[what][0] for each in figures] for figures in (ours, theirs))
         ratio = f"{statistics.median(own) / statistics.median(other):.2f}" if other else ""
-        rows.append((what, "CPU, ms", milliseconds(own), milliseconds(other), ratio, target if other else ""))
+        times = (spread([1e3 * seconds for seconds in each], 1) for each in (own, other))
+        rows.append((what, "CPU, ms", *times, ratio, target if other else ""))
     for what, target in ((CLIP, "≤ 0.6"), (FILM, "≤ 0.01")):
         own, other = ([each[what][1] for each in figures] for figures in (ours, theirs))
         rows.append((what, "bytes / file", *(f"{statistics.median(each):.4f}" if each else "" for each in (own, other)),
@@ -164,14 +159,6 @@ def rows_of(ours: Sequence[Figures], theirs: Sequence[Figures]) -> list[tuple[st
     rows.append(("film / clip of 10 s", "CPU", *(f"{statistics.median(each):.2f}" if each else "" for each in shares),
                  "", "≤ 1.3"))  # fmt: skip
     return rows
-
-
-def milliseconds(seconds: Sequence[float]) -> str:
-    """Median (least–most); "" for none."""
-    if not seconds:
-        return ""
-    middle, least, most = (1e3 * number for number in (statistics.median(seconds), min(seconds), max(seconds)))
-    return f"{middle:.1f} ({least:.1f}–{most:.1f})"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.network import VARIANTS, Load, make_model, scoring, training_step, wait_for
+from benchmarks.network import VARIANTS, Load, make_model, peak_of_steps, scoring, training_step, wait_for
 from benchmarks.timing import Row, Timing, compare, machine, save, table
 from ops.common.arguments import AMP, Parser, above_zero, positive
 from ops.common.device import Compute, compute_of, pick_device
@@ -213,10 +213,7 @@ def _peak(name: str, compute: Compute, load: Load) -> float:
     """MiB at the peak of two training steps, for all that this process keeps on the GPU meanwhile."""
     _free()
     torch.cuda.reset_peak_memory_stats(compute.device)
-    step = training_step(name, compute, load)
-    for _ in range(2):
-        step()
-    return torch.cuda.max_memory_allocated(compute.device) / 2**20
+    return peak_of_steps(name, compute, load)
 
 
 def _free() -> None:

@@ -157,8 +157,11 @@ def wait_for(device: torch.device) -> Callable[[], None]:
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
-def _peak(name: str, compute: Compute, load: Load) -> float:
-    """MiB at the peak of two training steps, less what the process had before; of this process's life."""
+def peak_of_steps(name: str, compute: Compute, load: Load) -> float:
+    """MiB at the peak of two training steps: of all tensors on a GPU, else less what the process had before.
+
+    Either counts from the start of this process, or from the last reset of PyTorch's counter.
+    """
     step = training_step(name, compute, load)
     before = _most_resident()
     for _ in range(2):
@@ -179,4 +182,4 @@ def _most_resident() -> int:
 if __name__ == "__main__":
     variant, clips, size, place, amp, *layout = sys.argv[1:]
     compute = Compute(torch.device(place), amp, channels_last=bool(layout))
-    sys.stdout.write(json.dumps(_peak(variant, compute, Load(int(clips), int(size)))))
+    sys.stdout.write(json.dumps(peak_of_steps(variant, compute, Load(int(clips), int(size)))))

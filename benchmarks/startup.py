@@ -9,9 +9,7 @@ NAME.json and NAME.md.
 """
 
 import argparse
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,10 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.processes import ROOT, cost_of, other_checkout, spread
 from ops.common.arguments import Parser, positive
-from ops.common.errors import EXIT_DONE, InputError, run
-
-ROOT = Path(__file__).resolve().parents[1]
+from ops.common.errors import EXIT_DONE, run
 
 HEADER = ("command", "against", "ours, CPU s", "other, CPU s", "ratio", "target")
 REFERENCE = "import torch, torchvision"
@@ -74,9 +71,7 @@ COMMANDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
 def main() -> int:
     """Measure, print and write the results."""
     args = make_parser().parse_args()
-    other = Path(args.against).resolve() if args.against else None
-    if other and not (other / "main.py").is_file():
-        raise InputError(f"--against {args.against}: contains no main.py")
+    other = other_checkout(args.against)
     from benchmarks.timing import machine, save, table
 
     with tempfile.TemporaryDirectory() as folder:
@@ -125,13 +120,13 @@ def measured(name: str, other: Path | None, folder: Path, rounds: int) -> tuple[
         if other:
             against = cpu_seconds(other, script, arguments, status, folder, name)
         else:
-            against = seconds_of([sys.executable, "-c", REFERENCE], 0, folder)
+            against = cost_of([sys.executable, "-c", REFERENCE], folder).cpu
         if number:
             ours.append(own)
             theirs.append(against)
     ratio = statistics.median(ours) / statistics.median(theirs)
     what = other.name if other else REFERENCE
-    cells = (name, what, spread(ours), spread(theirs), f"{ratio:.2f}", target if other else "")
+    cells = (name, what, spread(ours, 2), spread(theirs, 2), f"{ratio:.2f}", target if other else "")
     return cells, {"command": name, "against": what, "ours": ours, "other": theirs, "ratio": ratio, "target": target}
 
 
@@ -139,22 +134,7 @@ def cpu_seconds(root: Path, script: str, arguments: Sequence[str], status: int, 
     """CPU seconds of one run of a script of the checkout `root`, its children included."""
     start = ["-c", UNTIL_THE_FIRST_STEP] if "first step" in name else []
     given = [str(folder / root.name) if argument == OUTPUT else argument for argument in arguments]
-    return seconds_of([sys.executable, *start, str(root / script), *given], status, folder)
-
-
-def seconds_of(command: Sequence[str], status: int, folder: Path) -> float:
-    """CPU seconds of `command`, user and system."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode != status:
-        raise InputError(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr[-500:]}")
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def spread(seconds: Sequence[float]) -> str:
-    """Median (least–most)."""
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+    return cost_of([sys.executable, *start, str(root / script), *given], folder, status).cpu
 
 
 if __name__ == "__main__":

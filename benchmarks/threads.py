@@ -11,23 +11,20 @@ core computes beside them all the time. Times are medians with the range. --outp
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.processes import ROOT, Cost, cost_of, other_checkout, spread
 from ops.common.arguments import Parser, positive
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.threads import SPINNING
-
-ROOT = Path(__file__).resolve().parents[1]
 
 HEADER = ("command", "run as", "wall, s", "CPU, s", "wall, ratio", "CPU, ratio")
 OURS = "this checkout"
@@ -42,18 +39,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
              *COMMON[2:]),
 }  # fmt: skip
 
-Times = tuple[float, float]
-"""Wall and CPU seconds of a command, its children included."""
-
 
 def main() -> int:
     """Measure, print, write."""
     args = make_parser().parse_args()
     variants: dict[str, tuple[Path, dict[str, str]]] = {OURS: (ROOT, {})}
-    if args.against:
-        other = Path(args.against).resolve()
-        if not (other / "main.py").is_file():
-            raise InputError(f"--against {args.against}: no main.py in it")
+    if other := other_checkout(args.against):
         variants[other.name] = (other, {})
     for setting in args.settings:
         name, equals, value = setting.partition("=")
@@ -93,21 +84,23 @@ def compare(
 ) -> list[dict[str, object]]:
     """A row per command and variant, measured in turns; ratios are to the second variant, or else to the first."""
     make_files(folder)
-    times: dict[tuple[str, str], list[Times]] = {}
+    times: dict[tuple[str, str], list[Cost]] = {}
     for number in range(rounds):
         for command in commands:
             for place, (name, (root, settings)) in enumerate(variants.items()):
                 target = folder / f"{command}-{number}-{place}"
-                times.setdefault((command, name), []).append(seconds_of(command, root, settings, folder, target))
+                times.setdefault((command, name), []).append(cost(command, root, settings, folder, target))
     base = list(variants)[min(1, len(variants) - 1)]
     return [row_of(command, name, each, times[command, base]) for (command, name), each in times.items()]
 
 
-def row_of(command: str, name: str, times: list[Times], base: list[Times]) -> dict[str, object]:
+def row_of(command: str, name: str, times: list[Cost], base: list[Cost]) -> dict[str, object]:
     """The row of a command as plain data."""
-    wall, cpu = ([each[place] for each in times] for place in (0, 1))
-    ratios = [statistics.median(own) / statistics.median(each[place] for each in base)
-              for place, own in enumerate((wall, cpu))]  # fmt: skip
+    wall, cpu = [each.wall for each in times], [each.cpu for each in times]
+    ratios = [
+        statistics.median(wall) / statistics.median(each.wall for each in base),
+        statistics.median(cpu) / statistics.median(each.cpu for each in base),
+    ]
     return {"command": command, "run as": name, "wall": wall, "cpu": cpu, "ratios": ratios}
 
 
@@ -115,7 +108,13 @@ def cells_of(row: Mapping[str, object]) -> tuple[str, ...]:
     """The row as cells of a table."""
     wall, cpu, ratios = row["wall"], row["cpu"], row["ratios"]
     assert isinstance(wall, list) and isinstance(cpu, list) and isinstance(ratios, list)
-    return (str(row["command"]), str(row["run as"]), spread(wall), spread(cpu), *(f"{ratio:.2f}" for ratio in ratios))
+    return (
+        str(row["command"]),
+        str(row["run as"]),
+        spread(wall, 1),
+        spread(cpu, 1),
+        *(f"{ratio:.2f}" for ratio in ratios),
+    )
 
 
 def make_files(folder: Path) -> None:
@@ -144,23 +143,12 @@ def busy(loaded: bool) -> Iterator[None]:
             burner.wait()
 
 
-def seconds_of(command: str, root: Path, settings: Mapping[str, str], folder: Path, output: Path) -> Times:
-    """Wall and CPU seconds of one run."""
+def cost(command: str, root: Path, settings: Mapping[str, str], folder: Path, output: Path) -> Cost:
+    """What one run takes."""
     script, *arguments = COMMANDS[command]
     where = ["--output", str(output)] if command == "test" else ["--root_log", str(output), "--root_model", str(output)]
     environment = {**os.environ, "TAM_DATASETS": str(folder), **settings}
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, str(root / script), *arguments, *where], cwd=folder, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise InputError(f"{root.name}/{script}: exit status {done.returncode}: {done.stderr[-500:]}")
-    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def spread(seconds: list[float]) -> str:
-    """Median (least–most)."""
-    return f"{statistics.median(seconds):.1f} ({min(seconds):.1f}–{max(seconds):.1f})"
+    return cost_of([sys.executable, str(root / script), *arguments, *where], folder, environment=environment)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,8 @@ def write_index_file(path: str | os.PathLike[str], videos: Iterable[tuple[str, s
 def is_index_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is an index file at `path`, of any version."""
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return False
         with open(path, "rb") as file:
             head = file.read(72)
     except OSError:
@@ -118,17 +120,18 @@ def _connect(path: Path) -> Any:
         sqlite = _sqlite()
     except ImportError:
         return None
-    try:
-        connection = sqlite.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
-        )
-        (application,) = connection.execute("pragma application_id").fetchone()
-        (made_by,) = connection.execute("select text from made_by").fetchone() if application == _APPLICATION else ("",)
-    except (TypeError, sqlite.Error):
-        application = made_by = None
-    if made_by == MADE_BY:
-        return connection
-    reason = "made with another FFmpeg" if made_by else "not an index of videos"
+    reason = "not an index of videos"
+    if is_index_file(path):
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        connection = sqlite.connect(uri, uri=True, check_same_thread=False)
+        try:
+            made_by = connection.execute("select text from made_by").fetchone()
+        except sqlite.Error:
+            made_by = None
+        if made_by == (MADE_BY,):
+            return connection
+        connection.close()
+        reason = "made with another FFmpeg" if made_by else reason
     log.warning("%s: not used (%s); delete it, or run tools/check_dataset.py to write it anew", path, reason)
     return None
 

@@ -46,9 +46,8 @@ class VideoReader:
     def open_video(self, path: str) -> Iterator[VideoSource]:
         """Open one video by PyAV."""
         stamp = stamp_of(path)
-        known = self._recent.get(path, stamp)
-        kept = known or (self._indexes.get(path, stamp) if self._indexes else None)
-        with open_video(path, kept) as source:
+        known = self._recent.get(path, stamp) or (self._indexes.get(path, stamp) if self._indexes else None)
+        with open_video(path, known) as source:
             yield source
             if source.index is not known:
                 self._recent.put(path, stamp, source.index)

@@ -101,8 +101,9 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
 
 def _report_new_run(folder: Path) -> None:
     """Log that there is nothing to resume in `folder`, and which runs beside it have similar names."""
-    others = [path.name for path in folder.parent.glob("*/") if path != folder and run_checkpoints(path)]
-    similar = difflib.get_close_matches(folder.name, others)
+    others = [path.name for path in folder.parent.glob("*/") if path != folder]
+    similar = difflib.get_close_matches(folder.name, others, n=len(others) or 1)  # only these folders are looked into
+    similar = [name for name in similar if run_checkpoints(folder.parent / name)][:3]
     hint = f"; runs with similar names: {', '.join(similar)} (see --store_name and --suffix)" if similar else ""
     log.info("%s: no checkpoint to resume, starting a new run%s", folder, hint)
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from media import draw, write_video
 
+from benchmarks.films import join
 from ops.common.errors import InputError, MediaError
 from ops.common.storage import stamp_of
 from ops.data import index_file, numbered_packets, video_index
@@ -118,6 +119,7 @@ def test_readers_use_the_index_beside_the_list(
             assert len(source) == 40
             expected = torch.from_numpy(draw(31, seed=number)).permute(2, 0, 1)
             assert (source.read([31])[0].float() - expected.float()).abs().mean() < 8
+    assert not len(prepared._recent)  # what the file has is not kept a second time
 
 
 def test_a_changed_video_is_indexed_anew(tmp_path: Path) -> None:
@@ -174,6 +176,8 @@ def test_index_files_of_others_and_damaged_ones_are_left_alone(
     path, video = index_file_of(source), str(tmp_path / "a b.mp4")
     stamp, whole = stamp_of(video), path.read_bytes()
     assert is_index_file(path) and not is_index_file(source) and not is_index_file(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_index_file(tmp_path / "pipe")
     assert IndexFile(path, tmp_path).get(video, stamp) and not IndexFile(path, tmp_path).get(video, "other")
     assert not IndexFile(path, tmp_path).get(str(tmp_path / "none.mp4"), stamp)
     assert IndexFile(path, "").get("a b.mp4", stamp)
@@ -199,27 +203,10 @@ def test_an_index_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def long_film(path: Path, seconds: int) -> Path:
-    """A film of so many seconds at 25 frames each, one key frame per second, made of one second's packets."""
-    second = write_video(path.with_name("second.mp4"), 25, (96, 128), gop=25, b_frames=2)
-    with av.open(str(second)) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        packets = [
-            (bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in source.demux() if packet.size
-        ]
-        ticks = int(1 / source.streams.video[0].time_base)
-        for number in range(seconds):
-            for data, pts, dts, is_key in packets:
-                packet = av.Packet(data)
-                packet.pts, packet.dts = pts + number * ticks, dts + number * ticks
-                packet.time_base, packet.is_keyframe, packet.stream = source.streams.video[0].time_base, is_key, stream
-                target.mux(packet)
-    return path
-
-
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="bytes are counted by Linux")
 def test_a_clip_costs_what_its_window_costs(tmp_path: Path) -> None:
-    path = long_film(tmp_path / "film.mp4", 600)
+    path = tmp_path / "film.mp4"  # a key frame per second
+    join(str(write_video(tmp_path / "second.mp4", 25, (96, 128), gop=25, b_frames=2)), path, 600)
     size, clip = path.stat().st_size, list(range(14_000, 14_064, 8))
     reader, costs = VideoReader(), []
     for _ in range(3):

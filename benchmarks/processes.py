@@ -1,0 +1,55 @@
+"""Measuring commands as whole processes, in this checkout and in another one."""
+
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.common.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+"""This checkout."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one run of a command, its children included, and what it printed."""
+
+    wall: float
+    cpu: float
+    printed: str
+
+
+def other_checkout(folder: str | None) -> Path | None:
+    """The checkout that `--against` names, None without; InputError if it is not one."""
+    if folder is None:
+        return None
+    if not (Path(folder) / "main.py").is_file():
+        raise InputError(f"--against {folder}: no main.py in it")
+    return Path(folder).resolve()
+
+
+def cost_of(
+    command: Sequence[str],
+    folder: Path | None = None,
+    status: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Cost:
+    """Run `command` in `folder`; InputError unless it exits with `status`."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != status:
+        raise InputError(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr[-500:]}")
+    return Cost(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, done.stdout)
+
+
+def spread(numbers: Sequence[float], digits: int) -> str:
+    """Median (minimum–maximum); "" for none."""
+    if not numbers:
+        return ""
+    middle, least, most = (f"{each:.{digits}f}" for each in (statistics.median(numbers), min(numbers), max(numbers)))
+    return f"{middle} ({least}–{most})"
