@@ -17,6 +17,8 @@ from ops.common import distributed
 from ops.common.arguments import AMP
 from ops.common.errors import InputError
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 PRECISIONS = dict(zip(AMP, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 
 
@@ -33,7 +35,7 @@ class Compute:
         """Move `model` to the device, in place, and set its memory format."""
         model.to(self.device)
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)
+            to_channels_last(model)
 
     def compiled(self, model: nn.Module) -> nn.Module:
         """`model`, compiled if `compile` is set; both share their weights."""
@@ -47,7 +49,7 @@ class Compute:
         """
         folded = fold_batch_norms(copy.deepcopy(model).eval())
         if self.device.type == "cpu":
-            folded.to(memory_format=torch.channels_last)
+            to_channels_last(folded)
         if not self.compile:
             return folded
         mode = "reduce-overhead" if self.device.type == "cuda" else None
@@ -87,6 +89,15 @@ class OwnOutput(nn.Module):
         return out.clone()
 
 
+@torch.no_grad()
+def to_channels_last(model: nn.Module) -> None:
+    """Give the weights of 2-D and 3-D convolutions of `model` the memory format channels last, in place."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
+        if tensor.ndim in formats:
+            tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
+
+
 def fold_batch_norms(model: nn.Module) -> nn.Module:
     """Fold each batch norm of `model` into the convolution or linear layer before it, in place; returns the model.
 
@@ -96,8 +107,11 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         children = list(module.named_children())
         for (name, layer), (next_name, norm) in itertools.pairwise(children):
-            if isinstance(layer, nn.Conv1d | nn.Conv2d) and isinstance(norm, _BatchNorm):
+            inner = getattr(layer, "net", None)  # the convolution of a temporal shift
+            if isinstance(layer, _CONVOLUTIONS) and isinstance(norm, _BatchNorm):
                 setattr(module, name, fuse_conv_bn_eval(layer, norm))
+            elif isinstance(inner, _CONVOLUTIONS) and isinstance(norm, _BatchNorm):
+                layer.net = fuse_conv_bn_eval(inner, norm)
             elif isinstance(layer, nn.Linear) and isinstance(norm, _BatchNorm):
                 setattr(module, name, fuse_linear_bn_eval(layer, norm))
             else:

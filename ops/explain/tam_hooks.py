@@ -18,9 +18,9 @@ class TamRecorder:
     """The kernels and importance of each TAM for one clip, by the name of its block (`layer1.0`), in network order.
 
     Attributes:
-        kernels: float32 `[C, 3]`, the global branch's weights for the frame before, the frame itself and the one
-            after; the three of each channel sum to one (paper, eq. 5).
-        importance: float32 `[C, T]` in (0, 1), the local branch's weight of each frame (eq. 3).
+        kernels: float32 `[C, K]`, the global branch's weights of K frames in a row, the frame itself in the middle;
+            those of each channel sum to one (paper, eq. 5). Without that branch it has no entry.
+        importance: float32 `[C, T]` in (0, 1), the local branch's weight of each frame (eq. 3); likewise.
     """
 
     kernels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -48,8 +48,10 @@ def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
     for name, tam in tams_of(model).items():
         keep_kernel = partial(_keep_kernel, watch.kernels, name, tam.in_channels)
         keep_importance = partial(_keep_importance, watch.importance, name, tam.num_segments)
-        handles.append(tam.G.register_forward_hook(keep_kernel))
-        handles.append(tam.L[-1].register_forward_hook(keep_importance))  # TAM calls the layers one by one
+        if tam.G is not None:
+            handles.append(tam.G.register_forward_hook(keep_kernel))
+        if tam.L is not None:  # TAM calls its layers one by one
+            handles.append(tam.L[-1].register_forward_hook(keep_importance))
     try:
         yield watch
     finally:
@@ -59,10 +61,11 @@ def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
 
 @contextmanager
 def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> Iterator[None]:
-    """Within the context, the global branch of each block returns `kernels[block]` (`[C, 3]`) for any input."""
+    """Within the context, the global branch of each block returns `kernels[block]` (`[C, K]`) for any input."""
     handles = []
     for name, tam in tams_of(model).items():
-        handles.append(tam.G.register_forward_hook(partial(_replace_kernel, kernels[name])))
+        if tam.G is not None:
+            handles.append(tam.G.register_forward_hook(partial(_replace_kernel, kernels[name])))
     try:
         yield
     finally:
@@ -73,7 +76,7 @@ def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> 
 def _keep_kernel(
     store: dict[str, NDArray[np.float32]], name: str, channels: int, module: nn.Module, inputs: Any, output: Tensor
 ) -> None:
-    """`output [N·C, 3]`."""
+    """`output [N·C, K]`."""
     store[name] = output.detach()[:channels].float().cpu().numpy()
 
 
@@ -85,6 +88,6 @@ def _keep_importance(
 
 
 def _replace_kernel(kernel: NDArray[np.float32], module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """`output [N·C, 3]` → the same shape."""
-    fixed = output.new_tensor(kernel)  # [C, 3]
+    """`output [N·C, K]` → the same shape."""
+    fixed = output.new_tensor(kernel)  # [C, K]
     return fixed.repeat(len(output) // len(fixed), 1)

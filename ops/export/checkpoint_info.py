@@ -14,6 +14,7 @@ from ops.data.pipelines import ClipShape
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.flops import multiply_adds
 from ops.models.recognizer import Recognizer, build_model
+from ops.models.temporal_options import TemporalOptions
 
 UNKNOWN = "unknown"
 DIALECTS = {"ours": "ours", "published": "published", "mmaction2": "MMAction2"}
@@ -45,6 +46,7 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
         "beside_the_weights": {key: size for key, size in map(_bytes_of, checkpoint.rest.items()) if size > SMALL},
         "arch": spec.arch,
         "tam": spec.tam,
+        "temporal": spec.temporal.as_meta(),
         "modality": spec.modality,
         "num_segments": checkpoint.num_segments,
         "dropout": 0.0 if spec.own_head else meta.get("dropout"),
@@ -73,7 +75,7 @@ def sizes_of(checkpoint: Checkpoint) -> Facts:
     spec, meta = checkpoint.spec, checkpoint.meta
     size = int(meta.get("input_size") or INPUT_SIZE)
     shape = ClipShape(checkpoint.num_segments or 8, spec.modality, size)
-    model = build_model(spec.arch, spec.num_classes, shape.num_segments, spec.modality, spec.tam)
+    model = build_model(spec.arch, spec.num_classes, shape.num_segments, spec.modality, temporal=spec.temporal)
     compute = [_compute(model, shape, pixels) for pixels in (shape.input_size, shape.scale_size)]
     tam = sum(value.numel() for name, value in model.named_parameters() if ".tam." in name)
     total = sum(value.numel() for value in model.parameters())
@@ -123,17 +125,31 @@ def _format(facts: Facts) -> str:
 
 
 def _model(facts: Facts) -> str:
-    name = model_name(facts["arch"], facts["tam"])
+    name = model_name(facts["arch"], TemporalOptions.from_meta(facts["temporal"]))
     texts = {key: _text(facts[key]) for key in ("num_segments", "dropout", "consensus")}
     return "{} on {}; segments {num_segments}, dropout {dropout}, consensus {consensus}".format(
         name, facts["modality"], **texts
     )
 
 
-def model_name(arch: str, tam: bool) -> str:
-    """The name of a network: "TANet-50", or "TSN (ResNet-50)" without TAM."""
-    depth = arch.removeprefix("resnet")
-    return f"TANet-{depth}" if tam else f"TSN (ResNet-{depth})"
+_FAMILIES = {
+    "none": "TSN",
+    "tsm": "TSM",
+    "i3d": "I3D 3x1x1",
+    "tconv": "T-Conv",
+    "tim": "TIM",
+    "pool": "Pooling",
+}
+
+
+def model_name(arch: str, temporal: TemporalOptions) -> str:
+    """The name of a network: "TANet-50", "TSN (ResNet-50)", "TSM (ResNet-101) + non-local"."""
+    network = arch.replace("resnet", "ResNet-").replace("mobilenet_v2", "MobileNetV2")
+    if temporal.module == "tam":
+        name = network.replace("ResNet", "TANet")
+    else:
+        name = f"{_FAMILIES.get(temporal.module, temporal.module)} ({network})"
+    return f"{name} + non-local" if temporal.non_local else name
 
 
 def _classes(facts: Facts) -> str:
@@ -157,9 +173,9 @@ def _normalisation(facts: Facts) -> str:
 
 
 _NO_RECIPE = (  # shown elsewhere, or about the machine and not the training
-    "dataset", "modality", "arch", "tam", "num_segments", "input_size", "dropout", "consensus_type", "num_class",
-    "class_names", "root_log", "root_model", "root_path", "store_name", "suffix", "resume", "start_epoch", "workers",
-    "gpus", "device", "print_freq", "ckpt_interval", "keep",
+    "dataset", "modality", "arch", "tam", "temporal", "shift", "num_segments", "input_size", "dropout",
+    "consensus_type", "num_class", "class_names", "root_log", "root_model", "root_path", "store_name", "suffix",
+    "resume", "start_epoch", "workers", "gpus", "device", "print_freq", "ckpt_interval", "keep",
 )  # fmt: skip
 
 

@@ -128,11 +128,13 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
     spec, old = checkpoint.spec, checkpoint.num_segments
     what = f"{segments} segments from {old or 'an unknown number'}"
     state, untrained = checkpoint.state, {}
-    if spec.tam:
+    if spec.num_segments:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             dropout = 0.0 if spec.own_head else 0.5
-            model = build_model(spec.arch, spec.num_classes, segments, spec.modality, spec.tam, dropout)
+            model = build_model(
+                spec.arch, spec.num_classes, segments, spec.modality, dropout=dropout, temporal=spec.temporal
+            )
         load_state(model, checkpoint, skip=[_GLOBAL_BRANCH])
         state = model.state_dict()
         renewed = sum(_GLOBAL_BRANCH in name for name in state)
@@ -144,7 +146,7 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
         )  # fmt: skip
     history = [*checkpoint.meta["history"], what]
     meta = {**checkpoint.meta, "num_segments": segments, "history": history, "results": {}, **untrained}
-    new_spec = replace(spec, num_segments=segments if spec.tam else None)
+    new_spec = replace(spec, num_segments=segments if spec.num_segments else None)
     return replace(checkpoint, state=state, spec=new_spec, meta=meta, rest={})  # the results belong to the other model
 
 
@@ -157,7 +159,7 @@ def _say_what_cannot_be_used_there(checkpoint: Checkpoint, dialect: Dialect) -> 
 def _compare(before: Checkpoint, after: Checkpoint, order: list[int] | None, target: str) -> None:
     """InputError unless both compute the same on a random clip or, if they cannot, have the same tensors."""
     one, other = model_of(before), model_of(after)
-    if before.spec.tam and one.num_segments != other.num_segments:
+    if before.spec.num_segments and one.num_segments != other.num_segments:
         _compare_tensors(one, other, order, target)
         log.info("logits cannot be compared with those of another number of segments; what is kept is equal")
         return

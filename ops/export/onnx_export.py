@@ -124,7 +124,7 @@ def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str
     """What users of the file need to know about its input and output: plain data."""
     model, shape, checkpoint = predictor.model, predictor.shape, predictor.checkpoint
     return {
-        "model": model_name(model.arch, model.tam),
+        "model": model_name(model.arch, model.temporal),
         "source": Path(checkpoint.path).name,
         "dataset": checkpoint.meta.get("dataset"),
         "class_names": predictor.class_names,

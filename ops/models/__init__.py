@@ -1,6 +1,6 @@
 """Networks and their checkpoints.
 
-The temporal module is in `tam`. `recognizer` has the complete network, built from `resnet`, `tanet` and `consensus`.
+The temporal module is in `tam`. `recognizer` has the complete network, built from `resnet`, `temporal` and `consensus`.
 `checkpoint` reads files in every naming scheme ("dialect") that `checkpoint_names` knows.
 """
 

@@ -14,8 +14,10 @@ from ops.common.storage import atomic_path
 from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_tensors
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import Dialect, ModelSpec, describe, dialect_of, to_our_names
+from ops.models.checkpoint_source import normalisation_told, segments_told, temporal_told
 from ops.models.pretrained import tensors_of
-from ops.models.recognizer import Recognizer, build_model
+from ops.models.recognizer import MEAN, STD, Recognizer, build_model
+from ops.models.temporal_options import differing_option
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +43,17 @@ class Checkpoint:
 
     @property
     def num_segments(self) -> int | None:
-        """Segments it was trained with: from its tensors, else from `meta`; None if unknown."""
+        """Segments it was trained with: from its tensors, else from `meta` or the file's name; None if unknown."""
         if self.spec.num_segments is not None:
             return self.spec.num_segments
-        stored = self.meta.get("num_segments")
-        return int(stored) if isinstance(stored, int) else None
+        return segments_told(self.meta, self.path)
+
+    @property
+    def normalisation(self) -> tuple[list[float], list[float]]:
+        """Mean and deviation of the pixels, of 1, that it was trained with: of ImageNet where nothing else is told."""
+        told = normalisation_told(self.meta, self.dialect == "mmaction2" and self.spec.tam)
+        mean, std = told or (MEAN[self.spec.modality], STD[self.spec.modality])
+        return list(mean), list(std)
 
     @property
     def class_names(self) -> list[str] | None:
@@ -57,28 +65,29 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Checkpoint:
-    """Read a checkpoint of ours, of the published code or of MMAction2; InputError, naming `path`, for others."""
+    """Read a checkpoint of ours, of TAM's or TSM's authors or of MMAction2; InputError, naming `path`, for others."""
     loaded, digits = load_hashed_tensors(path) if hashed else (load_tensors(path), "")
     tensors = tensors_of(loaded, Path(path))
-    try:
-        state = to_our_names(tensors)
-        spec = describe(state)
-    except ValueError as error:
-        raise InputError(f"{path}: not a checkpoint of a TANet or TSN ({error})") from None
     is_bare = not isinstance(loaded.get("state_dict", loaded.get("model")), Mapping)
     rest = {} if is_bare else {k: v for k, v in loaded.items() if k not in ("state_dict", "model", "meta")}
     meta = loaded.get("meta")
     stored = dict(meta) if isinstance(meta, Mapping) else {}
     check_meta(stored, path)
+    try:
+        state = to_our_names(tensors)
+        spec = describe(state, temporal_told(stored, str(path)))
+    except (ValueError, InputError) as error:
+        raise InputError(f"{path}: not a checkpoint of a TANet, TSM or TSN ({error})") from None
     return Checkpoint(str(path), state, spec, stored, rest, dialect_of(tensors), digits)
 
 
 def load_model(path: str | os.PathLike[str], num_segments: int | None = None) -> Recognizer:
     """The recognizer in a checkpoint file, in evaluation mode on the CPU.
 
-    Depth, segments, classes, modality and TAM are derived from its tensors. `num_segments` is for a plain TSN, whose
-    tensors do not depend on it (default: from `meta`, else 8); for a TANet it must be the number it was trained with.
-    Raises InputError, in one line that names the file.
+    Depth, classes, modality and temporal module are derived from its tensors, and so are the segments of a TANet, for
+    which `num_segments` must be None or the number it was trained with. Other tensors do not depend on the segments:
+    the default is what `meta` or the published name of the file says, else 8 for a TSN, which only averages them.
+    Raises InputError, in one line that names the file, also where the segments of a TSM are not known.
     """
     return model_of(read_checkpoint(path), num_segments)
 
@@ -86,17 +95,33 @@ def load_model(path: str | os.PathLike[str], num_segments: int | None = None) ->
 def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recognizer:
     """The recognizer of an already read checkpoint; see `load_model`."""
     spec = checkpoint.spec
-    if spec.tam and num_segments not in (None, spec.num_segments):
+    if spec.num_segments and num_segments not in (None, spec.num_segments):
         raise InputError(
             f"{checkpoint.path}: trained for {spec.num_segments} segments, which TAM's layers depend on, but "
             f"{num_segments} were requested"
         )
     stored = checkpoint.meta.get("dropout")
     dropout = 0.0 if spec.own_head else float(stored) if isinstance(stored, float) and stored > 0 else 0.5
-    segments = num_segments or checkpoint.num_segments or 8
-    model = build_model(spec.arch, spec.num_classes, segments, spec.modality, spec.tam, dropout)
+    segments = num_segments or checkpoint.num_segments
+    if segments is None and spec.temporal.needs_segments:
+        raise InputError(
+            f"{checkpoint.path}: its tensors, its meta and its name do not tell how many frames a clip has; give "
+            "--test_segments (num_segments in Python)"
+        )
+    model = build_model(
+        spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
+    )
     load_state(model, checkpoint)
+    use_normalisation(model, checkpoint)
     return model.eval()
+
+
+def use_normalisation(model: Recognizer, checkpoint: Checkpoint) -> None:
+    """Let `model` normalise pixels as `checkpoint` was trained; InputError, naming its file, for impossible values."""
+    try:
+        model.set_normalisation(*checkpoint.normalisation)
+    except ValueError as error:
+        raise InputError(f"{checkpoint.path}: {error}") from None
 
 
 def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = ()) -> None:
@@ -132,11 +157,10 @@ def tune_from(
             f"{checkpoint.path}: holds a {spec.arch} on {spec.modality}; "
             f"this run trains a {model.arch} on {model.modality}"
         )
-    if spec.tam != model.tam:
-        raise InputError(
-            f"{checkpoint.path}: {'has' if spec.tam else 'has no'} TAM; {'add' if spec.tam else 'leave out'} --tam"
-        )
-    if model.tam and spec.num_segments != model.num_segments:
+    difference = differing_option(spec.temporal, model.temporal)
+    if difference:
+        raise InputError(f"{checkpoint.path}: {difference}")
+    if spec.num_segments and spec.num_segments != model.num_segments:
         skip.append(".tam.G.")
         log.info(
             "%s has %s segments, this model %d: TAM's global branch is initialised again",
@@ -154,6 +178,7 @@ def tune_from(
         old, new = ("base_model.fc.", "new_fc.") if spec.own_head else ("new_fc.", "base_model.fc.")
         renamed = {name.replace(old, new): value for name, value in renamed.items()}
     load_state(model, Checkpoint(checkpoint.path, renamed, spec), skip)
+    use_normalisation(model, checkpoint)
     return not reason
 
 

@@ -7,9 +7,12 @@ Ours are the published names without the `module.` of DataParallel: `base_model.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
+
+from ops.models.temporal_options import TemporalOptions
+from ops.models.temporal_tensors import segments_in, temporal_of
 
 State = dict[str, Tensor]
 
@@ -31,7 +34,6 @@ _RENAMES = [  # applied in this order to every name
     # MMAction2
     (r"^cls_head\.fc_cls\.", "new_fc."),
     (r"^backbone\.", "base_model."),
-    (r"(?<=\.)block\.", "net."),
     (r"(?<=\.)downsample\.conv\.", "downsample.0."),
     (r"(?<=\.)downsample\.bn\.", "downsample.1."),
     (r"(?<=\.)conv(\d)\.conv\.", r"conv\1."),
@@ -40,9 +42,10 @@ _RENAMES = [  # applied in this order to every name
 _IGNORED = re.compile(r"^data_preprocessor\.")
 
 _TO_MMACTION2 = [  # likewise, in the other direction
+    (r"(?<=layer\d\.\d\.)net\.", "block."),
+    (r"(?<=layer\d\.\d\d\.)net\.", "block."),
     (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
     (r"^base_model\.", "backbone."),
-    (r"(?<=\.)net\.", "block."),
     (r"(?<=\.)downsample\.0\.", "downsample.conv."),
     (r"(?<=\.)downsample\.1\.", "downsample.bn."),
     (r"(?<=\.)conv(\d)\.", r"conv\1.conv."),
@@ -54,24 +57,31 @@ _TO_MMACTION2 = [  # likewise, in the other direction
 class ModelSpec:
     """The structure of a model, derived from its tensors.
 
-    `num_segments` is None for a plain TSN, whose tensors do not depend on it; with `own_head` the classifier is
-    `base_model.fc` (a model without dropout).
+    `num_segments` is None where no tensor depends on it: only TAM's global branch does. With `own_head` the classifier
+    is `base_model.fc` (a model without dropout).
     """
 
     arch: str
     num_classes: int
     num_segments: int | None
     modality: Literal["RGB", "Flow"]
-    tam: bool
+    temporal: TemporalOptions
     own_head: bool
+
+    @property
+    def tam(self) -> bool:
+        """Whether it is a TANet."""
+        return self.temporal.module == "tam"
 
 
 def to_our_names(state: Mapping[str, Tensor]) -> State:
     """The tensors of `state` under our names; ValueError if two of them would get the same name."""
     out: State = {}
+    # MMAction2 calls a TANet's residual block "block"; others call that of a non-local block so.
+    renames = _RENAMES + ([(r"(?<=\d\.)block\.", "net.")] if any(".tam." in name for name in state) else [])
     for old, tensor in state.items():
         name = old
-        for pattern, replacement in _RENAMES:
+        for pattern, replacement in renames:
             name = re.sub(pattern, replacement, name)
         if _IGNORED.match(name):
             continue
@@ -110,10 +120,13 @@ def to_backbone_names(state: Mapping[str, Tensor]) -> State:
     return out
 
 
-def describe(state: Mapping[str, Tensor]) -> ModelSpec:
-    """The model that tensors with our names belong to; ValueError if they fit no supported model."""
+def describe(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> ModelSpec:
+    """The model that tensors with our names belong to; ValueError if they fit no supported model.
+
+    `stored` are the options of its temporal module as far as the file tells them; see `temporal_of`.
+    """
     blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
-    bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.(net\.)?conv3\.weight", name) for name in state)
+    bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.((net|block)\.)*conv3\.weight", name) for name in state)
     arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
     if arch is None and "layer1.0.conv1.weight" in state:
         raise ValueError("a plain ResNet, such as ImageNet weights, not a trained model: give it to --pretrain")
@@ -123,9 +136,7 @@ def describe(state: Mapping[str, Tensor]) -> ModelSpec:
     head = state.get("base_model.fc.weight" if own_head else "new_fc.weight")
     if head is None or head.ndim != 2 or not len(head):
         raise ValueError("it has no classifier (new_fc.weight)")
-    kernel = state.get("base_model.layer1.0.tam.G.0.weight")
-    if kernel is not None and (kernel.ndim != 2 or not kernel.numel()):
-        raise ValueError(f"base_model.layer1.0.tam.G.0.weight has the shape {list(kernel.shape)}")
+    temporal = temporal_of(state, stored)
     first = state.get("base_model.conv1.weight")
     channels = first.shape[1] if first is not None and first.ndim == 4 else 0
     if channels not in (3, 10):
@@ -133,9 +144,9 @@ def describe(state: Mapping[str, Tensor]) -> ModelSpec:
     return ModelSpec(
         arch=arch,
         num_classes=head.shape[0],
-        num_segments=kernel.shape[1] if kernel is not None else None,
+        num_segments=segments_in(state),
         modality="RGB" if channels == 3 else "Flow",
-        tam=kernel is not None,
+        temporal=temporal,
         own_head=own_head,
     )
 

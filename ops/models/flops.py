@@ -7,8 +7,8 @@ from torch import nn
 
 from ops.models.recognizer import Recognizer
 from ops.models.resnet import STAGES, BasicBlock, Bottleneck
-from ops.models.tam import TAM
-from ops.models.tanet import TABlock
+from ops.models.temporal_block import TemporalBlock
+from ops.models.tsm import TemporalShift
 
 
 def multiply_adds(model: Recognizer, pixels: int) -> int:
@@ -30,20 +30,18 @@ def _halved(side: int) -> int:
 
 def _block(block: nn.Module, side: int, frames: int) -> tuple[int, int]:
     """The MACs of a residual block with an input of `side` × `side`, and the side of its output."""
-    net, own = block, 0
-    if isinstance(block, TABlock):
-        net, own = block.net, _tam(block.tam, frames)
+    net = block.net if isinstance(block, TemporalBlock | TemporalShift) else block
     assert isinstance(net, Bottleneck | BasicBlock)
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
-    out = side if all(layer.stride == (1, 1) for layer in layers) else _halved(side)
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
+    out = side if all(layer.stride[-1] == 1 for layer in layers) else _halved(side)
+    first = net.conv1.net if isinstance(net.conv1, TemporalShift) else net.conv1
+    own = 0
     for layer in layers:
-        before_the_stride = isinstance(net, Bottleneck) and layer is net.conv1
+        before_the_stride = isinstance(net, Bottleneck) and layer is first
         own += frames * (side if before_the_stride else out) ** 2 * layer.weight.numel()
+    count = getattr(block.temporal, "multiply_adds", None) if isinstance(block, TemporalBlock) else None
+    if count is not None:
+        assert isinstance(block, TemporalBlock)
+        early = block.place == "before_conv1" or (block.place == "after_conv1" and isinstance(net, Bottleneck))
+        own += count(frames, (side if early else out) ** 2)
     return own, out
-
-
-def _tam(tam: TAM, frames: int) -> int:
-    """MACs of the two branches; the filter itself is not a matrix product and is not counted."""
-    kernels = tam.in_channels * sum(layer.weight.numel() for layer in tam.G if isinstance(layer, nn.Linear))
-    importance = frames * sum(layer.weight.numel() for layer in tam.L if isinstance(layer, nn.Conv1d))
-    return kernels + importance

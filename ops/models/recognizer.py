@@ -1,6 +1,8 @@
 """The recognizer: normalise, fold segments into the batch, backbone, head, consensus; and its parameter groups."""
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,7 +13,8 @@ from ops.common.errors import InputError
 from ops.models.consensus import make_consensus
 from ops.models.pretrained import load_backbone
 from ops.models.resnet import build_resnet
-from ops.models.tanet import insert_tam
+from ops.models.temporal import insert_temporal
+from ops.models.temporal_options import TemporalOptions
 
 Modality = Literal["RGB", "Flow"]
 
@@ -31,12 +34,13 @@ class Recognizer(nn.Module):
     Args:
         arch: a ResNet, "resnet18" … "resnet152".
         num_classes: K.
-        num_segments: T; fixed in the weights where `tam`, else any number of segments is averaged.
+        num_segments: T; a plain 2-D network averages any number of segments.
         modality: "RGB" (3 channels per segment) or "Flow" (10: x1 y1 … x5 y5).
-        tam: TANet, or the plain 2-D network on segments that is TSN.
+        tam: TANet, or the plain 2-D network on segments that is TSN; only read where `temporal` is not given.
         dropout: before the head; at 0 the head is `base_model.fc` as in the published code, else `new_fc`.
         pretrain: "imagenet" (torchvision's IMAGENET1K_V1), a file of weights, or "none".
         consensus_type: see `ops.models.consensus`.
+        temporal: the temporal module and its settings.
     """
 
     mean: Tensor
@@ -52,6 +56,7 @@ class Recognizer(nn.Module):
         dropout: float = 0.5,
         pretrain: str = "none",
         consensus_type: str = "avg",
+        temporal: TemporalOptions | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 1 or num_segments < 1:
@@ -59,20 +64,37 @@ class Recognizer(nn.Module):
         if modality not in MEAN:
             raise InputError(f"modality ({modality}) must be RGB or Flow")
         self.arch, self.num_classes, self.num_segments = arch, num_classes, num_segments
-        self.modality, self.tam, self.dropout = modality, tam, dropout
+        self.modality, self.dropout = modality, dropout
+        self.temporal = temporal or TemporalOptions("tam" if tam else "none")
         self.partial_bn = False
         self.base_model = build_resnet(arch)
         load_backbone(self.base_model, arch, pretrain)
         if modality == "Flow":
             self.base_model.conv1 = _flow_convolution(self.base_model.conv1)
-        if tam:
-            insert_tam(self.base_model, num_segments)
+        insert_temporal(self.base_model, arch, num_segments, self.temporal)
         head = _new_head(self.base_model.num_features, num_classes)
         self.base_model.fc = nn.Dropout(dropout) if dropout else head
         self.new_fc = head if dropout else None
         self.consensus = make_consensus(consensus_type)
+        self.normalisation = list(MEAN[modality]), list(STD[modality])
         self.register_buffer("mean", torch.tensor(MEAN[modality]).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD[modality]).view(-1, 1, 1), persistent=False)
+
+    @property
+    def tam(self) -> bool:
+        """Whether it is a TANet."""
+        return self.temporal.module == "tam"
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Take other means and deviations of the pixels, of 1; ValueError for values that cannot be meant."""
+        known = {1, self.mean.numel(), 3 if self.modality == "RGB" else 1}
+        if len(mean) != len(std) or len(mean) not in known:
+            raise ValueError(f"means {list(mean)} and deviations {list(std)} of the pixels do not fit {self.modality}")
+        if not all(math.isfinite(value) for value in (*mean, *std)) or min(std) <= 0:
+            raise ValueError(f"means {list(mean)} and deviations {list(std)} of the pixels must be finite and above 0")
+        self.normalisation = list(mean), list(std)
+        self.mean = torch.tensor(mean).to(self.mean).view(-1, 1, 1)
+        self.std = torch.tensor(std).to(self.std).view(-1, 1, 1)
 
     @property
     def channels(self) -> int:
@@ -92,8 +114,8 @@ class Recognizer(nn.Module):
         if clips.ndim != 5 or clips.shape[2] != self.channels:
             raise ValueError(f"clips of shape {list(clips.shape)} must be [N, T, {self.channels}, H, W]")
         n, t = clips.shape[:2]
-        if self.tam and t != self.num_segments:
-            raise ValueError(f"clips of {t} segments; this TANet was built for {self.num_segments}")
+        if self.temporal.needs_segments and t != self.num_segments:
+            raise ValueError(f"clips of {t} segments; this network was built for {self.num_segments}")
         frames = self.normalize(clips.flatten(0, 1))  # [N·T, C, H, W]
         features = self.base_model(frames)  # [N·T, D], or [N·T, K] where the head is the backbone's own
         scores = self.new_fc(features) if self.new_fc is not None else features  # [N·T, K]
@@ -126,7 +148,7 @@ class Recognizer(nn.Module):
     def _norms_2d(self) -> Iterator[nn.Module]:
         # SyncBatchNorm replaces 1-d and 2-d norms alike: those inside a TAM are not meant here.
         for name, module in self.base_model.named_modules():
-            if isinstance(module, _BatchNorm) and ".tam." not in f".{name}":
+            if isinstance(module, _BatchNorm) and not re.search(r"\.(tam|nl)\.", f".{name}."):
                 yield module
 
     def parameter_groups(self, fast_head: bool = True) -> list[dict[str, Any]]:
@@ -138,7 +160,7 @@ class Recognizer(nn.Module):
         first = self.base_model.conv1
         groups: dict[str, list[nn.Parameter]] = {name: [] for name in _GROUPS}
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv1d):
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
                 kind = "first_conv" if module is first else "normal"
                 weight, bias = f"{kind}_weight", f"{kind}_bias"
             elif isinstance(module, nn.Linear):
@@ -177,9 +199,10 @@ def build_model(
     dropout: float = 0.5,
     pretrain: str = "none",
     consensus_type: str = "avg",
+    temporal: TemporalOptions | None = None,
 ) -> Recognizer:
     """A new recognizer in training mode; see `Recognizer`. InputError on values that cannot be built."""
-    return Recognizer(arch, num_classes, num_segments, modality, tam, dropout, pretrain, consensus_type)
+    return Recognizer(arch, num_classes, num_segments, modality, tam, dropout, pretrain, consensus_type, temporal)
 
 
 def _new_head(features: int, num_classes: int) -> nn.Linear:

@@ -7,40 +7,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-
-class TemporalFilter(torch.autograd.Function):
-    """A three-tap filter over time whose taps differ for every clip, frame and channel.
-
-    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps x and the taps.
-    Frames of all clips are taken in one row, with taps of zero where one clip ends and the next begins: so every
-    operand is one piece of memory. Works in any memory format, and in half precision.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
-        """`x [F, C, H, W]`; `taps [3, F, C]`: the weight of frame f for frame f + 1, f and f - 1."""
-        ctx.save_for_backward(x, taps)
-        to_next, to_self, to_previous = taps[..., None, None].unbind()
-        out = x * to_self
-        out[1:].addcmul_(x[:-1], to_next[:-1])
-        out[:-1].addcmul_(x[1:], to_previous[1:])
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """The same filter run the other way, and the dot product of each frame with the gradient it met."""
-        x, taps = ctx.saved_tensors
-        to_next, to_self, to_previous = taps[..., None, None].unbind()
-        grad_taps = torch.zeros_like(taps)
-        product = x * grad  # one piece of memory for all products, and for the result
-        grad_taps[1] = product.sum(dim=(2, 3))
-        grad_taps[0, :-1] = torch.mul(x[:-1], grad[1:], out=product[1:]).sum(dim=(2, 3))
-        grad_taps[2, 1:] = torch.mul(x[1:], grad[:-1], out=product[1:]).sum(dim=(2, 3))
-        grad_x = torch.mul(grad, to_self, out=product)
-        grad_x[:-1].addcmul_(grad[1:], to_next[:-1])
-        grad_x[1:].addcmul_(grad[:-1], to_previous[1:])
-        return grad_x, grad_taps
+from ops.models.temporal_block import on_features
+from ops.models.temporal_filter import temporal_filter
+from ops.models.temporal_options import TemporalOptions
 
 
 class SpatialMean(torch.autograd.Function):
@@ -62,30 +31,6 @@ class SpatialMean(torch.autograd.Function):
         return (grad / (h * w)).to(ctx.dtype)[..., None, None].expand(ctx.shape), None
 
 
-def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
-    """`y[:, t] = taps[0, :, t-1] · x[:, t-1] + taps[1, :, t] · x[:, t] + taps[2, :, t+1] · x[:, t+1]`, per channel.
-
-    `x [N·T, C, H, W]` and `taps [3, N, T, C]` → `[N·T, C, H, W]`; outside a clip there is nothing.
-    """
-    if torch.compiler.is_exporting():
-        return _filter_in_plain_operations(x, taps)
-    inside = taps.new_ones(3, 1, taps.shape[2], 1)
-    inside[0, :, -1] = inside[2, :, 0] = 0
-    out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
-    return out
-
-
-def _filter_in_plain_operations(x: Tensor, taps: Tensor) -> Tensor:
-    """`temporal_filter` for exported graphs, where writing in place would become scattering."""
-    n, t, c = taps.shape[1:]
-    frames = x.view(n, t, c, *x.shape[2:])
-    taps = taps.to(x.dtype)
-    around = F.pad(frames, (0, 0, 0, 0, 0, 0, 1, 1))  # [N, T + 2, C, H, W]: a frame of zeros at either end
-    to_next, to_self, to_previous = F.pad(taps, (0, 0, 1, 1))[..., None, None].unbind()  # [N, T + 2, C, 1, 1] each
-    out = around[:, :-2] * to_next[:, :-2] + frames * to_self[:, 1:-1] + around[:, 2:] * to_previous[:, 2:]
-    return out.flatten(0, 1)
-
-
 class TAM(nn.Module):
     """Mixes each frame's features with its neighbours' by a kernel made from the video itself.
 
@@ -95,31 +40,50 @@ class TAM(nn.Module):
 
         y[n, t, c] = Σ_k θ[n, c, k] · a[n, c, t+k-1] · x[n, t+k-1, c]        (zero outside the clip).
 
+    With one branch only (paper, table 2), θ is 1 for the frame itself and 0 for the others, or a is 1.
+
     Args:
-        in_channels: C, at least 4.
+        in_channels: C, at least `beta`.
         num_segments: T, the frames of a clip. G's layers have this size, so it is fixed in the weights.
+        kernel_size: K, taps of the adaptive kernel, an odd number (3 in the formula above).
+        alpha: G has alpha · T hidden units.
+        beta: L has C / beta channels inside.
+        branches: "both", "global" or "local".
     """
 
-    def __init__(self, in_channels: int, num_segments: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_segments: int,
+        kernel_size: int = 3,
+        alpha: int = 2,
+        beta: int = 4,
+        branches: str = "both",
+    ) -> None:
         super().__init__()
-        if in_channels < 4 or num_segments < 1:
-            raise ValueError(f"in_channels ({in_channels}) must be ≥ 4 and num_segments ({num_segments}) ≥ 1")
-        self.in_channels, self.num_segments = in_channels, num_segments
-        hidden = in_channels // 4
-        self.G = nn.Sequential(  # over time, shared by all channels
-            nn.Linear(num_segments, 2 * num_segments, bias=False),
-            nn.BatchNorm1d(2 * num_segments),
-            nn.ReLU(inplace=True),
-            nn.Linear(2 * num_segments, 3, bias=False),
-            nn.Softmax(dim=-1),
-        )
-        self.L = nn.Sequential(
-            nn.Conv1d(in_channels, hidden, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(hidden, in_channels, kernel_size=1, bias=False),
-            nn.Sigmoid(),
-        )
+        if in_channels < beta or num_segments < 1:
+            raise ValueError(f"in_channels ({in_channels}) must be ≥ {beta} and num_segments ({num_segments}) ≥ 1")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size ({kernel_size}) must be odd")
+        self.in_channels, self.num_segments, self.kernel_size = in_channels, num_segments, kernel_size
+        hidden, units = in_channels // beta, alpha * num_segments
+        self.G = self.L = None
+        if branches != "local":
+            self.G = nn.Sequential(  # over time, shared by all channels
+                nn.Linear(num_segments, units, bias=False),
+                nn.BatchNorm1d(units),
+                nn.ReLU(inplace=True),
+                nn.Linear(units, kernel_size, bias=False),
+                nn.Softmax(dim=-1),
+            )
+        if branches != "global":
+            self.L = nn.Sequential(
+                nn.Conv1d(in_channels, hidden, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm1d(hidden),
+                nn.ReLU(inplace=True),
+                nn.Conv1d(hidden, in_channels, kernel_size=1, bias=False),
+                nn.Sigmoid(),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """`x [N·T, C, H, W]`, the frames of a clip one after another → the same shape."""
@@ -130,21 +94,36 @@ class TAM(nn.Module):
                 f"input of shape {list(x.shape)} must fold into clips of {t} frames with {self.in_channels} channels"
             )
         with torch.autocast(x.device.type, enabled=False):  # the coefficients are small: full precision costs nothing
-            pooled = SpatialMean.apply(x, self.G[0].weight.dtype).view(-1, t, c)
-            kernel, importance = self.coefficients(pooled)  # [N, C, 3], [N, C, T]
-            taps = kernel[..., None] * importance[:, :, None]  # [N, C, 3, T]
+            weight = next(self.parameters())
+            pooled = SpatialMean.apply(x, weight.dtype).view(-1, t, c)
+            kernel, importance = self.coefficients(pooled)  # [N, C, K], [N, C, T]
+            if importance is None:
+                assert kernel is not None
+                taps = kernel[..., None].expand(-1, -1, -1, t)
+            elif kernel is None:
+                taps = importance[:, :, None]
+            else:
+                taps = kernel[..., None] * importance[:, :, None]  # [N, C, K, T]
             return temporal_filter(x, taps.permute(2, 0, 3, 1))
 
-    def coefficients(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Spatial means `[N, T, C]` → the global branch's kernels `[N, C, 3]`, the local one's `[N, C, T]`."""
-        n, t, c = pooled.shape
-        kernel: Tensor = self.G(pooled.transpose(1, 2).reshape(n * c, t)).view(n, c, 3)
-        return kernel, self._importance(pooled).transpose(1, 2)
+    def coefficients(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Spatial means `[N, T, C]` → the global branch's kernels `[N, C, K]`, the local one's `[N, C, T]`.
 
-    def _importance(self, pooled: Tensor) -> Tensor:
+        None for a branch that the module does not have.
+        """
+        n, t, c = pooled.shape
+        kernel = importance = None
+        if self.G is not None:
+            kernel = self.G(pooled.transpose(1, 2).reshape(n * c, t)).view(n, c, self.kernel_size)
+        if self.L is not None:
+            importance = self._importance(self.L, pooled).transpose(1, 2)
+        return kernel, importance
+
+    @staticmethod
+    def _importance(branch: nn.Sequential, pooled: Tensor) -> Tensor:
         """L, its convolutions over so few places written as products of matrices: `[N, T, C]` → the same shape."""
         n, t, c = pooled.shape
-        narrow, norm, relu, wide, gate = self.L.children()
+        narrow, norm, relu, wide, gate = branch.children()
         assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
         padded = F.pad(pooled, (0, 0, 1, 1))
         windows = torch.stack([padded[:, :-2], pooled, padded[:, 2:]], dim=3).view(n * t, c * 3)
@@ -152,6 +131,22 @@ class TAM(nn.Module):
         importance: Tensor = gate(F.linear(relu(norm(hidden)), wide.weight.squeeze(2)))
         return importance.view(n, t, c)
 
+    def multiply_adds(self, frames: int, pixels: int) -> int:
+        """MACs of the branches for a clip of `frames`; the filter itself is no matrix product and is not counted."""
+        macs = 0
+        if self.G is not None:
+            macs += self.in_channels * sum(layer.weight.numel() for layer in self.G if isinstance(layer, nn.Linear))
+        if self.L is not None:
+            macs += frames * sum(layer.weight.numel() for layer in self.L if isinstance(layer, nn.Conv1d))
+        return macs
+
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"in_channels={self.in_channels}, num_segments={self.num_segments}"
+
+
+def _make(channels: int, num_segments: int, options: TemporalOptions) -> TAM:
+    return TAM(channels, num_segments, options.kernel, options.alpha, options.beta, options.branches)
+
+
+insert = on_features("tam", _make)

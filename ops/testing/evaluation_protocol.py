@@ -23,10 +23,17 @@ def describe_views(
     parts = []
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
-        kind = f"{model.arch} {'with' if model.tam else 'without'} TAM, {shape.modality}"
+        kind = f"{model.arch} {_temporal(model)}, {shape.modality}"
         parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
     views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
     return f"{' + '.join(parts)}; {views}, mean of the logits{fused}"
+
+
+def _temporal(model: Recognizer) -> str:
+    """The temporal module in words, as in "resnet50 with TAM"."""
+    module = model.temporal.module
+    words = f"with {module.upper()}" if module != "none" else "without TAM"
+    return f"{words} and non-local blocks" if model.temporal.non_local else words
 
 
 def _count(number: int, what: str) -> str:

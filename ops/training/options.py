@@ -16,10 +16,10 @@ from ops.common.arguments import (
     positive,
     seed,
 )
-from ops.common.errors import InputError
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
+from ops.models.temporal_options import add_temporal_options
 from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
@@ -40,13 +40,6 @@ class _NoEffect(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         namespace.no_effect = [*getattr(namespace, "no_effect", []), option_string]
-
-
-class _Refused(argparse.Action):
-    """A flag of the published code that is refused."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        raise InputError(f"{option_string}: non-local blocks are not part of this project; leave it out")
 
 
 def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -82,8 +75,6 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: boo
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--arch", default="resnet50", help=f"{', '.join(ARCHITECTURES)} (default: resnet50)")
-    group.add_argument("--tam", "--self_conv", action="store_true",
-                       help="train TANet, with a TAM in every block, instead of TSN")  # fmt: skip
     group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES,
                        help="how segments are combined (default: avg)")  # fmt: skip
@@ -94,6 +85,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
                        help="imagenet (default; downloaded), none, or a file of backbone weights")  # fmt: skip
     group.add_argument("--tune_from", metavar="CKPT", help="start from the weights of this checkpoint")
+    add_temporal_options(parser.add_argument_group("temporal module"))
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
@@ -174,8 +166,7 @@ def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]
 
 
 def add_no_effect_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of the published code that are only reported or refused."""
+    """The flags of the published code that are only reported."""
     for flag in NO_EFFECT:
         parser.add_argument(flag, action=_NoEffect, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--non_local", action=_Refused, nargs=0, help=argparse.SUPPRESS)
     parser.set_defaults(no_effect=[])

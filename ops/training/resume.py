@@ -18,6 +18,7 @@ from ops.common.device import usable_cores
 from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
 from ops.models.checkpoint import Checkpoint, read_checkpoint
+from ops.models.temporal_options import differing_option, temporal_options
 from ops.training.checkpoint_saver import LAST, is_replaced, read_first, run_checkpoints
 from ops.training.optimizer import complete_momentum
 from ops.training.run_metadata import arithmetic, software
@@ -46,7 +47,10 @@ class Progress:
 
 def default_store_name(args: argparse.Namespace) -> str:
     """The published folder name, such as `kinetics_RGB_resnet50_tam_avg_segment8_e100_dense`."""
-    arch = f"{args.arch}_tam" if args.tam else args.arch
+    temporal = temporal_options(args)
+    arch = args.arch if temporal.module == "none" else f"{args.arch}_{temporal.module}"
+    if temporal.non_local:
+        arch += "_nl"
     parts = [args.dataset, args.modality, arch, args.consensus_type, f"segment{args.num_segments}", f"e{args.epochs}"]
     if args.pretrain == "none":
         parts.append("none")
@@ -116,7 +120,6 @@ def check_resumable(
     pairs = {
         "--arch": (spec.arch, args.arch),
         "the modality": (spec.modality, args.modality),
-        "--tam": (spec.tam, args.tam),
         "--num_segments": (origin.num_segments or args.num_segments, args.num_segments),
         "the number of classes": (spec.num_classes, num_classes),
         "'--dropout 0'": (spec.own_head, args.dropout == 0),
@@ -124,6 +127,9 @@ def check_resumable(
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(f"{origin.path}: cannot be resumed: {what} is {theirs} in the checkpoint, but {ours} here")
+    difference = differing_option(spec.temporal, temporal_options(args))
+    if difference:
+        raise InputError(f"{origin.path}: cannot be resumed: {difference}")
     if origin.class_names and class_names and origin.class_names != list(class_names):
         raise InputError(f"{origin.path}: its class names, or their order, differ from those given here")
 

@@ -19,6 +19,7 @@ import torch
 from ops.common import distributed
 from ops.data.pipelines import ClipShape
 from ops.models.recognizer import MEAN, STD
+from ops.models.temporal_options import temporal_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,22 +39,25 @@ def make_meta(
     list_hashes: Mapping[str, str],
     device: torch.device,
     file_sizes: Mapping[str, Sequence[int]] | None = None,
+    normalisation: tuple[list[float], list[float]] | None = None,
 ) -> dict[str, Any]:
-    """The `meta` of a checkpoint: plain data only."""
+    """The `meta` of a checkpoint: plain data only. `normalisation` are mean and deviation of the pixels, if unusual."""
     shape = ClipShape(args.num_segments, args.modality, args.input_size)
+    temporal = temporal_options(args)
     return {
         "dataset": args.dataset,
         "class_names": class_names,
         "num_classes": num_classes,
         "num_segments": args.num_segments,
         "modality": args.modality,
-        "tam": args.tam,
+        "tam": temporal.module == "tam",
+        "temporal": temporal.as_meta(),
         "consensus": args.consensus_type,
         "dropout": args.dropout,
         "input_size": shape.input_size,
         "scale_size": shape.scale_size,
-        "mean": list(MEAN[args.modality]),
-        "std": list(STD[args.modality]),
+        "mean": normalisation[0] if normalisation else list(MEAN[args.modality]),
+        "std": normalisation[1] if normalisation else list(STD[args.modality]),
         "sampling": "dense" if args.dense_sample else "uniform",
         "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
         "lists_sha256": dict(list_hashes),

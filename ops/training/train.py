@@ -25,8 +25,9 @@ from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.data.sampling import DENSE_WINDOW
 from ops.models.architectures import check_architecture
-from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from
+from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from, use_normalisation
 from ops.models.recognizer import Recognizer, build_model
+from ops.models.temporal_options import temporal_options
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
@@ -163,13 +164,14 @@ def start_model(
 ) -> tuple[Recognizer, bool]:
     """The model to train, on its device, and whether it has the classifier of --tune_from."""
     model = build_model(
-        args.arch, data.num_classes, args.num_segments, args.modality, args.tam, args.dropout,
-        "none" if origin else args.pretrain,  # do not download weights that a checkpoint replaces
-        args.consensus_type,
+        args.arch, data.num_classes, args.num_segments, args.modality, dropout=args.dropout,
+        pretrain="none" if origin else args.pretrain,  # do not download weights that a checkpoint replaces
+        consensus_type=args.consensus_type, temporal=temporal_options(args),
     )  # fmt: skip
     same_classes = False
     if origin and resumed:
         load_state(model, origin)
+        use_normalisation(model, origin)
     elif origin:
         same_classes = tune_from(model, origin, args.dataset, data.class_names, args.input_size)
     if args.syncbn:
@@ -222,7 +224,9 @@ def fit(
         )  # fmt: skip
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
-        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes), runlog,
+        make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes,
+                  model.normalisation),
+        runlog,
         compute,
     )  # fmt: skip
     if origin and origin.rest.get("scaler"):

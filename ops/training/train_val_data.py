@@ -15,6 +15,7 @@ from ops.data.mirror import mirror_partners
 from ops.data.open_lists import MakeReader, classes_of, open_list
 from ops.data.pipelines import ClipShape, training_pipeline, validation_pipeline
 from ops.data.sampling import DENSE_WINDOW
+from ops.models.temporal_options import temporal_options
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def open_data(
             f"--batch-size {args.batch_size}"
         )
     fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
-    if fewest == 1 and (args.tam or args.input_size <= SMALLEST_INPUT):
+    if fewest == 1 and (temporal_options(args).module == "tam" or args.input_size <= SMALLEST_INPUT):
         raise InputError(
             "with one clip of one frame at a time (--batch-size, --accumulate, --num_segments), batch norms get a "
             "single value, which has no variance: use two or more"

@@ -20,7 +20,7 @@ from ops.export import onnx_export
 from ops.export.onnx_export import export_onnx, to_onnx
 from ops.models.checkpoint import load_model, save_checkpoint
 from ops.models.recognizer import Recognizer
-from ops.models.tanet import STAGES
+from ops.models.resnet import STAGES
 from ops.predict.predictor import Predictor, open_predictor
 
 NAMES = ["run", "jump", "größer werden", "sit", "swim"]

@@ -125,7 +125,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("empty", "not a readable checkpoint"),
         ("list", "no state_dict"),
         ("numbers", "no state_dict"),
-        ("other model", "not a checkpoint of a TANet or TSN"),
+        ("other model", "not a checkpoint of a TANet, TSM or TSN"),
         ("sparse", "not a dense tensor"),
         ("incomplete", "layer1.0.net.bn1.weight is missing"),
         ("surplus", "surplus.weight is unknown"),

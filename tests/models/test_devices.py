@@ -17,7 +17,8 @@ from ops.common.device import Compute
 from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views
 from ops.models.recognizer import Recognizer, build_model
-from ops.models.tam import SpatialMean, TemporalFilter
+from ops.models.tam import SpatialMean
+from ops.models.temporal_filter import TemporalFilter
 from ops.training.engine import forward, score_views
 from ops.training.metrics import Meter
 

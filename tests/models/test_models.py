@@ -14,7 +14,8 @@ from ops.models.architectures import ARCHITECTURES
 from ops.models.flops import multiply_adds
 from ops.models.recognizer import build_model
 from ops.models.resnet import build_resnet
-from ops.models.tam import TAM, SpatialMean, temporal_filter
+from ops.models.tam import TAM, SpatialMean
+from ops.models.temporal_filter import temporal_filter
 
 
 @pytest.mark.parametrize("name", CASES)

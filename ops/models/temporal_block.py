@@ -1,0 +1,84 @@
+"""A residual block with a temporal module in it, and how such modules are put into a network."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ops.common.errors import InputError
+from ops.models.resnet import BasicBlock, Bottleneck
+from ops.models.temporal_options import TemporalOptions
+
+Block = Bottleneck | BasicBlock
+
+Insert = Callable[[Block, int, TemporalOptions], nn.Module]
+"""Block, frames of a clip, options → what takes the block's place in the network; the block may be changed."""
+
+MakeModule = Callable[[int, int, TemporalOptions], nn.Module]
+"""Channels C, frames T of a clip, options → a module on features, `[N·T, C, H, W]` → the same shape."""
+
+
+class TemporalBlock(nn.Module):
+    """A residual block with a temporal module between its layers: `[N·T, C, H, W]` → `[N·T, C', H', W']`.
+
+    The block's own layers stay under `net`, and the module under its name, as published checkpoints have them:
+    `layer1.0.net.conv1.weight`, `layer1.0.tam.G.0.weight`.
+
+    Args:
+        net: the residual block.
+        name: the name of the temporal module.
+        module: the temporal module, for as many channels as there are at `place`.
+        place: see `TemporalOptions`.
+    """
+
+    def __init__(self, net: Block, name: str, module: nn.Module, place: str) -> None:
+        super().__init__()
+        self.net = net
+        self.add_module(name, module)
+        self.name, self.place = name, place
+
+    @property
+    def temporal(self) -> nn.Module:
+        """The temporal module."""
+        module: nn.Module = getattr(self, self.name)
+        return module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N·T, C, H, W]` → `[N·T, C', H', W']`."""
+        net, place, mix = self.net, self.place, self.temporal
+        shortcut = x if net.downsample is None else net.downsample(x)
+        out = mix(x) if place == "before_conv1" else x
+        out = net.relu(net.bn1(net.conv1(out)))
+        if place == "after_conv1":
+            out = mix(out)
+        out = net.bn2(net.conv2(out))
+        if isinstance(net, Bottleneck):
+            out = net.relu(out)
+            if place == "after_conv2":
+                out = mix(out)
+            out = net.bn3(net.conv3(out))
+        if place == "after_conv3" or (place == "after_conv2" and isinstance(net, BasicBlock)):
+            out = mix(out)
+        activated: Tensor = net.relu(out + shortcut)
+        return activated
+
+
+def on_features(name: str, make: MakeModule) -> Insert:
+    """How a module on features is put into a block, at `place` of the options."""
+
+    def insert(block: Block, num_segments: int, options: TemporalOptions) -> nn.Module:
+        channels = _channels_at(block, options.place)
+        return TemporalBlock(block, name, make(channels, num_segments, options), options.place)
+
+    return insert
+
+
+def _channels_at(block: Block, place: str) -> int:
+    if place == "before_conv1":
+        return block.conv1.in_channels
+    if place == "after_conv1":
+        return block.conv1.out_channels
+    if place == "after_conv2":
+        return block.conv2.out_channels
+    if isinstance(block, BasicBlock):
+        raise InputError("the blocks of ResNet-18 and 34 have two convolutions: after_conv3 is not a place in them")
+    return block.conv3.out_channels

@@ -1,0 +1,98 @@
+"""A filter over time whose weights differ for every clip, frame and channel: what TAM and TIM end in."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+class TemporalFilter(torch.autograd.Function):
+    """A filter of K taps over time whose taps differ for every clip, frame and channel.
+
+    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps x and the taps.
+    Frames of all clips are taken in one row, with taps of zero where one clip ends and the next begins: so every
+    operand is one piece of memory. Works in any memory format, and in half precision.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
+        """`x [F, C, H, W]`; `taps [K, F, C]`: `taps[k, f]` is the weight of frame f for frame f + K // 2 - k."""
+        ctx.save_for_backward(x, taps)
+        spread = taps[..., None, None].unbind()
+        out = x * spread[len(spread) // 2]
+        for shift, tap in _around(spread):
+            _later(out, shift).addcmul_(_earlier(x, shift), _earlier(tap, shift))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """The same filter run the other way, and the dot product of each frame with the gradient it met."""
+        x, taps = ctx.saved_tensors
+        spread = taps[..., None, None].unbind()
+        middle = len(spread) // 2
+        grad_taps = torch.zeros_like(taps)
+        product = x * grad  # one piece of memory for all products, and for the result
+        grad_taps[middle] = product.sum(dim=(2, 3))
+        for shift, _ in _around(spread):
+            met = torch.mul(_earlier(x, shift), _later(grad, shift), out=product[abs(shift) :])
+            _earlier(grad_taps[middle - shift], shift).copy_(met.sum(dim=(2, 3)))
+        grad_x = torch.mul(grad, spread[middle], out=product)
+        for shift, tap in _around(spread):
+            _earlier(grad_x, shift).addcmul_(_later(grad, shift), _earlier(tap, shift))
+        return grad_x, grad_taps
+
+
+def _around(taps: tuple[Tensor, ...]) -> list[tuple[int, Tensor]]:
+    """Every tap but the middle one, and by how many frames it carries a frame forward in time."""
+    middle = len(taps) // 2
+    shifts = [(middle - k, tap) for k, tap in enumerate(taps) if k != middle]
+    return [(shift, tap) for shift, tap in shifts if abs(shift) < len(tap)]
+
+
+def _earlier(x: Tensor, shift: int) -> Tensor:
+    """The frames of `x` that have a frame `shift` places later (earlier, where it is negative)."""
+    return x[:-shift] if shift > 0 else x[-shift:]
+
+
+def _later(x: Tensor, shift: int) -> Tensor:
+    """The frames that lie `shift` places after those of `_earlier`."""
+    return x[shift:] if shift > 0 else x[:shift]
+
+
+def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
+    """`y[:, t] = Σ_k taps[k, :, s] · x[:, s]` with `s = t + k - K // 2`, per channel; outside a clip there is nothing.
+
+    `x [N·T, C, H, W]` and `taps [K, N, T, C]`, K odd → `[N·T, C, H, W]`.
+    """
+    if torch.compiler.is_exporting():
+        return _filter_in_plain_operations(x, taps)
+    inside = _taps_inside(taps)
+    out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
+    return out
+
+
+def _taps_inside(taps: Tensor) -> Tensor:
+    """1 where a tap leads to a frame of the same clip, else 0: `[K, 1, T, 1]`."""
+    kernel, _, t, _ = taps.shape
+    inside = taps.new_ones(kernel, 1, t, 1)
+    for k in range(kernel):
+        shift = kernel // 2 - k
+        if shift > 0:
+            inside[k, :, max(t - shift, 0) :] = 0
+        elif shift < 0:
+            inside[k, :, :-shift] = 0
+    return inside
+
+
+def _filter_in_plain_operations(x: Tensor, taps: Tensor) -> Tensor:
+    """`temporal_filter` for exported graphs, where writing in place would become scattering."""
+    kernel, n, t, c = taps.shape
+    frames = x.view(n, t, c, *x.shape[2:])
+    reach = kernel // 2
+    around = F.pad(frames, (0, 0, 0, 0, 0, 0, reach, reach))  # frames of zeros at either end
+    weights = F.pad(taps.to(x.dtype), (0, 0, reach, reach))  # [K, N, T + 2·reach, C]
+    terms = [around[:, k : k + t] * weights[k, :, k : k + t, :, None, None] for k in range(kernel)]
+    return sum(terms[1:], start=terms[0]).flatten(0, 1)
