@@ -41,7 +41,7 @@ def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], op
 
     InputError if none could be read.
     """
-    numbers, album, read = Numbers(predictor), Album(folder, options.drawn), []
+    numbers, album, read = Numbers(predictor), Album(folder, options.drawn, predictor.model.temporal.needs_segments), []
     for index, found in enumerate(explain_videos(predictor, videos, options.target, options.workers)):
         if isinstance(found, Failure):
             numbers.failures.append(found)

@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from torch import Tensor
 from torch.nn import functional as F
 
-from ops.explain.kernel_spread import OFFSET_NAMES, OFFSETS, KernelSpread
+from ops.explain.kernel_spread import KernelSpread, offset_name, offsets
 
 Pixels = NDArray[np.uint8]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -93,23 +93,22 @@ def similarity_order(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def draw_kernels(kernels: Weights) -> Figure:
-    """A panel per block, a row per stage: the kernels `[C, 3]`, one line per channel over the three offsets."""
+    """A panel per block, a row per stage: the kernels `[C, K]`, one line per channel over their offsets."""
     figure, panels = _blocks_figure(list(kernels), 1.75)
     leaning = matplotlib.colormaps["coolwarm"]
     for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
-        lean = weights[:, 2] - weights[:, 0]  # [C], from -1 (all before) to 1 (all after)
-        lines = [np.column_stack([OFFSETS, row]) for row in weights]
+        places = offsets(weights.shape[1])
+        lean = weights @ np.sign(places)  # [C], from -1 (all before) to 1 (all after)
+        lines = [np.column_stack([places, row]) for row in weights]
         alpha = float(np.clip(30 / len(weights), 0.08, 0.5))
         axes.add_collection(LineCollection(lines, colors=leaning((lean + 1) / 2), alpha=alpha, linewidths=0.8))
         low, middle, high = np.percentile(weights, (25, 50, 75), axis=0)
-        axes.errorbar(
-            OFFSETS, middle, [middle - low, high - middle], color="black", marker="o", markersize=4, capsize=3
-        )
-        axes.axhline(1 / 3, color="black", linewidth=0.7, linestyle=":")
+        axes.errorbar(places, middle, [middle - low, high - middle], color="black", marker="o", markersize=4, capsize=3)
+        axes.axhline(1 / len(places), color="black", linewidth=0.7, linestyle=":")
         axes.set_title(f"{block} · {len(weights)} channels", fontsize=9)
         axes.set_ylim(0, 1)
-        axes.set_xlim(-1.3, 1.3)
-        axes.set_xticks(OFFSETS, ["before", "itself", "after"], fontsize=8)
+        axes.set_xlim(places[0] - 0.3, places[-1] + 0.3)
+        axes.set_xticks(places, [offset_name(place).replace("frame ", "") for place in places], fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.2)
     return figure
@@ -151,15 +150,16 @@ def _enlarged(cam: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
 
 
 def draw_weights(kernels: Weights) -> Figure:
-    """A panel per block: histograms of the kernel weights of all channels of all videos, `[V, C, 3]`, per offset."""
+    """A panel per block: histograms of the kernel weights of all channels of all videos, `[V, C, K]`, per offset."""
     figure, panels = _blocks_figure(list(kernels), 1.45)
     edges = np.linspace(0, 1, 51)
     for axes, (block, weights) in zip(panels, kernels.items(), strict=True):
-        for k, offset in enumerate(OFFSETS):
+        for k, offset in enumerate(offsets(weights.shape[2])):
             shares = np.histogram(weights[..., k], edges)[0] / weights[..., k].size
-            axes.stairs(shares, edges, fill=True, color=COLOURS[offset], alpha=0.35)
-            axes.stairs(shares, edges, color=COLOURS[offset], label=OFFSET_NAMES[k])
-            axes.axvline(np.median(weights[..., k]), color=COLOURS[offset], linewidth=1, linestyle="--")
+            colour = COLOURS.get(offset, f"C{k}")
+            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
+            axes.stairs(shares, edges, color=colour, label=offset_name(offset))
+            axes.axvline(np.median(weights[..., k]), color=colour, linewidth=1, linestyle="--")
         axes.set_title(f"{block} · {weights.shape[1]} channels", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_yticks([])

@@ -10,16 +10,25 @@ from numpy.typing import NDArray
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
 
-OFFSETS = (-1, 0, 1)
-OFFSET_NAMES = ("frame before", "frame itself", "frame after")
-"""The three weights of a kernel: for the frame before, the frame itself, and the frame after."""
-
 PERCENTILES = (5, 25, 50, 75, 95)
+
+
+def offsets(taps: int) -> range:
+    """The places in time of a kernel's weights: -1, 0 and 1 for three `taps`."""
+    return range(-(taps // 2), taps // 2 + 1)
+
+
+def offset_name(offset: int) -> str:
+    """ "frame before", "frame itself", "frame after", "2 frames after", …"""
+    if offset == 0:
+        return "frame itself"
+    side = "before" if offset < 0 else "after"
+    return f"frame {side}" if abs(offset) == 1 else f"{abs(offset)} frames {side}"
 
 
 @dataclass(frozen=True)
 class KernelSpread:
-    """Statistics of the kernel weights of one block over V videos and C channels; `[3]`, one value per offset.
+    """Statistics of the kernel weights of one block over V videos and C channels; `[K]`, one value per offset.
 
     The variance of a weight over all videos and channels is the sum of three parts. `fixed` is the variance of the
     channels' means over videos, which kernels that do not adapt have too. `common` is the variance of the videos' means
@@ -28,7 +37,7 @@ class KernelSpread:
 
     Attributes:
         mean, deviation: over videos and channels.
-        percentiles: `[5, 3]`, see `PERCENTILES`.
+        percentiles: `[5, K]`, see `PERCENTILES`.
         change: the standard deviation of a channel's weight over videos (root mean square over channels).
     """
 
@@ -48,7 +57,7 @@ class KernelSpread:
         return np.sqrt(self.common + self.own)
 
     def shares(self) -> tuple[float, float, float]:
-        """`fixed`, `common` and `own` of the three offsets together, as fractions of their sum."""
+        """`fixed`, `common` and `own` of all offsets together, as fractions of their sum."""
         return _shares(self.fixed.sum(), self.common.sum(), self.own.sum())
 
     @property
@@ -59,15 +68,15 @@ class KernelSpread:
 
 
 def kernel_spread(block: str, kernels: NDArray[np.float32]) -> KernelSpread:
-    """The spread of `kernels [V, C, 3]`."""
+    """The spread of `kernels [V, C, K]`."""
     weights = kernels.astype(np.float64)
     videos, channels = weights.shape[:2]
     mean = weights.mean(axis=(0, 1))
-    by_channel, by_video = weights.mean(axis=0), weights.mean(axis=1)  # [C, 3], [V, 3]
+    by_channel, by_video = weights.mean(axis=0), weights.mean(axis=1)  # [C, K], [V, K]
     rest = weights - by_channel[None] - by_video[:, None] + mean
     parts = [by_channel.var(axis=0), by_video.var(axis=0), rest.var(axis=(0, 1))]
     if videos < 2:
-        parts = [np.full(3, np.nan)] * 3
+        parts = [np.full(weights.shape[2], np.nan)] * 3
     percentiles = np.percentile(weights, PERCENTILES, axis=(0, 1))
     return KernelSpread(block, videos, channels, mean, weights.std(axis=(0, 1)), percentiles, *parts)
 
@@ -92,7 +101,7 @@ def write_spreads(path: Path, spreads: Sequence[KernelSpread]) -> None:
         writer = TableWriter(file)
         writer.writerow((*head, *parts))
         for spread in spreads:
-            for k, offset in enumerate(OFFSETS):
+            for k, offset in enumerate(offsets(len(spread.mean))):
                 numbers = [spread.mean[k], spread.deviation[k], *spread.percentiles[:, k]]
                 numbers += _shares(spread.fixed[k], spread.common[k], spread.own[k])
                 cells = ["" if np.isnan(number) else f"{number:.6g}" for number in [*numbers, spread.change[k]]]

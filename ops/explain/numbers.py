@@ -56,7 +56,7 @@ class Numbers:
         return {"names": np.array([row["name"] for row in self.rows], dtype=str), **stacked}
 
     def kernels(self) -> dict[str, NDArray[np.float32]]:
-        """The kernels of all videos, `[V, C, 3]` by block; empty for a plain TSN."""
+        """The kernels of all videos, `[V, C, K]` by block; empty for a network without TAM."""
         blocks = [name for name in self._arrays[0] if name.startswith("kernel/")] if self._arrays else []
         return {name.removeprefix("kernel/"): np.stack([each[name] for each in self._arrays]) for name in blocks}
 
@@ -70,7 +70,7 @@ class Numbers:
 
     def write_arrays(self, path: Path) -> None:
         """`explain.npz`, compressed, for V videos: names `[V]`, frames `[V, T]`, logits `[V, K]`, targets `[V]`, cam
-        `[V, T, h, w]`, and for each block `kernel/layer1.0` `[V, C, 3]` and `importance/layer1.0` `[V, C, T]`.
+        `[V, T, h, w]`, and for each block `kernel/layer1.0` `[V, C, K]` and `importance/layer1.0` `[V, C, T]`.
         """
         with atomic_file(path) as file:
             np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
@@ -83,6 +83,7 @@ class Numbers:
             "weights": predictor.checkpoint.path,
             "arch": model.arch,
             "tam": model.tam,
+            "temporal": model.temporal.as_meta(),
             "segments": model.num_segments,
             "sample": str(predictor.sample),
             "input_size": predictor.shape.input_size,

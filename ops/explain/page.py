@@ -13,8 +13,9 @@ from ops.common.figures import save_figure
 from ops.common.html import image_uri, write_page
 from ops.explain.explainer import Explanation, class_name
 from ops.explain.figures import draw_cam, draw_importance, draw_kernels, draw_shares, draw_weights
-from ops.explain.kernel_spread import OFFSET_NAMES, KernelSpread
+from ops.explain.kernel_spread import KernelSpread, offset_name, offsets
 from ops.explain.numbers import FixedKernels, Numbers
+from ops.models.network_name import model_name
 
 DPI = 110
 
@@ -27,12 +28,12 @@ IMPORTANCE = (
 )
 KERNELS = (
     "The kernels that the global branch of each block derives from the whole clip: for every channel (a thin line) the "
-    "weights of the frame before, the frame itself and the frame after. The three add up to 1; the dotted line is "
-    "1/3, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones to the "
+    "weights of the frames before it, of the frame itself and of those after it. They add up to 1; the dotted line is "
+    "1/{taps}, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones to the "
     "future."
 )
 WEIGHTS = (
-    "How often each kernel weight occurs among all channels of all {videos} videos; dashed: medians. Where the three "
+    "How often each kernel weight occurs among all channels of all {videos} videos; dashed: medians. Where the "
     "colours lie apart, the block prefers one direction in time; where they are wide, channels or videos differ. "
     "(The idea is the paper's, which shows such statistics for networks trained on Kinetics-400.)"
 )
@@ -57,9 +58,9 @@ class Picture:
 class Album:
     """Saves pictures to `folder`, and keeps those of each video for the page."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Draws the first `limit` videos; the others are only in the numbers."""
-        self.folder, self.limit = folder, limit
+    def __init__(self, folder: Path, limit: int, temporal: bool = False) -> None:
+        """Draws the first `limit` videos; the others are only in the numbers. `temporal`: has the network a module?"""
+        self.folder, self.limit, self.temporal = folder, limit, temporal
         self.videos: list[list[Picture]] = []
 
     def add(self, explanation: Explanation) -> None:
@@ -72,12 +73,16 @@ class Album:
         name = re.sub(r"[^\w.-]+", "_", Path(explanation.video.path).stem)[:60]
         stem = f"{number:03d}_{name}"
         pictures = []
-        if watch.kernels:
+        if watch.importance:
             figure = draw_importance(pixels, frames, watch.importance)
             pictures.append(self._save(figure, f"{stem}_importance.png", "Importance of frames", IMPORTANCE))
-            pictures.append(self._save(draw_kernels(watch.kernels), f"{stem}_kernels.png", "Kernels", KERNELS))
+        if watch.kernels:
+            caption = KERNELS.format(taps=next(iter(watch.kernels.values())).shape[1])
+            pictures.append(self._save(draw_kernels(watch.kernels), f"{stem}_kernels.png", "Kernels", caption))
         figure = draw_cam(pixels, frames, explanation.cam)
-        pictures.append(self._save(figure, f"{stem}_cam.png", "Where the evidence is", _cam_caption(explanation)))
+        pictures.append(
+            self._save(figure, f"{stem}_cam.png", "Where the evidence is", _cam_caption(explanation, self.temporal))
+        )
         self.videos.append(pictures)
 
     def overview(self, numbers: Numbers, spreads: Sequence[KernelSpread]) -> list[Picture]:
@@ -95,12 +100,12 @@ class Album:
         return Picture(name, title, caption, image_uri((self.folder / name).read_bytes()))
 
 
-def _cam_caption(explanation: Explanation) -> str:
+def _cam_caption(explanation: Explanation, temporal: bool) -> str:
     target = class_name(explanation.target, explanation.prediction.class_names)
     logit = float(explanation.prediction.logits[explanation.target])
     height, width = explanation.cam.shape[1:]
     bias = round(logit - float(explanation.cam.sum()), 2) + 0.0  # adding 0 turns -0 into 0
-    through = ", and through TAM also of the frames around it" if explanation.watch.kernels else ""
+    through = ", and through its temporal modules also of the frames around it" if temporal else ""
     nothing = "" if (explanation.cam > 0).any() else " Here no position is evidence for the class."
     return (
         f"How much each position of each frame adds to the score of “{target}” (class activation map of the last "
@@ -123,7 +128,7 @@ def write_explain_page(
         path,
         "explain.html",
         title=title,
-        network=f"{'TANet' if model.tam else 'TSN'} on {model.arch}",
+        network=model_name(model.arch, model.temporal),
         facts=_facts(numbers),
         tam=model.tam,
         several=several,
@@ -133,7 +138,7 @@ def write_explain_page(
         failures=numbers.failures,
         overview=album.overview(numbers, spreads) if several and spreads else [],
         blocks=[_table_row(spread) for spread in spreads],
-        offsets=OFFSET_NAMES,
+        offsets=[offset_name(place) for place in offsets(len(spreads[0].mean))] if spreads else [],
         fixed=fixed,
     )
 

@@ -13,6 +13,7 @@ from ops.common.text import one_line
 from ops.data.pipelines import ClipShape
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.flops import multiply_adds
+from ops.models.network_name import model_name
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import TemporalOptions
 
@@ -130,26 +131,6 @@ def _model(facts: Facts) -> str:
     return "{} on {}; segments {num_segments}, dropout {dropout}, consensus {consensus}".format(
         name, facts["modality"], **texts
     )
-
-
-_FAMILIES = {
-    "none": "TSN",
-    "tsm": "TSM",
-    "i3d": "I3D 3x1x1",
-    "tconv": "T-Conv",
-    "tim": "TIM",
-    "pool": "Pooling",
-}
-
-
-def model_name(arch: str, temporal: TemporalOptions) -> str:
-    """The name of a network: "TANet-50", "TSN (ResNet-50)", "TSM (ResNet-101) + non-local"."""
-    network = arch.replace("resnet", "ResNet-").replace("mobilenet_v2", "MobileNetV2")
-    if temporal.module == "tam":
-        name = network.replace("ResNet", "TANet")
-    else:
-        name = f"{_FAMILIES.get(temporal.module, temporal.module)} ({network})"
-    return f"{name} + non-local" if temporal.non_local else name
 
 
 def _classes(facts: Facts) -> str:

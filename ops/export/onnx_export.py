@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
-from ops.export.checkpoint_info import model_name
+from ops.models.network_name import model_name
 from ops.models.recognizer import Recognizer
 from ops.models.tam import TAM
 from ops.predict.predictor import Predictor

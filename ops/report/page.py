@@ -112,8 +112,10 @@ def model_in_words(training: Training | None, test: Test | None) -> str:
     if not args.get("arch"):
         return ""
     pixels = args.get("input_size", "?")
+    module = "tam" if args.get("tam") else "tsm" if args.get("shift") else args.get("temporal") or "none"
+    temporal = "without TAM" if module == "none" else f"with {module.upper()}"
     return (
-        f"{args['arch']}{' with TAM' if args.get('tam') else ' without TAM'}, {args.get('modality', '?')}, "
+        f"{args['arch']} {temporal}, {args.get('modality', '?')}, "
         f"{args.get('num_segments', '?')} frames of {pixels} x {pixels}"
     )
 
