@@ -61,7 +61,10 @@ def convert_checkpoint(
         log.warning("%s has no class names; add them with --classes_from FILE", source)
     state = to_dialect(_with_head_as_trained(changed.state, meta), dialect)
     kept = {key: _number(changed.rest[key]) for key in _KEPT if key in changed.rest}
-    facts = {"arch": before.spec.arch, "meta": {**meta, "format": FORMAT_VERSION}, **kept}
+    mean, std = before.normalisation  # of what MMAction2 trained it shows in no tensor
+    told = {"temporal": before.spec.temporal.as_meta(), "mean": mean, "std": std}
+    told |= {"num_segments": changed.num_segments} if changed.num_segments else {}
+    facts = {"arch": before.spec.arch, "meta": {**meta, **told, "format": FORMAT_VERSION}, **kept}
     with atomic_path(target) as temporary:
         if to == "safetensors" or target.endswith(".safetensors"):
             write_safetensors(temporary, state, facts)

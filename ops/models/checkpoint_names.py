@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from ops.models.non_local import FROM_MMACTION2, TO_MMACTION2, add_output_biases, fold_output_biases
 from ops.models.temporal_options import TemporalOptions
 from ops.models.temporal_tensors import segments_in, temporal_of
 
@@ -28,6 +29,7 @@ _DEPTHS = {  # blocks per stage, bottleneck or basic: architecture
 }
 
 _RENAMES = [  # applied in this order to every name
+    *FROM_MMACTION2,
     (r"^((module|_orig_mod)\.)+", ""),
     (r"\.self_conv\.conv_f\.", ".tam.G."),
     (r"\.self_conv\.conv_g\.", ".tam.L."),
@@ -42,6 +44,7 @@ _RENAMES = [  # applied in this order to every name
 _IGNORED = re.compile(r"^data_preprocessor\.")
 
 _TO_MMACTION2 = [  # likewise, in the other direction
+    *TO_MMACTION2,
     (r"(?<=layer\d\.\d\.)net\.", "block."),
     (r"(?<=layer\d\.\d\d\.)net\.", "block."),
     (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
@@ -88,11 +91,15 @@ def to_our_names(state: Mapping[str, Tensor]) -> State:
         if name in out:
             raise ValueError(f"two tensors are named {name}")
         out[name] = tensor
+    add_output_biases(out)
     return out
 
 
 def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
     """The tensors of `state`, which have our names, under the names of `dialect`."""
+    state = dict(state)
+    if dialect == "mmaction2":
+        fold_output_biases(state)
     out: State = {}
     for old, tensor in state.items():
         name = f"module.{old}" if dialect == "published" else old

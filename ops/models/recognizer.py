@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.common.errors import InputError
 from ops.models.consensus import make_consensus
+from ops.models.non_local import insert_non_local
 from ops.models.pretrained import load_backbone
 from ops.models.resnet import build_resnet
 from ops.models.temporal import insert_temporal
@@ -72,6 +73,8 @@ class Recognizer(nn.Module):
         if modality == "Flow":
             self.base_model.conv1 = _flow_convolution(self.base_model.conv1)
         insert_temporal(self.base_model, arch, num_segments, self.temporal)
+        if self.temporal.non_local:
+            insert_non_local(self.base_model, num_segments, self.temporal.non_local)
         head = _new_head(self.base_model.num_features, num_classes)
         self.base_model.fc = nn.Dropout(dropout) if dropout else head
         self.new_fc = head if dropout else None
