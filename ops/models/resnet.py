@@ -85,6 +85,9 @@ class ResNet(nn.Module):
     normal (fan out), batch norms with weight 1 and bias 0, the classifier with PyTorch's default.
     """
 
+    head_name: ClassVar[str] = "fc"
+    """The attribute of the linear classifier."""
+
     def __init__(self, block: type[BasicBlock | Bottleneck], layers: tuple[int, ...], num_classes: int = 1000) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, padding=3, bias=False)
@@ -102,6 +105,15 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """The convolution that takes the images."""
+        return self.conv1
+
+    def set_first_conv(self, convolution: nn.Conv2d) -> None:
+        """Replace the convolution that takes the images, for other numbers of channels."""
+        self.conv1 = convolution
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, 3, H, W]` → `[N, num_classes]`."""
