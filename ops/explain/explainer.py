@@ -165,7 +165,7 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
         return logits[:, int(logits.argmax()) if target is None else target]
 
     model = predictor.model.eval()
-    stage = model.base_model.layer4
+    stage = model.base_model.last_stage
     model.requires_grad_(False)
     stage.requires_grad_(True)
     with watch_tams(model) as watch:

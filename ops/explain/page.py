@@ -29,8 +29,8 @@ IMPORTANCE = (
 KERNELS = (
     "The kernels that the global branch of each block derives from the whole clip: for every channel (a thin line) the "
     "weights of the frames before it, of the frame itself and of those after it. They add up to 1; the dotted line is "
-    "1/{taps}, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones to the "
-    "future."
+    "1/{taps}, a plain average. Black: median and quartiles over the channels. Blue lines lean to the past, red ones "
+    "to the future."
 )
 WEIGHTS = (
     "How often each kernel weight occurs among all channels of all {videos} videos; dashed: medians. Where the "

@@ -5,6 +5,7 @@ The result is read back, and its outputs are compared with the source's, before 
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from ops.common.errors import InputError
 from ops.common.storage import atomic_path
 from ops.common.tensor_files import write_safetensors, write_tensors
 from ops.models.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, read_checkpoint
-from ops.models.checkpoint_names import Dialect, to_dialect
+from ops.models.checkpoint_names import OWN_HEADS, Dialect, to_dialect
 from ops.models.recognizer import Recognizer, build_model
+from ops.models.temporal_options import TemporalOptions, differing_option, temporal_flags
 
 log = logging.getLogger(__name__)
 
 
-_HEADS = ("new_fc.", "base_model.fc.")
+_HEADS = ("new_fc.", *OWN_HEADS)
 _GLOBAL_BRANCH = ".tam.G."
 _KEPT = ("epoch", "best_prec1")
 """Entries of a file that are kept besides weights and meta: plain numbers."""
@@ -59,10 +61,10 @@ def convert_checkpoint(
     _say_what_cannot_be_used_there(before, dialect)
     if meta.get("class_names") is None:
         log.warning("%s has no class names; add them with --classes_from FILE", source)
-    state = to_dialect(_with_head_as_trained(changed.state, meta), dialect)
+    state = to_dialect(_with_head_as_trained(changed, meta), dialect)
     kept = {key: _number(changed.rest[key]) for key in _KEPT if key in changed.rest}
     mean, std = before.normalisation  # of what MMAction2 trained it shows in no tensor
-    told = {"temporal": before.spec.temporal.as_meta(), "mean": mean, "std": std}
+    told: dict[str, Any] = {"temporal": before.spec.temporal.as_meta(), "mean": mean, "std": std}
     told |= {"num_segments": changed.num_segments} if changed.num_segments else {}
     facts = {"arch": before.spec.arch, "meta": {**meta, **told, "format": FORMAT_VERSION}, **kept}
     with atomic_path(target) as temporary:
@@ -120,10 +122,10 @@ def _in_order(state: Mapping[str, Tensor], order: list[int] | None) -> dict[str,
     return {name: value[order] if name.startswith(_HEADS) else value for name, value in state.items()}
 
 
-def _with_head_as_trained(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Move the head to `base_model.fc` if there was no dropout; MMAction2's name does not depend on that."""
-    own = meta.get("dropout") == 0
-    return {name.replace("new_fc.", "base_model.fc.") if own else name: value for name, value in state.items()}
+def _with_head_as_trained(checkpoint: Checkpoint, meta: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Move the head to the backbone's own if there was no dropout; MMAction2's name does not depend on that."""
+    own = OWN_HEADS[checkpoint.spec.arch == "mobilenet_v2"] if meta.get("dropout") == 0 else "new_fc."
+    return {name.replace("new_fc.", own): value for name, value in checkpoint.state.items()}
 
 
 def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoint:
@@ -154,6 +156,14 @@ def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoi
 
 
 def _say_what_cannot_be_used_there(checkpoint: Checkpoint, dialect: Dialect) -> None:
+    temporal = checkpoint.spec.temporal
+    known = temporal.module in ("none", "tam") or (temporal.module == "tsm" and temporal.shift_place == "blockres")
+    standard = differing_option(replace(temporal, non_local=""), TemporalOptions(temporal.module))
+    if dialect == "mmaction2" and (not known or (standard and "shift_div" not in standard)):
+        raise InputError(
+            f"{checkpoint.path}: MMAction2 has no such network ({' '.join(temporal_flags(temporal))}); use "
+            "--to published or --to safetensors"
+        )
     if dialect == "mmaction2" and checkpoint.spec.tam and checkpoint.spec.arch in ("resnet18", "resnet34"):
         log.warning("MMAction2 computes TAM in bottleneck blocks only: it cannot use a TANet of ResNet-18 or 34")
 
@@ -180,7 +190,7 @@ def _compare(before: Checkpoint, after: Checkpoint, order: list[int] | None, tar
 def _compare_tensors(one: Recognizer, other: Recognizer, order: list[int] | None, target: str) -> None:
     wanted, got = _in_order(one.state_dict(), order), other.state_dict()
     for name, value in wanted.items():
-        place = name if name in got else name.replace("base_model.fc.", "new_fc.")  # as in MMAction2
+        place = name if name in got else re.sub(r"^base_model\.(fc|classifier)\.", "new_fc.", name)  # as in MMAction2
         if _GLOBAL_BRANCH not in name and not torch.equal(got[place], value):
             raise InputError(f"{target}: not written: {name} differs from the source")
 

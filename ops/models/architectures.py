@@ -2,7 +2,7 @@
 
 from ops.common.errors import InputError
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2")
 CONSENSUS_TYPES = ("avg",)
 
 

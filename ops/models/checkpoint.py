@@ -13,7 +13,7 @@ from ops.common.errors import InputError
 from ops.common.storage import atomic_path
 from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_tensors
 from ops.models.checkpoint_meta import check_meta
-from ops.models.checkpoint_names import Dialect, ModelSpec, describe, dialect_of, to_our_names
+from ops.models.checkpoint_names import OWN_HEADS, Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.checkpoint_source import normalisation_told, segments_told, temporal_told
 from ops.models.pretrained import tensors_of
 from ops.models.recognizer import MEAN, STD, Recognizer, build_model
@@ -172,10 +172,11 @@ def tune_from(
     reason = _why_new_head(model, checkpoint, dataset, class_names)
     renamed = dict(checkpoint.state)
     if reason:
-        skip += ["new_fc.", "base_model.fc."]
+        skip += ["new_fc.", *OWN_HEADS]
         log.info("%s: the classifier is initialised again (%s)", checkpoint.path, reason)
     elif spec.own_head != (model.new_fc is None):  # the layer's name depends on dropout
-        old, new = ("base_model.fc.", "new_fc.") if spec.own_head else ("new_fc.", "base_model.fc.")
+        own = f"base_model.{model.base_model.head_name}."
+        old, new = (own, "new_fc.") if spec.own_head else ("new_fc.", own)
         renamed = {name.replace(old, new): value for name, value in renamed.items()}
     load_state(model, Checkpoint(checkpoint.path, renamed, spec), skip)
     use_normalisation(model, checkpoint)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from ops.models import mobilenet_names
 from ops.models.non_local import FROM_MMACTION2, TO_MMACTION2, add_output_biases, fold_output_biases
 from ops.models.temporal_options import TemporalOptions
 from ops.models.temporal_tensors import segments_in, temporal_of
@@ -47,7 +48,7 @@ _TO_MMACTION2 = [  # likewise, in the other direction
     *TO_MMACTION2,
     (r"(?<=layer\d\.\d\.)net\.", "block."),
     (r"(?<=layer\d\.\d\d\.)net\.", "block."),
-    (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
+    (r"^(new_fc|base_model\.(fc|classifier))\.", "cls_head.fc_cls."),
     (r"^base_model\.", "backbone."),
     (r"(?<=\.)downsample\.0\.", "downsample.conv."),
     (r"(?<=\.)downsample\.1\.", "downsample.bn."),
@@ -56,12 +57,16 @@ _TO_MMACTION2 = [  # likewise, in the other direction
 ]
 
 
+OWN_HEADS = ("base_model.fc.", "base_model.classifier.")
+"""How the names of the classifier's tensors begin in models without dropout; in others with `new_fc.`."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """The structure of a model, derived from its tensors.
 
     `num_segments` is None where no tensor depends on it: only TAM's global branch does. With `own_head` the classifier
-    is `base_model.fc` (a model without dropout).
+    is the backbone's own, `base_model.fc` (a model without dropout).
     """
 
     arch: str
@@ -79,6 +84,8 @@ class ModelSpec:
 
 def to_our_names(state: Mapping[str, Tensor]) -> State:
     """The tensors of `state` under our names; ValueError if two of them would get the same name."""
+    if mobilenet_names.is_mmaction2(state):
+        state = mobilenet_names.from_mmaction2(state)
     out: State = {}
     # MMAction2 calls a TANet's residual block "block"; others call that of a non-local block so.
     renames = _RENAMES + ([(r"(?<=\d\.)block\.", "net.")] if any(".tam." in name for name in state) else [])
@@ -100,6 +107,7 @@ def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
     state = dict(state)
     if dialect == "mmaction2":
         fold_output_biases(state)
+        state = mobilenet_names.to_mmaction2(state)
     out: State = {}
     for old, tensor in state.items():
         name = f"module.{old}" if dialect == "published" else old
@@ -118,12 +126,18 @@ def dialect_of(names: Iterable[str]) -> Dialect:
 
 
 def to_backbone_names(state: Mapping[str, Tensor]) -> State:
-    """The tensors of a plain ResNet in `state`, with torchvision's names, without TAM and classifier."""
+    """The tensors of the image network in `state`, with its own names, without temporal modules and classifier.
+
+    Kernels that were inflated to several frames are summed over them, as for a clip of equal frames.
+    """
+    if mobilenet_names.is_torchvision(state):
+        state = mobilenet_names.from_torchvision(state)
     out: State = {}
     for name, tensor in to_our_names(state).items():
-        name = re.sub(r"^base_model\.", "", name).replace(".net.", ".")
-        if ".tam." not in name and not name.startswith(("fc.", "new_fc.")):
-            out[name] = tensor
+        name = re.sub(r"(?<=\d\.)(block|net)\.", "", re.sub(r"^base_model\.", "", name))
+        name = re.sub(r"(?<=\d\.)net\.", "", re.sub(r"(?<=conv1\.)net\.", "", name))
+        if not re.search(r"\.(tam|tim|tconv|nl)\.", name) and not name.startswith(("fc.", "new_fc.", "classifier.")):
+            out[name] = tensor.sum(dim=2) if tensor.ndim == 5 else tensor
     return out
 
 
@@ -132,19 +146,13 @@ def describe(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = Non
 
     `stored` are the options of its temporal module as far as the file tells them; see `temporal_of`.
     """
-    blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
-    bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.((net|block)\.)*conv3\.weight", name) for name in state)
-    arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
-    if arch is None and "layer1.0.conv1.weight" in state:
-        raise ValueError("a plain ResNet, such as ImageNet weights, not a trained model: give it to --pretrain")
-    if arch is None:
-        raise ValueError(f"not a supported ResNet: its stages have {blocks} blocks")
-    own_head = "base_model.fc.weight" in state
-    head = state.get("base_model.fc.weight" if own_head else "new_fc.weight")
+    arch = _architecture_of(state)
+    own = next((name for name in OWN_HEADS if f"{name}weight" in state), None)
+    head = state.get(f"{own or 'new_fc.'}weight")
     if head is None or head.ndim != 2 or not len(head):
         raise ValueError("it has no classifier (new_fc.weight)")
     temporal = temporal_of(state, stored)
-    first = state.get("base_model.conv1.weight")
+    first = state.get("base_model.features.0.0.weight" if arch == "mobilenet_v2" else "base_model.conv1.weight")
     channels = first.shape[1] if first is not None and first.ndim == 4 else 0
     if channels not in (3, 10):
         raise ValueError(f"its first convolution has {channels} input channels, neither 3 (RGB) nor 10 (Flow)")
@@ -154,8 +162,21 @@ def describe(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = Non
         num_segments=segments_in(state),
         modality="RGB" if channels == 3 else "Flow",
         temporal=temporal,
-        own_head=own_head,
+        own_head=own is not None,
     )
+
+
+def _architecture_of(state: Mapping[str, Tensor]) -> str:
+    if "base_model.features.18.0.weight" in state:
+        return "mobilenet_v2"
+    blocks = [_count_blocks(state, stage) for stage in range(1, 5)]
+    bottleneck = any(re.fullmatch(r"base_model\.layer1\.0\.((net|block)\.)*conv3\.weight", name) for name in state)
+    arch = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
+    if arch is None and ("layer1.0.conv1.weight" in state or mobilenet_names.is_torchvision(state)):
+        raise ValueError("a plain image network, such as ImageNet weights, not a trained model: give it to --pretrain")
+    if arch is None:
+        raise ValueError(f"not a supported ResNet or MobileNetV2: its stages have {blocks} blocks")
+    return arch
 
 
 def _count_blocks(state: Mapping[str, Tensor], stage: int) -> int:

@@ -5,6 +5,8 @@ PyTorch's `FlopCounterMode` gives the same, with two FLOPs for each, but imports
 
 from torch import nn
 
+from ops.models.mobilenet import MobileNetV2
+from ops.models.non_local import NonLocalBlock
 from ops.models.recognizer import Recognizer
 from ops.models.resnet import STAGES, BasicBlock, Bottleneck
 from ops.models.temporal_block import TemporalBlock
@@ -14,6 +16,9 @@ from ops.models.tsm import TemporalShift
 def multiply_adds(model: Recognizer, pixels: int) -> int:
     """MACs of one clip of `model.num_segments` frames of `pixels` × `pixels`. Papers in this field call them FLOPs."""
     network, frames = model.base_model, model.num_segments
+    head = frames * network.num_features * model.num_classes
+    if isinstance(network, MobileNetV2):
+        return frames * network.multiply_adds(pixels, pixels) + head
     side = _halved(pixels)
     total = frames * side**2 * network.conv1.weight.numel()
     side = _halved(side)  # max pooling
@@ -21,7 +26,7 @@ def multiply_adds(model: Recognizer, pixels: int) -> int:
         for block in getattr(network, stage):
             macs, side = _block(block, side, frames)
             total += macs
-    return total + frames * network.num_features * model.num_classes
+    return total + head
 
 
 def _halved(side: int) -> int:
@@ -30,6 +35,9 @@ def _halved(side: int) -> int:
 
 def _block(block: nn.Module, side: int, frames: int) -> tuple[int, int]:
     """The MACs of a residual block with an input of `side` × `side`, and the side of its output."""
+    if isinstance(block, NonLocalBlock):
+        inside, side = _block(block.block, side, frames)
+        return inside + block.nl.multiply_adds(frames, side, side), side
     net = block.net if isinstance(block, TemporalBlock | TemporalShift) else block
     assert isinstance(net, Bottleneck | BasicBlock)
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]

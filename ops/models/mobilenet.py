@@ -94,6 +94,11 @@ class MobileNetV2(nn.Module):
         assert isinstance(convolution, nn.Conv2d)
         return convolution
 
+    @property
+    def last_stage(self) -> nn.Module:
+        """The layers whose output, the last features, is averaged over its positions."""
+        return self.features
+
     def set_first_conv(self, convolution: nn.Conv2d) -> None:
         """Replace the convolution that takes the images, for other numbers of channels."""
         self.set_submodule("features.0.0", convolution)

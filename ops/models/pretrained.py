@@ -20,7 +20,7 @@ IMAGENET = "IMAGENET1K_V1"
 
 
 def load_backbone(network: nn.Module, arch: str, pretrain: str) -> None:
-    """Load `pretrain` ("imagenet", "none" or a file) into `network`, a plain ResNet `arch`.
+    """Load `pretrain` ("imagenet", "none" or a file) into `network`, a plain `arch`.
 
     A file may be a torchvision state dict or any checkpoint that `ops.models.checkpoint_names` knows; its classifier
     is not loaded. InputError, in one line, if the weights cannot be obtained or do not fit.
@@ -32,7 +32,9 @@ def load_backbone(network: nn.Module, arch: str, pretrain: str) -> None:
     else:
         state, source = tensors_of(load_tensors(pretrain), pretrain), pretrain
     backbone = to_backbone_names(state)
-    expected = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
+    expected = {
+        name: value for name, value in network.state_dict().items() if not name.startswith(("fc.", "classifier."))
+    }
     wrong = [
         name
         for name, value in expected.items()

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.common.errors import InputError
+from ops.models.backbone import build_backbone
 from ops.models.consensus import make_consensus
-from ops.models.non_local import insert_non_local
 from ops.models.pretrained import load_backbone
-from ops.models.resnet import build_resnet
 from ops.models.temporal import insert_temporal
 from ops.models.temporal_options import TemporalOptions
 
@@ -33,12 +32,12 @@ class Recognizer(nn.Module):
     """Clips to class scores.
 
     Args:
-        arch: a ResNet, "resnet18" … "resnet152".
+        arch: a ResNet, "resnet18" … "resnet152", or "mobilenet_v2".
         num_classes: K.
         num_segments: T; a plain 2-D network averages any number of segments.
         modality: "RGB" (3 channels per segment) or "Flow" (10: x1 y1 … x5 y5).
         tam: TANet, or the plain 2-D network on segments that is TSN; only read where `temporal` is not given.
-        dropout: before the head; at 0 the head is `base_model.fc` as in the published code, else `new_fc`.
+        dropout: before the head; at 0 the head is the backbone's own (`base_model.fc`), else `new_fc`, as published.
         pretrain: "imagenet" (torchvision's IMAGENET1K_V1), a file of weights, or "none".
         consensus_type: see `ops.models.consensus`.
         temporal: the temporal module and its settings.
@@ -68,15 +67,13 @@ class Recognizer(nn.Module):
         self.modality, self.dropout = modality, dropout
         self.temporal = temporal or TemporalOptions("tam" if tam else "none")
         self.partial_bn = False
-        self.base_model = build_resnet(arch)
+        self.base_model = build_backbone(arch)
         load_backbone(self.base_model, arch, pretrain)
         if modality == "Flow":
-            self.base_model.conv1 = _flow_convolution(self.base_model.conv1)
+            self.base_model.set_first_conv(_flow_convolution(self.base_model.first_conv))
         insert_temporal(self.base_model, arch, num_segments, self.temporal)
-        if self.temporal.non_local:
-            insert_non_local(self.base_model, num_segments, self.temporal.non_local)
         head = _new_head(self.base_model.num_features, num_classes)
-        self.base_model.fc = nn.Dropout(dropout) if dropout else head
+        setattr(self.base_model, self.base_model.head_name, nn.Dropout(dropout) if dropout else head)
         self.new_fc = head if dropout else None
         self.consensus = make_consensus(consensus_type)
         self.normalisation = list(MEAN[modality]), list(STD[modality])
@@ -102,13 +99,13 @@ class Recognizer(nn.Module):
     @property
     def channels(self) -> int:
         """Input channels per segment."""
-        channels: int = self.base_model.conv1.in_channels
+        channels: int = self.base_model.first_conv.in_channels
         return channels
 
     @property
     def head(self) -> nn.Linear:
         """The linear classifier."""
-        head = self.new_fc if self.new_fc is not None else self.base_model.fc
+        head = self.new_fc if self.new_fc is not None else getattr(self.base_model, self.base_model.head_name)
         assert isinstance(head, nn.Linear)
         return head
 
@@ -131,7 +128,7 @@ class Recognizer(nn.Module):
             return frames
         last = torch.channels_last
         memory_format = (
-            last if self.base_model.conv1.weight.is_contiguous(memory_format=last) else torch.contiguous_format
+            last if self.base_model.first_conv.weight.is_contiguous(memory_format=last) else torch.contiguous_format
         )
         # The published order of operations, so that pixels come out equal to the last bit.
         return frames.to(self.mean.dtype, memory_format=memory_format).div_(255).sub_(self.mean).div_(self.std)
@@ -160,7 +157,7 @@ class Recognizer(nn.Module):
         `fast_head` lets every Linear (the head, and the global branch of each TAM) learn at 5 times the rate, the
         head's bias at 10 times; the published code turned that off when tuning on the dataset of the checkpoint.
         """
-        first = self.base_model.conv1
+        first = self.base_model.first_conv
         groups: dict[str, list[nn.Parameter]] = {name: [] for name in _GROUPS}
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -217,7 +214,9 @@ def _new_head(features: int, num_classes: int) -> nn.Linear:
 
 def _flow_convolution(rgb: nn.Conv2d) -> nn.Conv2d:
     """The first convolution for stacks of flow: the RGB one averaged over its channels and repeated."""
-    conv = nn.Conv2d(FLOW_CHANNELS, rgb.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
+    conv = nn.Conv2d(
+        FLOW_CHANNELS, rgb.out_channels, rgb.kernel_size[0], rgb.stride[0], padding=rgb.kernel_size[0] // 2, bias=False
+    )
     with torch.no_grad():
         conv.weight.copy_(rgb.weight.mean(dim=1, keepdim=True).expand_as(conv.weight))
     return conv

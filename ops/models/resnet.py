@@ -111,6 +111,11 @@ class ResNet(nn.Module):
         """The convolution that takes the images."""
         return self.conv1
 
+    @property
+    def last_stage(self) -> nn.Module:
+        """The layers whose output, the last features, is averaged over its positions."""
+        return self.get_submodule(STAGES[-1])
+
     def set_first_conv(self, convolution: nn.Conv2d) -> None:
         """Replace the convolution that takes the images, for other numbers of channels."""
         self.conv1 = convolution

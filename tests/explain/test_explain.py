@@ -265,7 +265,7 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
     call("tools/explain.py", "videos", "--weights", checkpoints["tsn"], "--output", "out", "--max_num", 2)
     assert len(json.loads((tmp_path / "out" / "explain.json").read_text())["videos"]) == 2
     page = (tmp_path / "out" / "explain.html").read_text()
-    assert "plain TSN without TAM" in page and page.count("data:image/png") == 2
+    assert "This network has no TAM" in page and page.count("data:image/png") == 2
     assert not (tmp_path / "out" / "kernels.csv").exists()
     assert not [name for name in np.load(tmp_path / "out" / "explain.npz") if "/" in name]
 

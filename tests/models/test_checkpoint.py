@@ -214,7 +214,11 @@ def test_tuning_at_another_size_is_warned_of(
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"arch": "resnet34"}, "holds a resnet18"), ({"tam": False}, "has TAM; add --tam")]
+    ("options", "message"),
+    [
+        ({"arch": "resnet34"}, "holds a resnet18"),
+        ({"tam": False}, "--temporal is tam in the ch"),
+    ],
 )
 def test_tuning_another_model_is_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", small(), {})

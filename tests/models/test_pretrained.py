@@ -26,7 +26,9 @@ def test_a_backbone_file_fills_the_network_and_a_wrong_one_is_refused(tmp_path: 
 
 def test_a_backbone_that_is_given_as_a_model_is_called_one(tmp_path: Path) -> None:
     torch.save(build_resnet("resnet18").state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(InputError, match=r"weights\.pth: .*a plain ResNet, such as ImageNet weights.* --pretrain"):
+    with pytest.raises(
+        InputError, match=r"weights\.pth: .*a plain image network, such as ImageNet weights.* --pretrain"
+    ):
         read_checkpoint(tmp_path / "weights.pth")
 
 
