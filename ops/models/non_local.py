@@ -70,8 +70,11 @@ class NonLocal(nn.Module):
         else:
             mixed = _softmax_attention(query, key, value)  # [N, T·H·W, C/2]
         maps = mixed.reshape(frames, height, width, self.inner_channels).permute(0, 3, 1, 2)
-        out: Tensor = self.W[1](_pointwise(maps, self.W[0]).unsqueeze(2)).squeeze(2)  # the norm takes 5 dimensions
-        return x + out
+        out = _pointwise(maps, self.W[0]).unsqueeze(2)  # the batch norm takes five dimensions
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            out = out.contiguous()  # else the norm's gradient, and the sum, would have to mix two memory formats
+        normed: Tensor = self.W[1](out)
+        return x + normed.squeeze(2)
 
     def _query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The rows of attention, in which the positions of all frames of a clip follow one another."""

@@ -1,5 +1,6 @@
 """MobileNetV2: torchvision's numbers and weights, names of other checkpoints, compute, and export."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fill import fill
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ops.common.device import fold_batch_norms
 from ops.models.mobilenet import MobileNetV2, build_mobilenet_v2, shifted_blocks
 from ops.models.mobilenet_names import (
     from_mmaction2,
@@ -66,6 +68,15 @@ def test_memory_formats_give_the_same() -> None:
     last.to(memory_format=torch.channels_last)
     scores = last(images.contiguous(memory_format=torch.channels_last))
     assert torch.allclose(network(images), scores, rtol=1e-4, atol=1e-5)
+
+
+def test_folded_batch_norms_give_the_same() -> None:
+    network, images = build_mobilenet_v2().train(), torch.randn(2, 3, 32, 48)
+    network(images)  # statistics that are not 0 and 1
+    network.eval()
+    folded = fold_batch_norms(copy.deepcopy(network))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert torch.allclose(folded(images), network(images), rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision() -> None:

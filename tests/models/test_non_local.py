@@ -1,5 +1,6 @@
 """Non-local blocks: numbers, gradients, memory formats, names, places, compute and export."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from ops.common.device import fold_batch_norms
 from ops.common.errors import InputError
 from ops.models.non_local import (
     FROM_MMACTION2,
@@ -110,6 +112,14 @@ def test_clips_do_not_see_each_other() -> None:
     module, x = awake().eval(), torch.randn(6, 8, 4, 6)
     assert torch.allclose(module(x)[:3], module(x[:3]), atol=1e-6)
     assert not torch.allclose(module(x)[0], module(x.flip(0))[5]), "but the frames of a clip do"
+
+
+@pytest.mark.parametrize("mode", NON_LOCAL_MODES)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_compiled_and_with_folded_batch_norm_it_is_the_same(mode: str, memory_format: torch.memory_format) -> None:
+    module, x = awake(mode).eval(), torch.randn(6, 8, 4, 6).contiguous(memory_format=memory_format)
+    for other in (torch.compile(module, backend="aot_eager", fullgraph=True), fold_batch_norms(copy.deepcopy(module))):
+        assert torch.allclose(other(x), module(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", NON_LOCAL_MODES)
