@@ -49,7 +49,7 @@ _MMACTION2 = {f"backbone.{theirs}": f"base_model.{ours}" for ours, _, theirs in 
 
 
 def is_torchvision(state: Mapping[str, Tensor]) -> bool:
-    """Whether these are torchvision's tensors of MobileNetV2: ours are at times named alike, but never so."""
+    """Whether these are torchvision's tensors of MobileNetV2; no tensor of ours is called as the one looked for."""
     return "features.1.conv.0.0.weight" in state
 
 
