@@ -22,20 +22,30 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """Sampling in a test: `clips` clips per video, each sampled "dense" or "uniform"."""
+    """Sampling in a test: `clips` clips per video, each sampled "dense" or "uniform".
 
-    kind: Literal["dense", "uniform"]
+    "twice" is TSM's: two clips, at the centres and at the starts of the segments.
+    """
+
+    kind: Literal["dense", "uniform", "twice"]
     clips: int
 
+    @property
+    def one_clip(self) -> "Sample":
+        """The same sampling with a single clip, in the middle."""
+        return Sample("dense" if self.kind == "dense" else "uniform", 1)
+
     def __str__(self) -> str:
-        return f"{self.kind}-{self.clips}"
+        return "twice" if self.kind == "twice" else f"{self.kind}-{self.clips}"
 
 
 def parse_sample(text: str) -> Sample:
-    """`"dense-10"` → `Sample("dense", 10)`; InputError for anything but dense-N or uniform-N with N ≥ 1."""
+    """`"dense-10"` → `Sample("dense", 10)`; InputError for anything but twice, dense-N or uniform-N with N ≥ 1."""
+    if text == "twice":
+        return Sample("twice", 2)
     match = re.fullmatch(r"(dense|uniform)-([1-9]\d*)", text)
     if not match:
-        raise InputError(f"sample ({text}) must be dense-N or uniform-N with N at least 1, like dense-10")
+        raise InputError(f"sample ({text}) must be twice, or dense-N or uniform-N with N at least 1, like dense-10")
     return Sample("dense" if match[1] == "dense" else "uniform", int(match[2]))
 
 
@@ -68,7 +78,7 @@ def val_indices(num_frames: int, num_segments: int, dense: bool, new_length: int
 
 
 def view_indices(num_frames: int, num_segments: int, sample: str | Sample, new_length: int = 1) -> Indices:
-    """The indices `[V, T]` of the V clips of a test with `sample` ("dense-N" or "uniform-N", V = N)."""
+    """The indices `[V, T]` of the V clips of a test with `sample` ("dense-N" or "uniform-N", V = N; "twice", V = 2)."""
     spec = parse_sample(sample) if isinstance(sample, str) else sample
     positions = _positions(num_frames, new_length)
     if spec.kind == "dense":
@@ -76,7 +86,10 @@ def view_indices(num_frames: int, num_segments: int, sample: str | Sample, new_l
         first = [starts // 2] if spec.clips == 1 else _floor(np.linspace(0, starts - 1, spec.clips))
         return np.stack([_dense_clip(int(start), positions, num_segments) for start in first])
     tick = positions / num_segments
-    shifts = np.array([tick / 2]) if spec.clips == 1 else np.floor(np.linspace(0, tick - 1, spec.clips))
+    if spec.kind == "twice":
+        shifts = np.array([tick / 2, 0])
+    else:
+        shifts = np.array([tick / 2]) if spec.clips == 1 else np.floor(np.linspace(0, tick - 1, spec.clips))
     offsets = shifts[:, None] + tick * np.arange(num_segments)[None, :]  # [V, T]
     # A tick below 1 shifts the later clips by -1. The published code truncates, then wraps around.
     wrapped: Indices = np.trunc(offsets).astype(np.int64) % positions

@@ -17,7 +17,7 @@ from ops.common.optional_packages import need
 from ops.data.dataloaders import make_loader, workers_of
 from ops.data.datasets import Failure
 from ops.data.pipelines import choose_views
-from ops.data.sampling import Indices, Sample
+from ops.data.sampling import Indices
 from ops.data.views import load_views
 from ops.explain.tam_hooks import TamRecorder, watch_tams
 from ops.predict.predictor import Prediction, Predictor, check_finite, open_predictor
@@ -112,7 +112,7 @@ def open_explainer(
     compute = Compute(pick_device(None, device))
     sample = f"{kind}-1" if kind else None
     predictor = open_predictor(weights, dataset, class_names, sample, segments=segments, compute=compute)
-    return replace(predictor, sample=Sample(predictor.sample.kind, 1))
+    return replace(predictor, sample=predictor.sample.one_clip)
 
 
 def explain_videos(

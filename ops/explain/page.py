@@ -148,7 +148,7 @@ def _facts(numbers: Numbers) -> str:
     shape = predictor.shape
     return (
         f"{predictor.checkpoint.path}, {predictor.model.num_classes} classes. For each video, one clip of "
-        f"{shape.num_segments} frames ({predictor.sample.kind} sampling) is explained, the centre crop of "
+        f"{shape.num_segments} frames ({predictor.sample.one_clip.kind} sampling) is explained, the centre crop of "
         f"{shape.input_size} × {shape.input_size} pixels; a test may average several."
     )
 

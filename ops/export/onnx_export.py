@@ -134,7 +134,7 @@ def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str
         "scale_size": shape.scale_size,
         "input_size": size,
         "cut": "short side of a frame to scale_size, the long side rounded down, then a centre crop of input_size",
-        "sampling": predictor.sample.kind,
+        "sampling": predictor.sample.one_clip.kind,
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
         "precision": precision,

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ops.common.errors import InputError
+from ops.models.temporal_options import NON_LOCAL_MODES
 
 if TYPE_CHECKING:
     from ops.models.resnet import ResNet
-
-NON_LOCAL_MODES = ("embedded_gaussian", "dot_product", "gaussian")
 
 PLACES = {"layer2": (0, 2), "layer3": (0, 2, 4)}
 """The residual blocks that are wrapped, as in TSM and in MMAction2's configurations: five in a ResNet-50.

@@ -33,7 +33,7 @@ def temporal_of(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = 
         stages = {int(match[1]) for match in map(pattern.match, state) if match}
         seen["stages"] = sorted(stages) or list(STAGES)  # a MobileNetV2 has none
     elif module == "i3d":
-        seen["stages"] = [stage for stage in STAGES if _rank(state, f"base_model.layer{stage}.0.conv1.weight") == 5]
+        seen["stages"] = _inflated_stages(state)
     elif "stages" in told:
         seen["stages"] = told["stages"]
     if module == "tam":
@@ -55,16 +55,18 @@ def _has(state: Mapping[str, Tensor], pattern: str) -> bool:
     return any(re.search(pattern, name) for name in state)
 
 
-def _rank(state: Mapping[str, Tensor], name: str) -> int:
-    value = state.get(name)
-    return 0 if value is None else value.ndim
+def _inflated_stages(state: Mapping[str, Tensor]) -> list[int]:
+    """The stages whose first convolutions have kernels over time."""
+    pattern = re.compile(r"base_model\.layer(\d)\.\d+\.(block\.)?conv1\.weight")
+    found = {int(match[1]) for name, value in state.items() if value.ndim == 5 and (match := pattern.match(name))}
+    return sorted(found)
 
 
 def _module_of(state: Mapping[str, Tensor], told: Any) -> str:
     for module, mark in _MARKS.items():
         if _has(state, mark):
             return module
-    if any(_rank(state, f"base_model.layer{stage}.0.conv1.weight") == 5 for stage in STAGES):
+    if _inflated_stages(state):
         return "i3d"
     if _has(state, r"layer\d\.\d+\.(block\.)?net\."):  # a module without tensors, or blocks whose input is shifted
         return str(told) if told not in (None, "none") else "tsm"

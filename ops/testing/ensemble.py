@@ -75,8 +75,13 @@ class Ensemble:
 
 
 def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
-    """Ten dense clips for a dataset that is tested so or a model that was trained so, else one over all the video."""
-    return "dense-10" if config.dense or checkpoint.meta.get("sampling") == "dense" else "uniform-1"
+    """Ten dense clips for a model that was trained so, and for a TANet on a dataset that TAM's authors test so.
+
+    Else one clip over all the video: TSM's published commands mean that where they do not say `--dense_sample`.
+    """
+    told = checkpoint.meta.get("sampling")
+    dense = told == "dense" or (config.dense and (checkpoint.spec.tam or told is not None))
+    return "dense-10" if dense else "uniform-1"
 
 
 def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Ensemble:
