@@ -119,6 +119,18 @@ def _motion_names() -> list[str]:
     return list(CLASSES)
 
 
+def _make_motion_order(root: Path, kind: str, shown: bool) -> None:
+    from ops.data.motion_order import make
+
+    make(root, kind, shown)
+
+
+def _motion_order_names() -> list[str]:
+    from ops.data.motion_order import CLASSES
+
+    return list(CLASSES)
+
+
 _KINETICS = Recipe(0.01, 64, 100, (50, 75, 90), dropout=0.5, weight_decay=1e-4)
 
 _ALL = (
@@ -178,6 +190,14 @@ _ALL = (
         scales=(1.0, 0.875),  # smaller crops would often miss the only moving object
         make=_make_motion,
         class_names=_motion_names,
+    ),
+    DatasetConfig(
+        "motion_order",
+        num_classes=6,
+        folder="MotionOrder",
+        scales=(1.0, 0.875),
+        make=_make_motion_order,
+        class_names=_motion_order_names,
     ),
     DatasetConfig("custom", None, swap=True),
 )
