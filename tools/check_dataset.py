@@ -69,14 +69,14 @@ def check(
         if not job.run("checking"):
             sys.stdout.write("this shard is done, but others are not; the last one to finish writes the report\n")
             return EXIT_DONE
-        with prepare.open_findings(folder / "problems.csv") as findings:
+        with prepare.open_findings(folder / "problems.csv", written) as findings:
             lists = prepare.find_problems(dataset, entries, rules, job.outcome, findings)
         if dataset.kind == "frames":
             job.forget()
         asked = {"dataset": config.name, "modality": args.modality, "kind": dataset.kind, "root": dataset.root,
                  "decode": args.decode, "num_segments": args.num_segments, "dense": dense}  # fmt: skip
-        prepare.write_report(folder / "report.json", lists, dataset.num_classes, findings, asked)
-        clean = prepare.write_clean_lists(folder, lists) if args.write_clean else []
+        prepare.write_report(folder / "report.json", lists, dataset.num_classes, findings, asked, written)
+        clean = prepare.write_clean_lists(folder, lists, written) if args.write_clean else []
         written.add([folder / "problems.csv", folder / "report.json", *clean])
         if dataset.kind == "videos":
             prepare.write_indexes(lists, clean, job.outcome)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,7 +36,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise write_error(path, error) from error
     finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # whatever prevents this has been raised already
+                Path(temporary).unlink()
 
 
 @contextmanager
@@ -52,6 +53,14 @@ def appended_file(path: str | os.PathLike[str], **options: Any) -> Iterator[IO[A
     try:
         with open(path, "a", encoding="utf-8", errors="surrogateescape", **options) as file:
             yield file
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def remove_file(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if there is one; raises what `write_error` gives if it cannot be removed."""
+    try:
+        Path(path).unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 

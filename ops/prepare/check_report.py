@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
-from ops.common.storage import atomic_file
 from ops.common.text import one_line
 from ops.data.lists import Records
 from ops.prepare.check_rules import ERROR, KINDS, WARNING, Problem
+from ops.prepare.ownership import WrittenFiles
 
 EXAMPLES = 3
 """How many problems of each kind the summary shows; the CSV file has all."""
@@ -68,9 +68,9 @@ class Findings:
 
 
 @contextmanager
-def open_findings(path: Path) -> Iterator[Findings]:
+def open_findings(path: Path, written: WrittenFiles) -> Iterator[Findings]:
     """Findings whose rows `list, line, path, problem, detail` are written to the CSV file `path`, atomically."""
-    with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with written.file(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = TableWriter(file)
         writer.writerow(("list", "line", "path", "problem", "detail"))
         yield Findings(writer)
@@ -120,7 +120,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_report(
-    path: Path, lists: Sequence[CheckedList], num_classes: int, findings: Findings, settings: Mapping[str, Any]
+    path: Path,
+    lists: Sequence[CheckedList],
+    num_classes: int,
+    findings: Findings,
+    settings: Mapping[str, Any],
+    written: WrittenFiles,
 ) -> None:
     """The report as JSON."""
     content = {
@@ -149,7 +154,7 @@ def write_report(
             if kind in findings.examples
         },
     }
-    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+    with written.file(path, encoding="utf-8", errors="surrogateescape") as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")
 
@@ -164,7 +169,7 @@ def clean_lists(folder: Path, lists: Mapping[str, Records]) -> list[Path]:
     ]
 
 
-def write_clean_lists(folder: Path, lists: Sequence[CheckedList]) -> list[Path]:
+def write_clean_lists(folder: Path, lists: Sequence[CheckedList], written: WrittenFiles) -> list[Path]:
     """Write the good lines of each list, unchanged, to `<name>.clean.txt` beside the report."""
     paths = clean_lists(folder, {checked.split: checked.records for checked in lists})
     for checked, path in zip(lists, paths, strict=True):
@@ -172,6 +177,6 @@ def write_clean_lists(folder: Path, lists: Sequence[CheckedList]) -> list[Path]:
         if hashlib.sha256(data).hexdigest() != checked.records.sha256:
             raise InputError(f"{checked.records.source}: was changed during the check; check again")
         lines = io.BytesIO(data).readlines()
-        with atomic_file(path) as file:
+        with written.file(path, "wb") as file:
             file.writelines(lines[number - 1] for number in checked.records.lines[checked.good])
     return paths

@@ -10,10 +10,11 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from ops.common.console import progress
-from ops.common.errors import RunStoppedError
+from ops.common.errors import InputError, RunStoppedError
 from ops.common.folder_lock import locked_folder
 from ops.common.open_files import PER_JOB, allow_open_files
 from ops.common.storage import make_folder, stamp_of
@@ -33,7 +34,8 @@ class Items(Sized, Protocol):
 class Job:
     """Runs `work` on every item of `items`, whose source is `root/item`, with a journal in `folder`; a context manager.
 
-    While it is open, only other shards of the same work can use `folder`; anything else gets an InputError.
+    While it is open, only other shards of the same work can use `folder`; anything else gets an InputError. After `run`
+    was called, an InputError that leaves the block becomes a RunStoppedError: results were already written.
 
     Args:
         settings: everything that the results depend on, as plain JSON; if they change, all work is repeated.
@@ -53,7 +55,7 @@ class Job:
         unit: str = "video",
     ) -> None:
         self.work, self.items, self.root, self.unit = work, items, os.fspath(root), unit
-        self.options, self._done_before = options, done_before
+        self.options, self._done_before, self._begun = options, done_before, False
         share = f"{hash_of(json.dumps(settings, sort_keys=True)):016x}" if options.shard.count > 1 else ""
         allow_open_files(options.jobs if options.engine == "local" else 0, PER_JOB)
         with ExitStack() as stack:
@@ -65,8 +67,12 @@ class Job:
     def __enter__(self) -> "Job":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._open.close()
+        if self._begun and isinstance(error, InputError) and not isinstance(error, RunStoppedError):
+            raise RunStoppedError(str(error)) from error
 
     def run(self, title: str, shown: bool = True) -> bool:
         """Do the remaining work of this shard; returns whether all shards of the job are done.
@@ -74,7 +80,7 @@ class Job:
         After an interruption, by Ctrl-C or a signal, the next run continues from the journal. RunStoppedError if the
         work cannot go on, as on a full disk, or if the folder is removed or replaced.
         """
-        options = self.options
+        options, self._begun = self.options, True
         with progress(None, options.shard.size(len(self.items)), title, self.unit, shown) as bar, _interruptible():
             todo = self._todo(bar)
             with closing(run_tasks(self.work, todo, options.engine, options.jobs, options.timeout)) as results:

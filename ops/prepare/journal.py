@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ops.common.errors import InputError, write_error
 from ops.common.folder_lock import lock_file
-from ops.common.storage import make_folder
+from ops.common.storage import make_folder, remove_file
 from ops.common.string_array import hash_of
 
 SYNC_EVERY = 200
@@ -94,7 +94,7 @@ class Journal:
         """Close and delete the files of all writers."""
         self.close()
         for path in self._paths:
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
     def add(self, outcome: Outcome) -> None:
         """Append an outcome; once this returns, it survives the death of this process."""

@@ -209,15 +209,17 @@ def _temporary(out: str, name: str) -> str:
 
 def _discard(out: str, name: str) -> None:
     folder = os.path.join(out, PARTIAL)
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for entry in os.listdir(folder):
             if entry.startswith(f"{hash_of(name):016x}-"):
                 _remove(os.path.join(folder, entry))
 
 
 def _remove(path: str) -> None:
+    """Remove an unfinished result; one that cannot be removed stays, as the error behind that is reported elsewhere."""
     if Path(path).is_file():
-        Path(path).unlink()
+        with suppress(OSError):
+            Path(path).unlink()
     else:
         shutil.rmtree(path, ignore_errors=True)
 

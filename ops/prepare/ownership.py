@@ -10,13 +10,15 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO, Any
 
 from ops.common.csv_tables import header_line
 from ops.common.errors import InputError
-from ops.common.storage import atomic_file, begins_with, make_folder, stamp_of
+from ops.common.storage import atomic_file, atomic_path, begins_with, make_folder, stamp_of
 
 MARK = b"made by TAM"
 """The mark in every image: a comment in jpg, text in png, and its last word in the unused field of a bmp header."""
@@ -96,7 +98,10 @@ def not_ours(path: str | os.PathLike[str]) -> InputError:
 
 
 class WrittenFiles:
-    """The files that tools wrote in or for the folder `out`, with their hashes, stored on disk."""
+    """The files that tools wrote in or for the folder `out`, with their hashes, stored on disk.
+
+    While a file is replaced, the hashes of both versions are stored, separated by a comma.
+    """
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
         self._path = Path(out) / JOURNAL / _WRITTEN
@@ -105,12 +110,28 @@ class WrittenFiles:
         """InputError if one of `paths` exists and is not exactly the file that was written there."""
         known = self._read()
         for path in paths:
-            if os.path.lexists(path) and known.get(_key(path)) != _hash(path):
+            if os.path.lexists(path) and not (_hash(path) and _hash(path) in known.get(_key(path), "").split(",")):
                 raise not_ours(path)
+
+    @contextmanager
+    def file(self, path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
+        """A file to write, which replaces `path` once it is complete, like `storage.atomic_file`.
+
+        Its hash is stored before it appears under its name, so that the files that a stopped run has written are
+        recognised by the next one. InputError if a file is there that fails `check`.
+        """
+        with atomic_path(path) as temporary:
+            with open(temporary, mode, **options) as file:
+                yield file
+            self.check([path])
+            self._store({_key(path): ",".join(filter(None, (_hash(path), _hash(temporary))))})
 
     def add(self, paths: Iterable[Path]) -> None:
         """Store the hashes of those of `paths` that exist, which have just been written."""
-        known = self._read() | {_key(path): _hash(path) for path in paths if path.is_file()}
+        self._store({_key(path): _hash(path) for path in paths if path.is_file()})
+
+    def _store(self, hashes: dict[str, str]) -> None:
+        known = self._read() | hashes
         make_folder(self._path.parent)
         with atomic_file(self._path, "w", encoding="utf-8") as file:
             json.dump(known, file, indent=1)
@@ -120,7 +141,7 @@ class WrittenFiles:
             content = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
-        return content if isinstance(content, dict) else {}
+        return {key: str(value) for key, value in content.items()} if isinstance(content, dict) else {}
 
 
 def _key(path: Path) -> str:

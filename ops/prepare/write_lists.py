@@ -7,12 +7,12 @@ written only if needed, has files that are listed although they are shorter than
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES
-from ops.common.storage import atomic_file, make_folder
+from ops.common.storage import make_folder, remove_file
 from ops.common.text import one_line
 from ops.data.lists import Record, format_line, read_records
 from ops.prepare.jobs import Job
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 ENDS = {"listed": "", "damaged": "damaged", "absent": "missing", "failed": "missing", "spare": "missing"}
 """The possible outcomes for a name or file, and the file beside the list for each; "" is the list itself."""
+
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+"""How lists are written."""
 
 SHOWN = 3
 """How many duplicates are logged; the files have all."""
@@ -53,8 +56,9 @@ def make_lists(parts: Sequence[Located], source: Source, out: Path, options: Job
             log.info("shard %s is done; the lists are written when all shards are done", options.shard)
             return EXIT_DONE
         outcomes = job.outcomes()
-        counts = [write_list(part, outcomes, source) for part in parts]
-        WrittenFiles(out).add(_files_of(parts))
+        written = WrittenFiles(out)
+        counts = [write_list(part, outcomes, source, written) for part in parts]
+        written.add(_files_of(parts))
         if source.kind == "videos":
             for part, count in zip(parts, counts, strict=True):
                 listed = read_records(part.plan.path, counts_in_pairs=False) if count["listed"] else []
@@ -62,7 +66,7 @@ def make_lists(parts: Sequence[Located], source: Source, out: Path, options: Job
     return EXIT_WITH_FAILURES if any(count["failed"] for count in counts) else EXIT_DONE
 
 
-def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Counter[str]:
+def write_list(part: Located, outcomes: Iterator[Outcome], source: Source, written: WrittenFiles) -> Counter[str]:
     """Write the list of `part` and the files beside it; `outcomes` gives one outcome for each of its files.
 
     Returns the number of names and files for each of `ENDS`.
@@ -70,14 +74,14 @@ def write_list(part: Located, outcomes: Iterator[Outcome], source: Source) -> Co
     path, counts, spare = part.plan.path, Counter[str](), list[str]()
     places = {place: _beside(path, place) for place in ENDS.values()}
     with ExitStack() as stack:
-        files = {place: stack.enter_context(_text_file(name)) for place, name in places.items()}
+        files = {place: stack.enter_context(written.file(name, **TEXT)) for place, name in places.items()}
         for end, line in verdicts(part, outcomes, source):
             counts[end] += 1
             files[ENDS[end]].write(f"{line}\n")
             if end == "spare" and len(spare) < SHOWN:
                 spare.append(line)
     if not counts["damaged"]:
-        places["damaged"].unlink(missing_ok=True)
+        remove_file(places["damaged"])
     _report(part, counts, spare)
     return counts
 
@@ -145,10 +149,6 @@ def _beside(path: Path, place: str) -> Path:
     return path.with_name(f"{place}_{path.name}") if place else path
 
 
-def _text_file(path: Path) -> AbstractContextManager[IO[str]]:
-    return atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n")
-
-
 def write_class_names(path: Path, names: Sequence[str], out: Path) -> None:
     """One class name per line, in order of the labels.
 
@@ -159,7 +159,7 @@ def write_class_names(path: Path, names: Sequence[str], out: Path) -> None:
     written = WrittenFiles(out)
     if not (path.is_file() and path.read_bytes() == text.encode("utf-8", "surrogateescape")):
         written.check([path])
-        with _text_file(path) as file:
+        with written.file(path, **TEXT) as file:
             file.write(text)
     written.add([path])
 
