@@ -14,7 +14,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     _add_members(parser)
-    add_protocol_options(parser)
+    add_protocol_options(parser, tsm_flags=True)
     _add_test_data(parser, frames=not decoders)
     _add_results(parser)
     add_machine_options(parser, decoders)
