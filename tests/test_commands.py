@@ -90,20 +90,27 @@ def test_the_published_test_command_means_what_it_meant(script: str) -> None:
     assert args.sample == "dense-10" and len(args.weights) == 1
 
 
+def arguments_of(recipe: Path, folder: Path, gpus: str, *flags: str) -> Namespace:
+    """What the script `recipe` runs on `gpus`, with `flags` passed on, as parsed arguments."""
+    stub = folder / "python"
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    stub.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(stub), "GPUS": gpus, "CHECKPOINTS": "/runs"}
+    done = subprocess.run(
+        ["bash", recipe, *flags], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    args = parse(json.loads(done.stdout))
+    assert args is not None
+    return args
+
+
 @pytest.mark.parametrize("gpus", ["", "0", "0 1 2 3"])
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipes_parse_and_fit_their_dataset(path: Path, gpus: str, tmp_path: Path) -> None:
     from ops.data.dataset_configs import DATASETS
 
-    stub = tmp_path / "python"
-    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
-    stub.chmod(0o755)
-    environment = {**os.environ, "PYTHON": str(stub), "GPUS": gpus, "CHECKPOINTS": "/runs"}
-    done = subprocess.run(
-        ["bash", path, "-j", "3"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    args = parse(json.loads(done.stdout))
-    assert args is not None and args.workers == 3 and args.gpus == ([int(g) for g in gpus.split()] or None)
+    args = arguments_of(path, tmp_path, gpus, "-j", "3")
+    assert args.workers == 3 and args.gpus == ([int(g) for g in gpus.split()] or None)
     config = DATASETS[args.dataset]
     segments = int(path.stem.split("_")[-1].removesuffix("f"))
     if path.name.startswith("test"):

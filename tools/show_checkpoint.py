@@ -2,6 +2,7 @@
 
     python tools/show_checkpoint.py runs/mine/ckpt.best.pth.tar
     python tools/show_checkpoint.py a.pth.tar b.safetensors --json
+    python tools/show_checkpoint.py --list                          # the published checkpoints; --json: with addresses
 
 Checkpoints of this project, of the published code and of MMAction2 can be read. Facts that a file does not contain are
 shown as unknown. GMACs are 10^9 multiply-adds of one view in convolutions and matrix products, which papers call
@@ -20,12 +21,18 @@ from ops.common.arguments import Parser
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.common.text import one_line
+from ops.models import zoo
 
 
 def main() -> int:
     """Describe each file; files that are not checkpoints are reported, and the others are still described."""
     args = make_parser().parse_args()
+    if bool(args.files) == args.list:
+        raise InputError("give checkpoints to describe, or only --list (see show_checkpoint.py --help)")
     start_logging()
+    if args.list:
+        sys.stdout.write(list_published(args.json))
+        return EXIT_DONE
     found, failed = [], 0
     for path in args.files:
         try:
@@ -40,10 +47,18 @@ def main() -> int:
     return EXIT_DONE if not failed else EXIT_WITH_FAILURES if found else EXIT_BAD_INPUT
 
 
+def list_published(as_json: bool) -> str:
+    """The published checkpoints, as a table or as JSON."""
+    if not as_json:
+        return "".join(f"{line}\n" for line in zoo.describe_published())
+    return json.dumps(zoo.published_facts(), indent=2) + "\n"
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints to describe")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="checkpoints to describe")
+    parser.add_argument("--list", action="store_true", help="list the published checkpoints, with published figures")
     parser.add_argument("--json", action="store_true", help="print JSON: a list with one object per file")
     return parser
 

@@ -50,18 +50,18 @@ def frame_template(text: str) -> str:
 def add_protocol_options(parser: argparse.ArgumentParser, tsm_flags: bool = False) -> None:
     """Add the flags of sampling and crops: which frames, and which parts of them, a model gets.
 
-    With `tsm_flags` also those by which TSM's test script chooses the sampling.
+    With `tsm_flags` also --dense_sample and --twice_sample, as TSM's test has them.
     """
     group = parser.add_argument_group("protocol")
     sample = group.add_mutually_exclusive_group()
     sample.add_argument("--sample", metavar="KIND-N",
                         help="clips per video: dense-N, uniform-N or twice "
-                        "(default: dense-10 or uniform-1, as trained)")  # fmt: skip
+                             "(default: dense-10 if trained so, else uniform-1)")  # fmt: skip
     if tsm_flags:
         sample.add_argument("--dense_sample", dest="sample", action="store_const", const="dense-10",
                             help="the same as --sample dense-10")  # fmt: skip
         sample.add_argument("--twice_sample", dest="sample", action="store_const", const="twice",
-                            help="as --sample twice: at the centres and the starts of segments")  # fmt: skip
+                            help="the same as --sample twice: at the centres and the starts of segments")  # fmt: skip
     group.add_argument("--test_crops", type=int, choices=TEST_CROPS, default=1, metavar="N",
                        help="crops per clip: 1, 3, 5 or 10 (default: 1)")  # fmt: skip
     group.add_argument("--full_res", action="store_true",

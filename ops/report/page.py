@@ -187,14 +187,14 @@ def facts_of_test(test: Test | None) -> list[tuple[str, str, bool]]:
     counts = [f"{number:.0f} {name.replace('_', ' ')}" for name, number in numbers.items()
               if number or (number == 0 and name in ("scored", "failed"))]  # fmt: skip
     published = table(metrics.get("published"))
-    figures = [f"top-1 {published.get('top1')} %, top-5 {published.get('top5')} %"] if published else []
+    figures = [f"top-{k} {published[f'top{k}']} %" for k in (1, 5) if f"top{k}" in published]
     seconds = test.metric("seconds")
     facts = [
         *_known("protocol", metrics.get("protocol")),
         *_known("averaging", metrics.get("averaging")),
         *_known("dataset", metrics.get("dataset")),
         *_known("videos", ", ".join(counts)),
-        *_known("published for this protocol", *figures),
+        *_known("published for this protocol", ", ".join(figures)),
         *_known("decoder", metrics.get("decoder")),
         *_known("tested in", f"{seconds:.1f} s" if seconds is not None else ""),
     ]

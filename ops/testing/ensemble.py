@@ -79,8 +79,7 @@ def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
 
     Else one clip over all the video: TSM's published commands mean that where they do not say `--dense_sample`.
     """
-    told = checkpoint.meta.get("sampling")
-    dense = told == "dense" or (config.dense and (checkpoint.spec.tam or told is not None))
+    dense = checkpoint.meta.get("sampling") == "dense" or (config.dense and checkpoint.spec.tam)
     return "dense-10" if dense else "uniform-1"
 
 

@@ -232,7 +232,8 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
     else:
         log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
     if facts["published"]:
-        log.info("published for this protocol: top-1 %(top1).1f %%, top-5 %(top5).1f %%", facts["published"])
+        known = (f"{name.replace('top', 'top-')} {value} %" for name, value in facts["published"].items())
+        log.info("published for this protocol: %s", ", ".join(known))
 
 
 def partial_scores(

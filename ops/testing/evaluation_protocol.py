@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.data.dataset_configs import DatasetConfig
+from ops.data.dataset_configs import DatasetConfig, Published
 from ops.data.pipelines import ClipShape, view_pixels
 from ops.data.sampling import Sample
 from ops.models.recognizer import Recognizer
+from ops.models.temporal_options import TemporalOptions
+from ops.models.zoo import PublishedResult, find_published
 from ops.testing.ensemble import Ensemble
 from ops.training.run_metadata import software
 
@@ -51,18 +53,25 @@ def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
 
 
 def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
-    """The published top-1 and top-5 for this protocol, if any."""
+    """The published `top1` and, if known, `top5` for this protocol: of the same file, or of a TANet-50; else None.
+
+    A file is recognised by the name under which it is published (`ops.models.zoo`).
+    """
     member = ensemble.members[0]
     model, shape = member.model, member.shape
-    if len(ensemble.members) != 1 or not model.tam or model.arch != "resnet50" or model.modality != "RGB":
-        return None
-    if shape.input_size != PUBLISHED_SIZE:
+    if len(ensemble.members) != 1 or shape.input_size != PUBLISHED_SIZE:
         return None
     pixels = view_pixels(shape, args.test_crops, args.full_res)
     protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
-    for known in config.published:
+    file = find_published(Path(member.checkpoint.path).name)
+    if file:
+        results: Sequence[Published | PublishedResult] = file.results if file.dataset == config.name else ()
+    else:
+        plain = model.temporal == TemporalOptions("tam") and model.arch == "resnet50" and model.modality == "RGB"
+        results = config.published if plain else ()
+    for known in results:
         if protocol == (known.segments, known.crops, known.sample, known.size):
-            return {"top1": known.top1, "top5": known.top5}
+            return {"top1": known.top1} | ({} if known.top5 is None else {"top5": known.top5})
     return None
 
 

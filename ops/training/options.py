@@ -165,8 +165,8 @@ def add_machine_options(parser: argparse.ArgumentParser, decoders: Sequence[str]
                            help=f"video decoder (default: {decoders[0]}, the fastest)")  # fmt: skip
 
 
-def add_no_effect_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of the published code that are only reported."""
-    for flag in NO_EFFECT:
+def add_no_effect_options(parser: argparse.ArgumentParser, also: Sequence[str] = ()) -> None:
+    """The flags of the published code that are only reported: `NO_EFFECT` and `also`."""
+    for flag in (*NO_EFFECT, *also):
         parser.add_argument(flag, action=_NoEffect, nargs="?", help=argparse.SUPPRESS)
     parser.set_defaults(no_effect=[])

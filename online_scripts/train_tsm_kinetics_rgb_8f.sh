@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Trains TSM (ResNet-50) on Kinetics-400 from videos, 8 frames per clip, from ImageNet weights.
+# The recipe is the one published with TSM's code, for which 8 GPUs have 128 clips; with other numbers the rate is scaled.
+#
+# Expects  $TAM_DATASETS/Kinetics400/{train,val}/… (videos) and
+#          $TAM_DATASETS/Kinetics400/k400_{train,val}_list.txt, lines "path num_frames label"
+# Gives    71.2 % top-1 (published), by test_tsm_kinetics_rgb_8f.sh: 8 frames x 1 crop x 1 clip at 224
+# Options  GPUS="0 1 2 3", TAM_DATASETS, CHECKPOINTS; further flags are passed on: bash online_scripts/train_tsm_kinetics_rgb_8f.sh --resume auto
+set -euo pipefail
+source "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/../scripts/launch.sh"
+
+BATCH=$((16 * NUM_GPUS))
+run online_main.py kinetics RGB --arch resnet50 --shift --shift_div 8 --shift_place blockres --num_segments 8 --consensus_type avg \
+    --batch-size "$BATCH" --lr 0.02 --scale_lr 128 --lr_steps 20 40 --epochs 50 \
+    --dropout 0.5 --wd 0.0001 --gd 20 --npb --eval-freq 1 -j 8 ${GPU_FLAGS[@]+"${GPU_FLAGS[@]}"} \
+    --root_log "$CHECKPOINTS" --root_model "$CHECKPOINTS" "$@"

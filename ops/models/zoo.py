@@ -1,0 +1,156 @@
+"""The published checkpoints of TAM, TSM and MMAction2: what they are, how they scored and where to get them.
+
+The data is in `zoo.csv`, one line for each published figure. Figures are the publishers' own, from the READMEs of
+liu-zhy/temporal-adaptive-module, mit-han-lab/temporal-shift-module and open-mmlab/mmaction2 1.2; the protocols of
+MMAction2 are those of its configs. Checkpoints of networks that this project cannot build are left out.
+Imports nothing heavy.
+"""
+
+import csv
+import functools
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ops.models.network_name import model_name
+from ops.models.temporal_options import TemporalOptions
+
+DATASET_TITLES = {"kinetics": "Kinetics-400", "something": "Something v1", "somethingv2": "Something v2"}
+"""The datasets of the checkpoints, by their names on the command line."""
+
+TRAINING_SIZE = 224
+"""Pixels of the crops that all of them were trained with; a test at 256 crops the whole short side of the frames."""
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """A published figure: `segments` x `crops` x `sample` at `size` pixels, top-1 and top-5 in percent.
+
+    `top5` is None where it was not published.
+    """
+
+    segments: int
+    crops: int
+    sample: str
+    size: int
+    top1: float
+    top5: float | None
+
+    @property
+    def protocol(self) -> str:
+        """In words: "8 x 3 x dense-10 at 256"."""
+        return f"{self.segments} x {self.crops} x {self.sample} at {self.size}"
+
+    @property
+    def figures(self) -> str:
+        """Top-1 and top-5 as published: "76.1 / 92.3", or "74.1" without top-5."""
+        return " / ".join(str(value) for value in (self.top1, self.top5) if value is not None)
+
+
+@dataclass(frozen=True)
+class PublishedCheckpoint:
+    """One published file.
+
+    Attributes:
+        publisher: "TAM", "TSM" or "MMAction2".
+        name: of TAM's the name of the folder, of the others that of the file without date, hash and extension.
+        dataset, modality, arch: as on the command line.
+        temporal: its temporal module and non-local blocks.
+        segments: frames of a clip that it was trained with.
+        url: of the file; of TAM's the folder that has it.
+        results: its published figures, at least one.
+    """
+
+    publisher: str
+    name: str
+    dataset: str
+    modality: str
+    arch: str
+    temporal: TemporalOptions
+    segments: int
+    url: str
+    results: tuple[PublishedResult, ...]
+
+    @property
+    def network(self) -> str:
+        """In words: "TANet-50", "TSM (ResNet-50) + non-local", "TSM (ResNet-50) on flow"."""
+        return model_name(self.arch, self.temporal) + (" on flow" if self.modality == "Flow" else "")
+
+    @property
+    def path(self) -> str:
+        """Where the published commands look for it, relative to the repository's root."""
+        if self.publisher == "TAM":
+            return f"checkpoints/{self.name}/ckpt.best.pth.tar"
+        return f"pretrained/{PurePosixPath(self.url).name}"
+
+    def test_command(self, result: PublishedResult) -> str:
+        """The command that tests it by the protocol of `result`, from extracted frames."""
+        words = ["python", "test_models.py", self.dataset, "--weights", self.path, "--test_segments", result.segments]
+        words += ["--test_crops", result.crops, "--sample", result.sample]
+        words += ["--full_res"] if result.size > TRAINING_SIZE else []
+        return shlex.join(map(str, words))
+
+
+@functools.cache
+def published_checkpoints() -> tuple[PublishedCheckpoint, ...]:
+    """All of them: TAM's, TSM's, MMAction2's."""
+    with Path(__file__).with_name("zoo.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    by_name: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], []).append(row)
+    return tuple(map(_checkpoint_of, by_name.values()))
+
+
+def find_published(file_name: str) -> PublishedCheckpoint | None:
+    """The checkpoint that is published as a file of this name; None for another file, and for TAM's.
+
+    TAM's are all called `ckpt.best.pth.tar`, as other runs are.
+    """
+    found = [entry for entry in published_checkpoints() if PurePosixPath(entry.url).name == file_name]
+    return found[0] if found else None
+
+
+def describe_published() -> list[str]:
+    """One line for each published figure: dataset, network, protocol, figure, and the checkpoint's name."""
+    cells = [
+        (DATASET_TITLES[entry.dataset], entry.network, result.protocol, result.figures, entry.publisher, entry.name)
+        for entry in published_checkpoints()
+        for result in entry.results
+    ]
+    head = ("dataset", "network", "protocol", "top-1 / top-5 %", "publisher", "name")
+    widths = [max(len(row[place]) for row in (head, *cells)) for place in range(len(head))]
+    return [
+        "  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in (head, *cells)
+    ]
+
+
+def published_facts() -> list[dict[str, Any]]:
+    """Everything about each published checkpoint, as plain data; each result with the command that tests it."""
+    return [
+        {
+            **{key: getattr(entry, key) for key in ("publisher", "name", "dataset", "modality", "network", "arch")},
+            "temporal": entry.temporal.as_meta(),
+            **{key: getattr(entry, key) for key in ("segments", "url", "path")},
+            "results": [{**asdict(result), "command": entry.test_command(result)} for result in entry.results],
+        }
+        for entry in published_checkpoints()
+    ]
+
+
+def _checkpoint_of(rows: list[dict[str, str]]) -> PublishedCheckpoint:
+    """The checkpoint of all lines that have its name; they differ in protocol and figure only."""
+    first = rows[0]
+    results = tuple(
+        PublishedResult(
+            int(row["segments"]), int(row["crops"]), row["sample"], int(row["size"]), float(row["top1"]),
+            float(row["top5"]) if row["top5"] else None,
+        )
+        for row in rows
+    )  # fmt: skip
+    return PublishedCheckpoint(
+        first["publisher"], first["name"], first["dataset"], first["modality"], first["arch"],
+        TemporalOptions(first["temporal"], non_local=first["non_local"]), int(first["trained_segments"]), first["url"],
+        results,
+    )  # fmt: skip
