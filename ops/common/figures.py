@@ -66,7 +66,7 @@ def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -
     axes.set_yticks(range(count), names, fontsize=font)
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
-    axes.set_title("Confusion in percent of each true class", fontsize=10)
+    axes.set_title("Confusion in percent of each true class\n(classes that are confused are neighbours)", fontsize=10)
     if small:
         axes.tick_params(length=1, pad=1)
     else:

@@ -1,4 +1,4 @@
-"""The models of a test and what they read: one model, or several whose scores are fused over one decoding."""
+"""The models of a test and their input: one model, or several whose scores are fused."""
 
 import argparse
 import logging
@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Member:
-    """One of the models that are fused: what it looks at, and the weight of its scores.
+    """One of the models that are fused, its input, and the weight of its scores.
 
-    `stream` is the number of the stream it reads, `place` that of its clips in there.
+    `stream` is the index of the stream that it reads, `place` the index of its clips in that stream.
     """
 
     checkpoint: Checkpoint
@@ -47,7 +47,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The models of a test, the streams they read, and what is known of the classes.
+    """The models of a test, the streams that they read, and what is known about the classes.
 
     `partners [K]` is the class of each class's mirror image (-1: none).
     """
@@ -61,9 +61,9 @@ class Ensemble:
     def scores(
         self, item: VideoItem, models: Sequence[nn.Module], softmax: bool, views_per_forward: int, compute: Compute
     ) -> Tensor:
-        """The weighted sum `[K]` over models of their mean logits, or with `softmax` of the softmax of these.
+        """The weighted sum `[K]` of the models' mean logits or, with `softmax`, of their softmax.
 
-        `models` are those of the members, or what runs them compiled.
+        `models` are the members' models, which may be compiled.
         """
         total = torch.zeros(len(self.partners))
         for member, model in zip(self.members, models, strict=True):
@@ -84,9 +84,9 @@ def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
 
 
 def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader) -> Ensemble:
-    """Read the checkpoints and the lists and see that they go together; InputError where they do not.
+    """Read the checkpoints and lists; InputError if they do not match.
 
-    Models that look at the same list, in the same modality and size, share a stream: one decoding of each video.
+    Models with the same list, modality and input size share a stream, so that each video is decoded once for all.
     """
     count = len(args.weights)
     checkpoints = [read_checkpoint(path, hashed=True) for path in args.weights]
@@ -96,7 +96,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     roots = _per_model(args.root_path, count, "--root_path")
     names, num_classes = _agree_on_classes(args, config, checkpoints)
     sample = parse_sample(args.sample or default_sample(config, checkpoints[0]))
-    readings: dict[tuple[str, int, str | None, str | None], list[int]] = {}  # how → the segments of its models
+    readings: dict[tuple[str, int, str | None, str | None], list[int]] = {}  # input → segments of its models
     members: list[Member] = []
     for checkpoint, t, coeff, file, root in zip(checkpoints, segments, coeffs, lists, roots, strict=True):
         model = model_of(checkpoint, t)
@@ -119,7 +119,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
 
 
 def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[None]:
-    """One value per model: a single one is for all; InputError on another number."""
+    """One value per model; a single value is used for all. InputError if there is another number of values."""
     if values is None:
         return [None] * count
     if len(values) not in (1, count):
@@ -130,7 +130,7 @@ def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[
 def _agree_on_classes(
     args: argparse.Namespace, config: DatasetConfig, checkpoints: Sequence[Checkpoint]
 ) -> tuple[list[str] | None, int]:
-    """Class names, where known, and their number, which all checkpoints must have; else InputError."""
+    """The class names, if known, and the number of classes; InputError if a checkpoint has another number."""
     first = checkpoints[0]
     stored = None if args.class_names else first.class_names
     beside = find_class_names(config, args.class_names, first.spec.num_classes)
@@ -162,7 +162,7 @@ def _open_stream(
     num_classes: int,
     names: Sequence[str] | None,
 ) -> Stream:
-    """A list of videos, opened and checked, and how its frames are chosen and cut."""
+    """A list of videos, opened and checked, with how frames are chosen and cropped."""
     reader = make_reader(config, shape.modality)
     records, folder, reader = open_list(config, reader, "test", file, root, shape.modality, num_classes, names)
     if args.max_num > 0:
@@ -172,7 +172,7 @@ def _open_stream(
 
 
 def _check_same_videos(streams: Sequence[Stream]) -> None:
-    """InputError unless all lists have the same videos in the same order, as far as their labels tell."""
+    """InputError if the lists differ in length or labels: then they do not have the same videos in the same order."""
     first = streams[0].records
     for stream in streams[1:]:
         if len(stream.records) != len(first) or (stream.records.labels != first.labels).any():

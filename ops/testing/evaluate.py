@@ -1,4 +1,4 @@
-"""Testing, from arguments to accuracy: all views of every video, several models fused, nothing left out unsaid."""
+"""Testing, from arguments to accuracies and result files: all views of every video, one or more models."""
 
 import argparse
 import logging
@@ -46,14 +46,14 @@ from ops.training.engine import NOT_FINITE
 log = logging.getLogger(__name__)
 
 NAMED = 20
-"""How many videos with the same kind of trouble are named; the csv files have them all."""
+"""How many videos with the same kind of problem are logged; the CSV files list all of them."""
 
 Outcome = tuple[NDArray[np.float32] | None, str]
-"""A video's scores `[K]` and what was wrong with it (""); or None and why it failed."""
+"""The scores `[K]` of a video and what was wrong with it ("": nothing); or None and the reason why it failed."""
 
 
 def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
-    """Test as the arguments say; returns the exit status: 1 where videos could not be scored."""
+    """Run the test that the arguments describe; returns the exit status, which is 1 if videos could not be scored."""
     start_logging(distributed.is_main())
     say_what_has_no_effect(args)
     if wants_launch(args.gpus, args.device):
@@ -71,14 +71,14 @@ def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
 
 
 def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """The lock of the first process on the folder of the results, until they are written."""
+    """In the first process, a lock on the output folder, held until the results are written."""
     return locked_folder(output_folder(args), "give another --output") if distributed.is_main() else nullcontext()
 
 
 def run_test(
     args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, device: torch.device
 ) -> TestResult:
-    """Score all videos and, in the first process, say and write what came out."""
+    """Score all videos; the first process then logs and writes the results."""
     distributed.start(device)
     try:
         began = time.perf_counter()
@@ -101,7 +101,7 @@ def run_test(
 
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
-    """InputError now, not at the end, where a result could not be written."""
+    """InputError if a result could not be written, so that this is known before the test and not at its end."""
     for path in filter(None, (args.save_scores, args.csv_file)):
         check_writable(path)
     check_results_replaceable(make_folder(output_folder(args)))
@@ -110,7 +110,7 @@ def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ens
 
 
 def check_same_everywhere(facts: Mapping[str, Any]) -> None:
-    """InputError, in all processes, where one of them was given other files or settings than the first one."""
+    """InputError, in all processes, if one of them was given other files or settings than the first process."""
     names = {"lists_sha256": "list", "checkpoints_sha256": "checkpoint", "protocol": "protocol", "dataset": "dataset"}
     mine = {what: list(v.values()) if isinstance(v := facts[key], Mapping) else v for key, what in names.items()}
     first, *others = distributed.gather_objects(mine)
@@ -124,14 +124,14 @@ def check_same_everywhere(facts: Mapping[str, Any]) -> None:
 
 
 def output_folder(args: argparse.Namespace) -> Path:
-    """Where results go: `--output`, else a folder beside the weights."""
+    """The folder for the results: `--output`, else a folder beside the weights."""
     return Path(args.output) if args.output else Path(args.weights[0]).parent / "test"
 
 
 def score_share(
     args: argparse.Namespace, ensemble: Ensemble, compute: Compute, partial: PartialScores
 ) -> dict[int, Outcome]:
-    """Score this process's share of the videos: place in the list → outcome. What `partial` has is not done again."""
+    """Score this process's share of the videos: index in the list → outcome. Those in `partial` are skipped."""
     for member in ensemble.members:
         compute.prepare(member.model)
     device = compute.device
@@ -163,7 +163,7 @@ def score_share(
 def score_item(
     args: argparse.Namespace, ensemble: Ensemble, item: VideoItem, models: Sequence[nn.Module], compute: Compute
 ) -> Outcome:
-    """Score one video, whose frames are read; a failure where they could not be, or where its scores mean nothing."""
+    """Score one video, whose frames have been read; it fails if they could not be, or if its scores are not finite."""
     if item.failure:
         return None, item.failure.reason
     chunk = args.views_per_forward or (30 if compute.device.type == "cuda" else 3)
@@ -178,21 +178,23 @@ def score_item(
 
 
 def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:
-    """Whether `scores [K]` put `label` first, and among five, and whether there is a label at all."""
+    """1 or 0 each: whether `label` is the best class in `scores [K]`, is among the best five, and is known at all."""
     if label < 0:
         return 0, 0, 0
-    better = int((scores > scores[label]).sum() + (scores[:label] == scores[label]).sum())  # as in the results
+    better = int(
+        (scores > scores[label]).sum() + (scores[:label] == scores[label]).sum()
+    )  # ties are broken as in the results
     return int(better < 1), int(better < 5), 1
 
 
 def running_accuracy(hits: NDArray[np.float64]) -> str:
-    """What the bar says of top-1 hits, top-5 hits and videos so far."""
+    """The text of the progress bar, from the numbers of top-1 hits, top-5 hits and labelled videos so far."""
     top1, top5, count = hits
     return f"top1 {100 * top1 / count:.2f}, top5 {100 * top5 / count:.2f}" if count else ""
 
 
 def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult:
-    """The outcome of all processes, in list order."""
+    """The outcomes of all processes as one result, in list order."""
     records = ensemble.streams[0].records
     count, classes = len(records), len(ensemble.partners)
     scores = np.full((count, classes), np.nan, dtype=np.float32)
@@ -208,7 +210,7 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult
 
 
 def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
-    """Say the result, what it was made from and what was published for it (`facts` of the test), and what failed."""
+    """Log the result, failed videos and, from the `facts` of the test, its input files and the published accuracy."""
     numbers, figures = results.counts(result), results.accuracies(result)
     for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
         named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
@@ -239,7 +241,7 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
 def partial_scores(
     args: argparse.Namespace, ensemble: Ensemble, facts: Mapping[str, Any], device: torch.device
 ) -> PartialScores:
-    """Where the scores of this test are kept until it is complete."""
+    """The store of this test's scores, which are kept on disk until the test is complete."""
     settings = {
         **facts,
         "models": [(member.checkpoint.path, member.coeff, member.stream) for member in ensemble.members],
@@ -254,7 +256,7 @@ def partial_scores(
 
 
 def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
-    """Say so, and return it, where the model seems to number the classes differently than the list."""
+    """A warning, also logged, if the model seems to number the classes differently from the list; else None."""
     names = ensemble.class_names or [str(k) for k in range(result.scores.shape[1])]
     counted = result.counted
     warning = diagnose_class_order(result.labels[counted], result.ranked[counted, 0], names)
@@ -266,9 +268,9 @@ def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
 def write_results(
     args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, result: TestResult, facts: Mapping[str, Any]
 ) -> None:
-    """Write everything that was asked for, and metrics and predictions in any case.
+    """Write the result files, and the files for `--save_scores` and `--csv_file` if they were requested.
 
-    Where one place cannot be written, the others are all the same; RunStoppedError then.
+    If one cannot be written, the others still are; then RunStoppedError.
     """
     names, published = ensemble.class_names, None if config.name == "somethingv2" else ensemble.class_names
     folder, problems = output_folder(args), []

@@ -291,6 +291,11 @@ def test_several_runs_are_compared_class_by_class(call: Call, tmp_path: Path) ->
     assert "Report: 3 runs" in page.text and "they have other classes: c" in page.text
     assert "These tests had different lists" in page.text and "only in" in page.text
     assert sum(at.get("alt", "") == "Loss, top-1 and learning rate over the epochs" for _, at in page.tags) == 1
+    assert "classes that are confused with each other are neighbours" in page.text
+    write_test(tmp_path / "d", seed=2)
+    call(TOOL, "first=a", "b", "d")
+    page = Page(tmp_path / "report.html")
+    assert all(f"{name}, difference" in page.text for name in "bd"), "each column says which test it belongs to"
 
 
 def test_a_test_without_labels_lacks_nothing(call: Call, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ops.testing.partial_scores import PartialScores
 
 
 def now(index: int) -> str:
-    """The state of every video."""
+    """The stamp of every video."""
     return "now"
 
 
@@ -54,7 +54,7 @@ LINE = '[0, "", "AAAAAAAAAAA=", "now"]\n'  # two zeros
         ('[0, 1, "AAAAAAAAAAA=", "now"]\n', False),
         ('[0, "", "AAAAAAAAAAA=", "before"]\n', False),  # the video has been replaced
         ('[0, "", "AAAAAAAAAAA=", 1]\n', False),
-        ('[0, "", "AAAAAAAAAAA="]\n', False),  # of a version that kept no state
+        ('[0, "", "AAAAAAAAAAA="]\n', False),  # from a version that stored no stamp
         ("[0]\n", False),
         ("\0\0\0\0\n", False),
         ("[" * 100_000 + "\n", False),
@@ -115,7 +115,7 @@ def test_a_test_that_was_killed_goes_on(call: Call, tmp_path: Path) -> None:
 def test_scores_of_another_protocol_are_not_used(
     then: list[str], goes_on: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """36 pixels are the short side of an input of 32: --full_res sees as many, but of other frames."""
+    """With --full_res, a size of 32 gives views of 36 pixels, like an input size of 36, but resized differently."""
     torch.save({"state_dict": build_model("resnet18", 3, 4).state_dict()}, tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 8)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")

@@ -65,7 +65,7 @@ def fill(folder: Path, content: str, names: tuple[str, ...] = FILES) -> None:
 
 
 def killed_at(folder: Path, place: Any, name: str, call: int) -> bool:
-    """Replace results in a process that ends itself with -9 when it calls `place.name` for that time; if it did."""
+    """Replace results in a process that kills itself at its `call`-th call of `place.name`; returns whether it did."""
     child = os.fork()
     if not child:
         original, calls = getattr(place, name), 0
@@ -190,7 +190,7 @@ def test_a_video_that_was_replaced_is_scored_again(data: Path, call: Call, monke
 
 
 def after_two_videos(action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `action` happen during a test, once it has kept the scores of two videos."""
+    """Call `action` during a test, once the scores of two videos are stored."""
     original, calls = PartialScores.add, 0
 
     def add(self: PartialScores, *arguments: Any) -> None:
@@ -207,7 +207,7 @@ def after_two_videos(action: Callable[[], object], monkeypatch: pytest.MonkeyPat
 def test_a_folder_that_goes_during_a_test_is_made_again(
     how: str, data: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scores so far are in the new folder at once, and the results in the end."""
+    """The scores so far are in the new folder at once, and the results at the end."""
     kept: list[int] = []
     with monkeypatch.context() as patched:
         patched.setattr(PartialScores, "remove", lambda self: kept.append(len(self.read(lambda index: stamps[index]))))
@@ -220,7 +220,7 @@ def test_a_folder_that_goes_during_a_test_is_made_again(
 
 
 def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the next video, in one line; what was moved away is gone on from."""
+    """The test ends at the next video, in one line. Once the folder is moved back, the test continues from it."""
 
     def replace() -> None:
         (data / "out").rename(data / "away")
@@ -253,7 +253,7 @@ def test_a_folder_that_becomes_read_only_keeps_the_scores(
 
 @pytest.mark.parametrize("last", [True, False])
 def test_what_cannot_be_written_costs_nothing_else(last: bool, data: Path, call: Call) -> None:
-    """The folder of the scores file goes, or that of the results becomes a file after the last video."""
+    """After the last video, the folder of the results, or that of the scores file, is replaced by a file."""
     (data / "s").mkdir()
     flags = ("--test_list", "labels.txt", "--save_scores", "s/s.npz", "--csv_file", "p.csv", "--class_names", "c.txt")
     (data / "c.txt").write_text("a\nb\nc\n")
