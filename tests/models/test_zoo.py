@@ -97,6 +97,29 @@ def test_the_page_has_the_same_table() -> None:
     assert found == expected
 
 
+KINDS = {"kinetics": (3, 10, 256), "something": (1, 1, 224), "somethingv2": (3, 2, 256)}
+"""Crops, clips and pixels of the columns of the table in README.md."""
+
+
+def test_the_short_table_in_the_readme_has_figures_of_the_long_one() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"has all {len(ENTRIES)}," in text
+    rows = re.findall(r"^\| (T.*), (TAM|TSM|MMAction2) \|(.*)\|(.*)\|(.*)\|.*\|$", text, re.M)
+    assert len(rows) >= 6
+    for network, publisher, *cells in rows:
+        for (dataset, kind), cell in zip(KINDS.items(), cells, strict=True):
+            for segments, figure in zip((8, 16), cell.strip().split(" / "), strict=False):
+                known = [
+                    str(result.top1)
+                    for entry in ENTRIES
+                    if (entry.network, entry.publisher, entry.dataset) == (network, publisher, dataset)
+                    for result in entry.results
+                    if (result.segments, result.crops, parse_sample(result.sample).clips, result.size)
+                    == (segments, *kind)
+                ]
+                assert not figure or known == [figure], (network, publisher, dataset)
+
+
 def test_the_list_on_the_command_line(call: Call) -> None:
     lines = call("tools/show_checkpoint.py", "--list").out.splitlines()
     assert len(lines) == 1 + sum(len(entry.results) for entry in ENTRIES) and lines[0].startswith("dataset ")
