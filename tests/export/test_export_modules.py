@@ -1,0 +1,60 @@
+"""Networks with every temporal module compute the same in onnxruntime as in PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dialects import distinct_model
+
+from ops.export.onnx_export import open_session, to_onnx
+from ops.models.recognizer import Recognizer
+from ops.models.resnet import STAGES
+from ops.models.temporal_options import TemporalOptions, temporal_flags
+
+SHAPE = (3, 3, 48, 48)
+
+NETWORKS = [
+    TemporalOptions("tsm"),
+    TemporalOptions("tsm", shift_place="block", shift_div=4),
+    TemporalOptions("tconv"),
+    TemporalOptions("tim", place="before_conv1"),
+    TemporalOptions("pool"),
+    TemporalOptions("i3d"),
+    TemporalOptions("tam", kernel=5, branches="global"),
+    TemporalOptions("tam", branches="local"),
+    TemporalOptions("none", non_local="embedded_gaussian"),
+]
+
+
+def shortened(model: Recognizer) -> Recognizer:
+    """Leaves one block in each stage: that exports in half the time."""
+    for stage in STAGES:
+        blocks = getattr(model.base_model, stage)
+        setattr(model.base_model, stage, blocks[:1])
+    return model
+
+
+def same_in_onnx(model: Recognizer, path: Path) -> bool:
+    """Whether both compute the same for another batch size than that of the export."""
+    path.write_bytes(to_onnx(model, SHAPE, "fp32").SerializeToString())
+    clips = torch.randint(0, 256, (3, *SHAPE), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = model(clips).numpy()
+    (got,) = open_session(path).run(None, {"clips": clips.numpy()})
+    return bool(np.linalg.norm(got - wanted) < 1e-5 * np.linalg.norm(wanted))
+
+
+@pytest.mark.parametrize(
+    "options", NETWORKS, ids=lambda options: " ".join(temporal_flags(options)) or options.non_local
+)
+def test_every_module_is_exported(options: TemporalOptions, tmp_path: Path) -> None:
+    model = shortened(distinct_model(num_segments=SHAPE[0], temporal=options))
+    assert same_in_onnx(model, tmp_path / "m.onnx")
+    operators = (tmp_path / "m.onnx").read_bytes()
+    assert b"ScatterND" not in operators and b"ScatterElements" not in operators
+
+
+def test_mobilenet_with_shifts_is_exported(tmp_path: Path) -> None:
+    model = distinct_model(arch="mobilenet_v2", num_segments=SHAPE[0], temporal=TemporalOptions("tsm"))
+    assert same_in_onnx(model, tmp_path / "m.onnx")
