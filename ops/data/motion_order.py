@@ -7,10 +7,10 @@ where it began at its end.
 
 Every film exists in all six orders in the same split, cut from the same frames: events begin and end at rest, so any
 order is a film without jumps. Frames are key frames of constant quality, so the six videos contain the same decoded
-pictures, each as often. And what sampling sees tells nothing either: the time before the first event and the length of
-each event are drawn from as many values as lie between two samples of an 8-frame clip, so at whatever place an event
-comes, every phase of it is sampled equally often, independently of the other two. A network that averages frames is
-right in one of six cases, and a network that sees time must relate events that lie apart.
+pictures, each as often. And the 8 frames that `uniform-1` samples tell nothing either, as long as their order is not
+looked at: before each event there is a pause of 0 to 8 frames, as many as lie from one sample to the next. So every
+phase of an event is sampled equally often, in any order, independently of the other events and of all lengths. A
+network that averages frames is right in one of six cases, and one that sees time must relate events that lie apart.
 """
 
 import itertools
@@ -31,10 +31,10 @@ CLASSES = tuple("-".join(EVENTS[event] for event in order) for order in ORDERS)
 
 NUM_FRAMES = 72
 TICK = 9
-"""Frames between two samples of an 8-frame clip: the lengths of events are uniform modulo this."""
+"""Frames from one sample of an 8-frame clip to the next; pauses take all lengths below this equally often."""
 
-SHORTEST = 13
-"""Frames of the shortest event; the longest has TICK - 1 more."""
+LENGTHS = (10, 16)
+"""Frames of the shortest and of the longest event: with the longest pauses they fill the film."""
 
 SIZE = 64
 """Height and width of a clip in pixels: the short side for an input size of 56."""
@@ -53,7 +53,7 @@ FIXED = 1 << FIXED_BITS
 """Fractional bits of the coordinates given to OpenCV."""
 
 SEED = 200506804
-VERSION = 1
+VERSION = 2
 """Stored in the marker file: data of another version are generated again."""
 
 
@@ -72,16 +72,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Film:
-    """A film before its events are ordered: `rest` frames of rest come first, and as many as are missing last.
+    """A film before its events are ordered.
 
-    `place` is where the camera looks at rest: pixels from home.
+    `pauses` are the frames of rest before the first, second and third event, whichever these are; what is missing to
+    `NUM_FRAMES` comes last. `place` is where the camera looks at rest: pixels from home.
     """
 
     ground: Image
     outline: NDArray[np.float64]
     colour: tuple[int, ...]
     radius: float
-    rest: int
+    pauses: tuple[int, ...]
     place: tuple[float, float]
     events: tuple[Event, ...]
 
@@ -98,7 +99,9 @@ class Film:
     def ordered(self, order: tuple[int, ...]) -> list[Image]:
         """The film with its events in that order."""
         parts, still = self.parts(), self.still()
-        frames = [still] * self.rest + [frame for event in order for frame in parts[event]]
+        frames: list[Image] = []
+        for pause, event in zip(self.pauses, order, strict=True):
+            frames += [still] * pause + parts[event]
         return frames + [still] * (NUM_FRAMES - len(frames))
 
     def _draw(self, event: Event, passed: float) -> Image:
@@ -126,12 +129,13 @@ def draw_film(rng: np.random.Generator) -> Film:
     for away, scale in zip(aways, scales, strict=True):
         angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(*PAN)
         pan = (float(far * math.cos(angle)), float(far * math.sin(angle)))
-        events.append(Event(SHORTEST + int(rng.integers(TICK)), away, scale, pan))
+        events.append(Event(int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), away, scale, pan))
     colour = rng.integers(60, 256, 3)
     colour[rng.integers(3)] = 255
     ground = _ground(rng, radius)
     place = (float(rng.uniform(-6, 6)), float(rng.uniform(-6, 6)))
-    return Film(ground, _outline(rng), tuple(map(int, colour)), radius, int(rng.integers(TICK)), place, tuple(events))
+    pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(EVENTS)))
+    return Film(ground, _outline(rng), tuple(map(int, colour)), radius, pauses, place, tuple(events))
 
 
 def _ground(rng: np.random.Generator, radius: float) -> Image:

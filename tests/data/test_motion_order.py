@@ -1,5 +1,6 @@
 """The built-in dataset of orders: frames without their order tell nothing, neither all of them nor the sampled ones."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ops.data.class_names import read_class_names
 from ops.data.dataset_configs import dataset_config
 from ops.data.lists import read_records
 from ops.data.mirror import mirror_partners
-from ops.data.motion_order import CLASSES, NUM_FRAMES, ORDERS, SHORTEST, TICK, draw_film
+from ops.data.motion_order import CLASSES, LENGTHS, NUM_FRAMES, ORDERS, TICK, draw_film
 from ops.data.sampling import view_indices
 from ops.data.videos import open_video
 
@@ -48,47 +49,41 @@ def test_the_orders_differ_and_are_what_they_are_called() -> None:
     for name, order in zip(CLASSES, ORDERS, strict=True):
         frames = film.ordered(order)
         assert len(frames) == NUM_FRAMES
-        at, places = film.rest, []
-        for event in order:
-            places.append(at)
+        at = 0
+        for pause, event in zip(film.pauses, order, strict=True):
+            assert all(np.array_equal(frame, film.still()) for frame in frames[at : at + pause])
+            at += pause
             assert np.array_equal(frames[at], parts[event][0])
             at += len(parts[event])
         assert name.split("-") == [motion_order.EVENTS[event] for event in order]
         assert all(np.array_equal(frame, film.still()) for frame in frames[at:])
 
 
-def phases(rest: int, lengths: tuple[int, ...], order: tuple[int, ...]) -> dict[int, int]:
-    """For each event the phase at which an 8-frame clip samples it: its first sampled frame, counted from its start."""
-    indices = view_indices(NUM_FRAMES, 8, "uniform-1")[0]
-    found, at = {}, rest
-    for event in order:
-        inside = [int(index) - at for index in indices if at <= index < at + lengths[event]]
-        found[event] = inside[0]
+def sampled(pauses: tuple[int, ...], lengths: tuple[int, ...], order: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each event the frames of it that an 8-frame clip samples, counted from its start."""
+    indices = view_indices(NUM_FRAMES, 8, "uniform-1")[0].tolist()
+    found: dict[int, tuple[int, ...]] = {}
+    at = 0
+    for pause, event in zip(pauses, order, strict=True):
+        at += pause
+        found[event] = tuple(index - at for index in indices if at <= index < at + lengths[event])
         at += lengths[event]
-    return found
+    return tuple(found[event] for event in sorted(found))
 
 
-def test_what_an_8_frame_clip_samples_is_equally_likely_in_every_order() -> None:
-    """Over all rests and lengths, the phases and lengths of the events occur equally often, whatever their order."""
-    values = range(SHORTEST, SHORTEST + TICK)
-    counts: list[Counter[tuple[int, ...]]] = []
-    for order in ORDERS:
-        seen: Counter[tuple[int, ...]] = Counter()
-        for rest in range(TICK):
-            for one in values:
-                for two in values:
-                    for three in values:
-                        found = phases(rest, (one, two, three), order)
-                        seen[found[0], found[1], found[2]] += 1
-        counts.append(seen)
-    assert len(counts[0]) == TICK**3 and len(set(counts[0].values())) == 1
-    assert all(count == counts[0] for count in counts)
+@pytest.mark.parametrize("lengths", [(10, 13, 16), (16, 16, 16), (12, 10, 15)])
+def test_what_an_8_frame_clip_samples_is_equally_likely_in_every_order(lengths: tuple[int, ...]) -> None:
+    """Over all pauses, every combination of sampled frames of the three events occurs equally often in all orders."""
+    pauses = list(itertools.product(range(TICK), repeat=3))
+    counts = [Counter(sampled(pause, lengths, order) for pause in pauses) for order in ORDERS]
+    assert len(counts[0]) == TICK**3 and all(count == counts[0] for count in counts)
 
 
-def test_films_fit_and_speeds_differ() -> None:
-    assert TICK - 1 + 3 * (SHORTEST + TICK - 1) <= NUM_FRAMES
-    lengths = {event.length for film in motion_order.films("val") for event in film.events}
-    assert lengths == set(range(SHORTEST, SHORTEST + TICK))
+def test_films_fit_and_pauses_and_speeds_differ() -> None:
+    assert 3 * (TICK - 1 + LENGTHS[1]) <= NUM_FRAMES and TICK * 8 == NUM_FRAMES
+    films = list(motion_order.films("val"))
+    assert {event.length for film in films for event in film.events} == set(range(LENGTHS[0], LENGTHS[1] + 1))
+    assert {pause for film in films for pause in film.pauses} == set(range(TICK))
 
 
 def test_the_camera_moves() -> None:
