@@ -113,6 +113,9 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="loss function: nll (cross-entropy)")
     group.add_argument("--accumulate", type=positive, default=1, metavar="N",
                        help="compute each batch in N parts, to save memory (default: 1)")  # fmt: skip
+    group.add_argument("--keep_last_batch", action="store_true", help="train on the incomplete last batch of an epoch")
+    group.add_argument("--patience", type=positive, metavar="N",
+                       help="stop after N validations without a better top-1 (default: never)")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps from this start on")
     group.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: 0)")
 

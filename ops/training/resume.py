@@ -138,7 +138,7 @@ MATTERS = (
     "dataset", "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs",
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
     "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
-    "deterministic", "start_epoch",
+    "deterministic", "start_epoch", "keep_last_batch", "patience",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 
@@ -224,7 +224,7 @@ def check_epoch_goes_on(
     changed = []
     if isinstance(hashes, Mapping) and hashes and str(next(iter(hashes.values()))) != next(iter(list_hashes.values())):
         changed.append(f"the list {next(iter(list_hashes))}")
-    for name in ("batch_size", "seed"):
+    for name in ("batch_size", "seed", "keep_last_batch"):
         if isinstance(recipe, Mapping) and name in recipe and recipe[name] != vars(args)[name]:
             changed.append(f"--{name} (was {recipe[name]}, now {vars(args)[name]})")
     if progress.step > steps and not changed:
