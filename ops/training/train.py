@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from ops.common import distributed
 from ops.common.console import start_logging
@@ -29,6 +29,7 @@ from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
 from ops.training.engine import NOT_FINITE, validate
+from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
 from ops.training.pace import Pace
@@ -192,10 +193,17 @@ def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) 
     )
 
 
+def make_loss(args: argparse.Namespace, data: Data) -> ClassificationLoss:
+    """The loss that the arguments ask for."""
+    balanced = args.class_weights == "balanced"
+    weights = balanced_weights(data.train.records.labels, data.num_classes) if balanced else None
+    return ClassificationLoss(args.label_smoothing, weights)
+
+
 def fit(
     args: argparse.Namespace,
     model: Recognizer,
-    optimizer: SGD,
+    optimizer: Optimizer,
     rate: float,
     data: Data,
     folder: Path,
@@ -232,6 +240,7 @@ def fit(
                   model.normalisation),
         runlog,
         compute,
+        make_loss(args, data),
     )  # fmt: skip
     if origin:
         trainer.restore(origin, args.start_epoch is None)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from ops.common import distributed
 from ops.common.device import Compute
 from ops.common.errors import RunStoppedError
 from ops.data.collate import ClipBatch
+from ops.training.loss import PLAIN, ClassificationLoss
 
 SMALLEST_SCALE = 2.0**-16
 """Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
@@ -39,6 +39,7 @@ class Stepper:
     clip_gradient: float | None = None
     parts: int = 1
     restorable: bool = False
+    loss: ClassificationLoss = PLAIN
 
     def __call__(self, batch: ClipBatch, weight: float = 1.0) -> tuple[Tensor, Tensor, Tensor] | None:
         """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken.
@@ -47,7 +48,7 @@ class Stepper:
         """
         before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
         self.optimizer.zero_grad(set_to_none=True)
-        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts, weight)
+        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts, weight, self.loss)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
         bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
@@ -67,7 +68,13 @@ class Stepper:
 
 
 def accumulate(
-    model: nn.Module, batch: ClipBatch, scaler: torch.amp.GradScaler, compute: Compute, parts: int, weight: float = 1.0
+    model: nn.Module,
+    batch: ClipBatch,
+    scaler: torch.amp.GradScaler,
+    compute: Compute,
+    parts: int,
+    weight: float = 1.0,
+    loss_of: ClassificationLoss = PLAIN,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradients of a batch, in `parts`, to those of the model; scores `[N, K]`, labels `[N]`, mean loss.
 
@@ -81,7 +88,7 @@ def accumulate(
     for number, (pixels, wanted) in enumerate(pieces, 1):
         with contextlib.nullcontext() if number == parts else _no_sync(model):
             part = forward(model, pixels, compute)
-            share = F.cross_entropy(part, wanted, reduction="sum") / len(labels)
+            share = loss_of.sum(part, wanted) / len(labels)
             scaler.scale(share if weight == 1 else share * weight).backward()  # type: ignore[no-untyped-call]
         scores.append(part.detach())
         loss += share.detach()

@@ -38,6 +38,7 @@ from ops.training.epoch_summary import (
     own_bad_videos,
     warn_of_bad_videos,
 )
+from ops.training.loss import ClassificationLoss
 from ops.training.lr_schedule import Schedule
 from ops.training.metrics import Meter
 from ops.training.pace import Pace
@@ -67,6 +68,7 @@ class Trainer:
         meta: Mapping[str, Any],
         runlog: RunLog | None,
         compute: Compute,
+        loss: ClassificationLoss,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
@@ -79,7 +81,7 @@ class Trainer:
             parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
         self.stepper = Stepper(
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
-            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0,
+            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
         )  # fmt: skip
         self.skipped = 0
         self.early_stopping = EarlyStopping(pace.patience)
