@@ -19,8 +19,8 @@ from ops.common.device import Compute
 from ops.data.collate import ClipBatch
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import TAM
-from ops.training.engine import accumulate, forward
 from ops.training.optimizer import complete_momentum
+from ops.training.train_step import accumulate, forward
 
 VARIANTS = ("ours", "published", "plain")
 STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))

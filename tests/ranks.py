@@ -14,14 +14,15 @@ from ops.common import distributed
 from ops.common.device import Compute
 from ops.common.errors import InputError
 from ops.data.collate import ClipBatch
+from ops.data.dataloaders import TrainSampler
 from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import Recognizer, build_model
 from ops.prepare.executors import SHARED_IMPORTS
 from ops.testing.evaluate import run_evaluation
 from ops.testing.options import test_parser as make_test_parser
-from ops.training.engine import accumulate
 from ops.training.options import train_parser as make_train_parser
 from ops.training.train import run_training
+from ops.training.train_step import accumulate
 
 CPU = Compute(torch.device("cpu"))
 COUNTS = (1, 2, 3, 5, 7)
@@ -97,12 +98,25 @@ def batch(rank: int, world_size: int) -> ClipBatch:
 
 
 def gradients(
-    model: Recognizer, network: nn.Module, share: ClipBatch, parts: int, compute: Compute = CPU
+    model: Recognizer, network: nn.Module, share: ClipBatch, parts: int, compute: Compute = CPU, weight: float = 1.0
 ) -> dict[str, Tensor]:
     """Those of the mean loss over all clips, on the CPU."""
     model.zero_grad()
-    accumulate(network, share, compute.scaler(), compute, parts)
+    accumulate(network, share, compute.scaler(), compute, parts, weight)
     return {name: value.grad.cpu().clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
+def gradients_of_last_batches(
+    model: Recognizer, parallel: nn.Module, compute: Compute
+) -> dict[int, list[dict[str, Tensor]]]:
+    """Those of incomplete batches of 3 clips and of 1 clip, in one part and two; of two processes one has 1 and 0."""
+    everything, found = batch(0, 1), {}
+    for length in (3, 1):
+        sampler = TrainSampler(length, CLIPS, 0, distributed.rank(), distributed.world_size(), keep_last=True)
+        (clips,) = [[index for _, index in step] for step in sampler]
+        share = ClipBatch(everything.pixels[clips], everything.labels[clips], clips, len(clips))
+        found[length] = [gradients(model, parallel, share, parts, compute, sampler.weight(0)) for parts in (1, 2)]
+    return found
 
 
 def save_gradients_by_nccl(folder: Path) -> None:
@@ -131,8 +145,10 @@ def save_gradients(folder: Path, compute: Compute = CPU) -> None:
         exchanged[0] = 0
         share = batch(distributed.rank(), distributed.world_size())
         found[parts] = gradients(model, parallel, share, parts, compute), exchanged[0]
+    last = gradients_of_last_batches(model, parallel, compute)
     if distributed.is_main():
         torch.save(found, folder / "gradients.pt")
+        torch.save(last, folder / "last.pt")
     distributed.stop()
 
 

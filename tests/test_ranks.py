@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT
 from devices import on_gpu
 
+from ops.data.collate import ClipBatch
 from ops.data.decoders import DECODERS, video_reader
 from ops.models.recognizer import build_model
 from ops.training.options import train_parser
@@ -78,6 +79,12 @@ def test_gradients_of_two_processes_are_those_of_one_with_all_clips(what: str, t
             torch.testing.assert_close(grads[name], value, rtol=1e-9, atol=1e-12)
     exchanged = {parts: count for parts, (_, count) in found.items()}
     assert exchanged[1] == exchanged[2] == exchanged[4] >= 1
+    whole = ranks.batch(0, 1)
+    for length, last in torch.load(tmp_path / "last.pt").items():
+        first = ClipBatch(whole.pixels[:length], whole.labels[:length], list(range(length)), length)
+        for name, value in ranks.gradients(model, model, first, 1).items():
+            for grads in last:
+                torch.testing.assert_close(grads[name], value, rtol=1e-9, atol=1e-12)
 
 
 def test_processes_that_were_given_other_files_are_told_before_the_first_step(

@@ -25,24 +25,49 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
 
     The order of an epoch is a permutation drawn from (seed, epoch). Step s takes positions [s·B, (s+1)·B) of it, where
     B is the batch size over all processes, and each process takes its slice: the clips of a step do not depend on the
-    number of processes. An incomplete last batch is dropped, as published. Before iterating, set `epoch`, and
-    `first_step` and `last_step` (exclusive) for a part of an epoch; `len()` is that of a whole epoch.
+    number of processes. An incomplete last batch is dropped, as published, unless `keep_last` is set. Before iterating,
+    set `epoch`, and `first_step` and `last_step` (exclusive) for a part of an epoch; `len()` is that of a whole epoch.
+
+    The processes share an incomplete batch as evenly as possible, the first ones with the larger shares. A process for
+    which no clip is left gets the last one, and `weight` 0.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.rank, self.per_rank = rank, batch_size // world_size
+    def __init__(
+        self, length: int, batch_size: int, seed: int, rank: int, world_size: int, keep_last: bool = False
+    ) -> None:
+        self.length, self.batch_size, self.seed, self.keep_last = length, batch_size, seed, keep_last
+        self.rank, self.world_size = rank, world_size
         self.epoch = self.first_step = 0
         self.last_step = len(self)
 
     def __len__(self) -> int:
-        return self.length // self.batch_size
+        return steps_per_epoch(self.length, self.batch_size, self.keep_last)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
         for step in range(self.first_step, self.last_step):
-            start = step * self.batch_size + self.rank * self.per_rank
-            yield [(self.epoch, int(index)) for index in order[start : start + self.per_rank]]
+            first, last = self._share(step)
+            yield [(self.epoch, int(index)) for index in (order[first:last] if last > first else order[-1:])]
+
+    def weight(self, step: int) -> float:
+        """The factor on this process's mean loss with which the mean over processes is that over all clips of a step.
+
+        1 for a complete batch.
+        """
+        first, last = self._share(step)
+        return (last - first) * self.world_size / min(self.batch_size, self.length - step * self.batch_size)
+
+    def _share(self, step: int) -> tuple[int, int]:
+        """The positions [first, last) in the order of an epoch that this process has in `step`."""
+        start = step * self.batch_size
+        share, more = divmod(min(self.batch_size, self.length - start), self.world_size)
+        first = start + self.rank * share + min(self.rank, more)
+        return first, first + share + (self.rank < more)
+
+
+def steps_per_epoch(length: int, batch_size: int, keep_last: bool) -> int:
+    """The number of batches of `length` clips, with the incomplete last one if `keep_last` is set."""
+    return -(-length // batch_size) if keep_last else length // batch_size
 
 
 class ShardSampler(Sampler[Any]):

@@ -21,7 +21,7 @@ from ops.data.sampling import Indices
 from ops.data.views import load_views
 from ops.explain.tam_hooks import TamRecorder, watch_tams
 from ops.predict.predictor import Prediction, Predictor, check_finite, open_predictor
-from ops.training.engine import forward
+from ops.training.train_step import forward
 
 
 @dataclass(frozen=True)

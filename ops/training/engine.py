@@ -1,10 +1,7 @@
 """The loops: one training epoch, one validation, the scores of all views of a video."""
 
-import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
-from ops.common import distributed
 from ops.common.console import progress
 from ops.common.device import Compute
 from ops.common.errors import CHECK_ADVICE, InputError, RunStoppedError
@@ -22,14 +17,12 @@ from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.data.views import Views
 from ops.training.metrics import Meter
+from ops.training.train_step import Stepper, forward
 
 ENOUGH = 100
 """Videos that must have been tried before a share of broken ones says anything."""
 
 NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
-
-SMALLEST_SCALE = 2.0**-16
-"""Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
 
 
 @dataclass
@@ -66,54 +59,11 @@ class EpochResult:
             self.compute_seconds += mark - arrived
 
 
-@dataclass(frozen=True)
-class Stepper:
-    """Takes the steps of a training.
-
-    A batch goes through the model in `parts`, whose gradients are added up: less memory, the same step but for batch
-    norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
-    process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
-    is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
-    of fp16 do not count as such; RunStoppedError where it finds none.
-    """
-
-    model: nn.Module
-    optimizer: Optimizer
-    scaler: torch.amp.GradScaler
-    compute: Compute
-    on_nonfinite: Callable[[ClipBatch, float, float], None]
-    clip_gradient: float | None = None
-    parts: int = 1
-    restorable: bool = False
-
-    def __call__(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken."""
-        before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
-        self.optimizer.zero_grad(set_to_none=True)
-        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts)
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
-        bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
-        if distributed.any_rank(bad):
-            self.on_nonfinite(batch, float(loss), float(norm))
-            for buffer, old in zip(self.model.buffers(), before, strict=False):
-                buffer.copy_(old)
-            return None
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
-            raise RunStoppedError(
-                "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "
-                "more; take --amp bf16 or off, or a lower --lr; --resume auto goes on from the last checkpoint"
-            )
-        return scores, labels, loss
-
-
 def train_epoch(
     stepper: Stepper,
     batches: Iterable[ClipBatch],
     result: EpochResult,
-    start_step: Callable[[int], float],
+    start_step: Callable[[int], tuple[float, float]],
     end_step: Callable[[int], bool],
     max_bad_fraction: float,
     steps: int,
@@ -123,7 +73,8 @@ def train_epoch(
 ) -> None:
     """Train on `batches`, of which there are `steps`, adding to `result`.
 
-    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate;
+    `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate and the
+    weight of this process's clips, which is 0 for one that only repeats a clip of another process;
     `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
     `print_freq` steps: reading the averages waits for the device. RunStoppedError where more than
     `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, and where nothing can
@@ -137,9 +88,9 @@ def train_epoch(
                 raise InputError(_hopeless(batch))
             if result.tried >= ENOUGH and result.failed > max_bad_fraction * result.tried:
                 raise RunStoppedError(_too_many(result, max_bad_fraction), result.failures)
-            rate = start_step(result.steps - 1)
-            taken = stepper(batch)
-            if taken:
+            rate, weight = start_step(result.steps - 1)
+            taken = stepper(batch, weight)
+            if taken and weight:
                 result.meter.add(*taken)
             if result.steps % print_freq == 0 or result.steps == steps:
                 bar.set_postfix(_postfix(result, rate, device), refresh=False)
@@ -190,39 +141,6 @@ def _count(
         scores, labels = scores[finite], labels[finite]
     if len(labels):
         result.meter.add(scores, labels, F.cross_entropy(scores, labels))
-
-
-def accumulate(
-    model: nn.Module, batch: ClipBatch, scaler: torch.amp.GradScaler, compute: Compute, parts: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Add the gradients of a batch, in `parts`, to those of the model; scores `[N, K]`, labels `[N]`, mean loss.
-
-    Processes that share the gradients wait for each other only after the last part.
-    """
-    labels = compute.bring(batch.labels)
-    scores, loss = [], torch.zeros((), device=compute.device)
-    pieces = list(zip(batch.pixels.tensor_split(parts), labels.tensor_split(parts), strict=True))
-    for number, (pixels, wanted) in enumerate(pieces, 1):
-        with contextlib.nullcontext() if number == parts else _no_sync(model):
-            part = forward(model, pixels, compute)
-            share = F.cross_entropy(part, wanted, reduction="sum") / len(labels)
-            scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-        scores.append(part.detach())
-        loss += share.detach()
-    return torch.cat(scores), labels, loss
-
-
-def forward(model: nn.Module, pixels: Tensor, compute: Compute) -> Tensor:
-    """Scores `[N, K]`, float32, of clips `[N, T, C, H, W]`."""
-    pixels = compute.bring(pixels)  # still uint8: a quarter of the bytes
-    with compute.autocast():
-        scores: Tensor = model(pixels)
-    return scores.float()
-
-
-def _no_sync(model: nn.Module) -> AbstractContextManager[None]:
-    no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", contextlib.nullcontext)
-    return no_sync()
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,14 @@ from torch import nn
 
 from ops.common import distributed
 from ops.common.errors import CHECK_ADVICE
+from ops.data.collate import ClipBatch
 from ops.data.datasets import SECOND_TRY, Failure
 from ops.training.engine import NOT_FINITE, EpochResult
 
 log = logging.getLogger(__name__)
+
+NAMED = 8
+"""How many videos of a batch are named in messages."""
 
 
 def figures_of(trained: EpochResult, validated: EpochResult | None) -> dict[str, Any]:
@@ -46,6 +50,19 @@ def first_not_finite(model: nn.Module) -> str:
         if value.is_floating_point() and not value.isfinite().all():
             return name
     return ""
+
+
+def not_finite_in_words(
+    epoch: int, step: int, batch: ClipBatch, loss: float, norm: float, path_of: Callable[[int], str]
+) -> str:
+    """A step whose loss or gradients are not finite, with the first of its videos in all processes."""
+    shares = distributed.gather_objects([path_of(index) for index in batch.indices])
+    paths = list(itertools.chain.from_iterable(shares))
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return (
+        f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g} for "
+        f"the videos {', '.join(paths[:NAMED])}{more}"
+    )
 
 
 def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:

@@ -1,10 +1,11 @@
-"""The optimizer: SGD, its parameter groups and its learning rate."""
+"""The optimizer: SGD or AdamW, its parameter groups and its learning rate."""
 
 import argparse
 import logging
+from typing import Any
 
 import torch
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
 from ops.data.dataset_configs import DatasetConfig
 from ops.models.recognizer import Recognizer
@@ -18,7 +19,7 @@ def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
         rate: float = args.lr * args.batch_size / args.scale_lr
         log.info("learning rate %g: %g · %d / %d", rate, args.lr, args.batch_size, args.scale_lr)
         return rate
-    if config.recipe:
+    if config.recipe and args.optimizer == "sgd":
         fitting = config.recipe.lr * args.batch_size / config.recipe.batch_size
         if abs(args.lr - fitting) > 0.01 * fitting and not args.evaluate:
             log.warning(
@@ -31,19 +32,42 @@ def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
 
 def make_optimizer(
     args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool, fused: bool = False
-) -> SGD:
-    """SGD with momentum over the published parameter groups; `fused` takes its step in few kernels."""
+) -> Optimizer:
+    """SGD with momentum, or AdamW, over the published parameter groups; `fused` takes its step in few kernels."""
     groups = model.parameter_groups(fast_head)
     for group in groups:
         group["lr"] = rate * group["lr_mult"]
         group["weight_decay"] = args.weight_decay * group["decay_mult"]
+    if args.optimizer == "adamw":
+        return AdamW(groups, lr=rate, weight_decay=args.weight_decay, fused=fused or None)
     optimizer = SGD(groups, lr=rate, momentum=args.momentum, weight_decay=args.weight_decay, fused=fused or None)
-    complete_momentum(optimizer)
+    complete_state(optimizer)
     return optimizer
 
 
+def complete_state(optimizer: Optimizer) -> None:
+    """Give a fused `optimizer` the state that it needs, in memory like the parameters; else do nothing."""
+    if isinstance(optimizer, SGD):
+        complete_momentum(optimizer)
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["fused"] else ():
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if name == "step":  # fused AdamW counts on the device, else it is on the CPU
+                    state[name] = value.to(parameter.device, torch.float32)
+                elif value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter).copy_(value)
+
+
+def optimizer_of(state: Any) -> str | None:
+    """The `--optimizer` that a state dictionary was saved by; None where it took no step yet."""
+    first = next(iter(state["state"].values()), None)
+    return None if first is None else "adamw" if "exp_avg" in first else "sgd"
+
+
 def complete_momentum(optimizer: SGD) -> None:
-    """Give a fused `optimizer` the momentum that it needs: all of it, in memory like the parameters; else do nothing.
+    """Give fused SGD all of the momentum that it needs, in memory like the parameters.
 
     It starts from 0, from which the first step makes the gradient itself, as SGD does. Left to itself, fused SGD makes
     momentum of unset memory where its first step is skipped, as the first ones in fp16 are. And it refuses momentum

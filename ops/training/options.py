@@ -106,13 +106,22 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
                        help="divide the rate by 10 after each of these epochs (default: 50 75 90)")  # fmt: skip
     group.add_argument("--no_fc_lr5", action="store_true",
                        help="train linear layers at the base rate, not at 5 times it")  # fmt: skip
+    group.add_argument("--optimizer", default="sgd", choices=("sgd", "adamw"),
+                       help="sgd (default) or adamw, which needs a much lower --lr")  # fmt: skip
     group.add_argument("--momentum", type=fraction, default=0.9, help="momentum of SGD (default: 0.9)")
     group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
     group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM",
                        help="largest norm of the gradients (default: no limit)")  # fmt: skip
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="loss function: nll (cross-entropy)")
+    group.add_argument("--label_smoothing", type=fraction, default=0.0, metavar="P",
+                       help="share of the target that is spread over all classes (default: 0)")  # fmt: skip
+    group.add_argument("--class_weights", default="none", choices=("none", "balanced"),
+                       help="weight classes in the loss inversely to their frequency (default: none)")  # fmt: skip
     group.add_argument("--accumulate", type=positive, default=1, metavar="N",
                        help="compute each batch in N parts, to save memory (default: 1)")  # fmt: skip
+    group.add_argument("--keep_last_batch", action="store_true", help="train on the incomplete last batch of an epoch")
+    group.add_argument("--patience", type=positive, metavar="N",
+                       help="stop after N validations without a better top-1 (default: never)")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps from this start on")
     group.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: 0)")
 

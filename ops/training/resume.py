@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from ops.common import distributed
 from ops.common.device import usable_cores
@@ -20,7 +20,7 @@ from ops.common.folder_lock import locked_folder
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.temporal_options import differing_option, temporal_options
 from ops.training.checkpoint_saver import LAST, is_replaced, read_first, run_checkpoints
-from ops.training.optimizer import complete_momentum
+from ops.training.optimizer import complete_state, optimizer_of
 from ops.training.run_metadata import arithmetic, software
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ MATTERS = (
     "dataset", "consensus_type", "dropout", "no_partialbn", "syncbn", "dense_sample", "input_size", "epochs",
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
     "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
-    "deterministic", "start_epoch",
+    "deterministic", "start_epoch", "keep_last_batch", "patience", "optimizer", "label_smoothing", "class_weights",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 
@@ -224,7 +224,7 @@ def check_epoch_goes_on(
     changed = []
     if isinstance(hashes, Mapping) and hashes and str(next(iter(hashes.values()))) != next(iter(list_hashes.values())):
         changed.append(f"the list {next(iter(list_hashes))}")
-    for name in ("batch_size", "seed"):
+    for name in ("batch_size", "seed", "keep_last_batch"):
         if isinstance(recipe, Mapping) and name in recipe and recipe[name] != vars(args)[name]:
             changed.append(f"--{name} (was {recipe[name]}, now {vars(args)[name]})")
     if progress.step > steps and not changed:
@@ -238,23 +238,29 @@ def check_epoch_goes_on(
         )
 
 
-def restore(origin: Checkpoint, optimizer: SGD) -> Progress:
+def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
     groups = [dict(group, params=None) for group in optimizer.param_groups]
+    ours = type(optimizer).__name__.lower()
     try:
+        theirs = optimizer_of(origin.rest["optimizer"])
+        if theirs not in (None, ours):
+            raise InputError(
+                f"{origin.path}: cannot be resumed: --optimizer is {theirs} in the checkpoint, {ours} here"
+            )
         optimizer.load_state_dict(origin.rest["optimizer"])
         best = float(origin.rest.get("best_prec1", 0.0))
         best = best if math.isfinite(best) else 0.0  # older versions counted a validation without any video as the best
         totals = [float(value) for value in origin.rest.get("totals", ())]
         counts = {name: int(origin.rest.get(name, 0)) for name in ("step", "bad", "tried", "failed", "skipped")}
         progress = Progress(int(origin.rest["epoch"]), best=best, totals=totals, **counts)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{origin.path}: cannot be resumed, it has no optimizer state that fits "
             f"({type(error).__name__}: {error}); --tune_from starts a new run from its weights"
         ) from None
-    for group, ours in zip(optimizer.param_groups, groups, strict=True):
-        group.update({key: value for key, value in ours.items() if key != "params"})
-    complete_momentum(optimizer)
+    for group, kept in zip(optimizer.param_groups, groups, strict=True):
+        group.update({key: value for key, value in kept.items() if key != "params"})
+    complete_state(optimizer)
     log.info("resumed %s: %d epochs and %d steps are done", origin.path, progress.epoch, progress.step)
     return progress

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from ops.common import distributed
 from ops.common.console import start_logging
@@ -19,7 +19,7 @@ from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStop
 from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.storage import atomic_file, make_folder
 from ops.data.collate import collate_clips
-from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, workers_of
+from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps_per_epoch, workers_of
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
@@ -29,8 +29,10 @@ from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
 from ops.training.engine import NOT_FINITE, validate
+from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
+from ops.training.pace import Pace
 from ops.training.resume import (
     MATTERS,
     Progress,
@@ -47,7 +49,7 @@ from ops.training.run_log import RunLog
 from ops.training.run_metadata import arithmetic, make_meta
 from ops.training.save_interval import parse_interval
 from ops.training.train_val_data import Data, open_data
-from ops.training.trainer import Pace, Trainer
+from ops.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,8 @@ def train_from(
     if args.start_epoch is not None:
         progress.epoch, progress.step, progress.totals, progress.bad = args.start_epoch, 0, (), 0
     elif resumed:
-        check_epoch_goes_on(args, resumed, progress, len(data.train) // args.batch_size, hashes)
+        steps = steps_per_epoch(len(data.train), args.batch_size, args.keep_last_batch)
+        check_epoch_goes_on(args, resumed, progress, steps, hashes)
     check_same_everywhere(args, data, origin)
     with noting_hangs(folder):
         fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
@@ -190,10 +193,17 @@ def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) 
     )
 
 
+def make_loss(args: argparse.Namespace, data: Data) -> ClassificationLoss:
+    """The loss that the arguments ask for."""
+    balanced = args.class_weights == "balanced"
+    weights = balanced_weights(data.train.records.labels, data.num_classes) if balanced else None
+    return ClassificationLoss(args.label_smoothing, weights)
+
+
 def fit(
     args: argparse.Namespace,
     model: Recognizer,
-    optimizer: SGD,
+    optimizer: Optimizer,
     rate: float,
     data: Data,
     folder: Path,
@@ -203,14 +213,16 @@ def fit(
 ) -> None:
     """Train to the end, and write the logs; `origin` is the checkpoint that the run resumes from."""
     device = compute.device
-    sampler = TrainSampler(len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size())
+    sampler = TrainSampler(
+        len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size(), args.keep_last_batch
+    )
     loader = make_loader(
         data.train, args.workers, collate_clips, device, batch_sampler=sampler, patience=args.decode_timeout
     )
     schedule = Schedule(rate, args.epochs, args.lr_type, tuple(args.lr_steps), args.warmup_epochs)
     pace = Pace(
         args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
-        args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep,
+        args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep, args.patience,
     )  # fmt: skip
     runlog = None
     if distributed.is_main():
@@ -228,11 +240,10 @@ def fit(
                   model.normalisation),
         runlog,
         compute,
+        make_loss(args, data),
     )  # fmt: skip
-    if origin and origin.rest.get("scaler"):
-        trainer.scaler.load_state_dict(origin.rest["scaler"])
     if origin:
-        trainer.results = dict(origin.meta.get("results") or {})  # kept until an epoch of this run ends
+        trainer.restore(origin, args.start_epoch is None)
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)
@@ -245,10 +256,17 @@ def fit(
         log.info("stopped by a signal, everything is saved; to continue, add --resume auto to the command (%s)", marker)
     elif runlog:
         runlog.close()
-        ending = "done"
-        if progress.epoch < args.epochs:
-            ending = f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {args.epochs} epochs done"
+        ending = _ending(args, progress, trainer.early_stopping.is_over)
         log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
+
+
+def _ending(args: argparse.Namespace, progress: Progress, stopped_early: bool) -> str:
+    """Why a run ended, in words."""
+    if stopped_early:
+        return f"stopped after epoch {progress.epoch} of {args.epochs}: no better validation in {args.patience}"
+    if progress.epoch < args.epochs:
+        return f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {args.epochs} epochs done"
+    return "done"
 
 
 def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compute: Compute) -> int:

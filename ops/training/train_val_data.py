@@ -48,6 +48,14 @@ class Data:
         return list(filter(None, words))
 
 
+def smallest_part(args: argparse.Namespace, length: int, processes: int) -> int:
+    """The smallest number of clips that go through the model at a time, when training on `length` clips."""
+    size: int = args.batch_size
+    last = length % size if args.keep_last_batch else 0
+    shares = [max(batch // processes, 1) for batch in (size if length >= size else 0, last) if batch]
+    return min(max(share // int(args.accumulate), 1) for share in shares)
+
+
 def open_data(
     args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
 ) -> Data:
@@ -79,12 +87,12 @@ def open_data(
                 "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, so their "
                 "frames can be out of order", records.source, short, len(records), DENSE_WINDOW,
             )  # fmt: skip
-    if len(datasets[0]) < args.batch_size:
+    if len(datasets[0]) < args.batch_size and not args.keep_last_batch:
         raise InputError(
             f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
-            f"--batch-size {args.batch_size}"
+            f"--batch-size {args.batch_size}; use a smaller one, or --keep_last_batch"
         )
-    fewest = args.batch_size // distributed.world_size() // args.accumulate * args.num_segments
+    fewest = smallest_part(args, len(datasets[0]), distributed.world_size()) * args.num_segments
     if fewest == 1 and (temporal_options(args).module == "tam" or args.input_size <= SMALLEST_INPUT):
         raise InputError(
             "with one clip of one frame at a time (--batch-size, --accumulate, --num_segments), batch norms get a "

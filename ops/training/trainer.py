@@ -1,12 +1,10 @@
 """The epochs of one training run: train, validate, log, save."""
 
-import itertools
 import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,11 @@ from ops.common.preemption import Preemption
 from ops.data.collate import ClipBatch
 from ops.data.dataloaders import TrainSampler
 from ops.data.datasets import Failure
-from ops.models.checkpoint import write_checkpoint
+from ops.models.checkpoint import Checkpoint, write_checkpoint
 from ops.models.recognizer import Recognizer
 from ops.training.checkpoint_saver import BEST, CheckpointSaver, last_good
-from ops.training.engine import EpochResult, Stepper, train_epoch, validate
+from ops.training.early_stopping import EarlyStopping
+from ops.training.engine import EpochResult, train_epoch, validate
 from ops.training.epoch_summary import (
     bad_videos,
     can_be_best,
@@ -35,40 +34,19 @@ from ops.training.epoch_summary import (
     figures_of,
     first_not_finite,
     none_is_finite,
+    not_finite_in_words,
     own_bad_videos,
     warn_of_bad_videos,
 )
+from ops.training.loss import ClassificationLoss
 from ops.training.lr_schedule import Schedule
 from ops.training.metrics import Meter
+from ops.training.pace import Pace
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
-from ops.training.save_interval import Interval
+from ops.training.train_step import Stepper
 
 log = logging.getLogger(__name__)
-
-NAMED = 8
-"""How many videos of a batch are named in messages."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Settings of a run: `eval_freq` in epochs, `print_freq` in steps, an end after `max_steps` (None: never).
-
-    A step computes its batch in `parts`, one after another. The run stops if more than `max_bad_fraction` of the videos
-    are broken, or if more than `skip_nonfinite` batches had a loss or gradient that is not finite. It is saved at the
-    end of each epoch and at every `interval`, and `keep` older checkpoints are kept.
-    """
-
-    seed: int
-    eval_freq: int
-    print_freq: int
-    clip_gradient: float | None
-    max_steps: int | None
-    parts: int = 1
-    max_bad_fraction: float = 1.0
-    skip_nonfinite: int = 0
-    interval: Interval = field(default_factory=Interval)
-    keep: int = 0
 
 
 class Trainer:
@@ -90,6 +68,7 @@ class Trainer:
         meta: Mapping[str, Any],
         runlog: RunLog | None,
         compute: Compute,
+        loss: ClassificationLoss,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
@@ -102,9 +81,10 @@ class Trainer:
             parallel = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
         self.stepper = Stepper(
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
-            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0,
+            pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
         )  # fmt: skip
         self.skipped = 0
+        self.early_stopping = EarlyStopping(pace.patience)
         self.saver = CheckpointSaver(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
         self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass already logged; all of this epoch
@@ -112,11 +92,22 @@ class Trainer:
         self.row: dict[str, Any] = {}  # its row in the log
         self.unlogged = ""  # why something could not be logged
 
+    def restore(self, origin: Checkpoint, same_place: bool) -> None:
+        """Take over the rest of the state in `origin`; `same_place`: the run goes on where that was saved."""
+        if origin.rest.get("scaler"):
+            self.scaler.load_state_dict(origin.rest["scaler"])
+        if same_place:
+            self.early_stopping.restore(origin.rest.get("early_stopping"))
+        self.results = dict(origin.meta.get("results") or {})  # kept until an epoch of this run ends
+
     def fit(self, progress: Progress) -> Progress:
-        """Train from `progress` to the last epoch, for `max_steps`, or until a signal; returns the new progress."""
+        """Train from `progress` to the last epoch or an early end, for `max_steps`, or until a signal.
+
+        Returns the new progress.
+        """
         left = self.pace.max_steps or sys.maxsize
         self.skipped = progress.skipped
-        while progress.epoch < self.schedule.epochs and left > 0:
+        while progress.epoch < self.schedule.epochs and left > 0 and not self.early_stopping.is_over:
             began, epoch = time.perf_counter(), progress.epoch
             steps = min(len(self.sampler) - progress.step, left)
             left -= steps
@@ -134,13 +125,19 @@ class Trainer:
             if whole:
                 progress.epoch, progress.step = epoch + 1, 0
             progress.totals, progress.bad = (), 0
-            self._end(progress, epoch, trained, validated, began)
+            self._end(progress, epoch, trained, validated, began, due)
         return progress
 
     def _end(
-        self, progress: Progress, epoch: int, trained: EpochResult, validated: EpochResult | None, began: float
+        self,
+        progress: Progress,
+        epoch: int,
+        trained: EpochResult,
+        validated: EpochResult | None,
+        began: float,
+        due: bool,
     ) -> None:
-        """Save and log the results of a pass."""
+        """Save and log the results of a pass; `due` is whether its validation would also be in an uninterrupted run."""
         row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
         last_step = (progress.step or len(self.sampler)) - 1
         row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
@@ -155,6 +152,8 @@ class Trainer:
         is_best = can_be_best(row) and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
         if is_best:
             progress.best = row["val_top1"]
+        if due:
+            self.early_stopping.add(row["val_top1"] if can_be_best(row) else None)
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
         if self.runlog:  # before saving: a run that is killed in between writes this row again
             row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
@@ -208,8 +207,11 @@ class Trainer:
         self.preempted = self.preemption.everywhere(self.compute.device)
         return not self.preempted
 
-    def _start_step(self, epoch: int, step: int) -> float:
-        """Set seeds and learning rate of one step, which depend only on its position in the run; returns the rate."""
+    def _start_step(self, epoch: int, step: int) -> tuple[float, float]:
+        """Set seeds and learning rate of one step, which depend only on its position in the run.
+
+        Returns the rate and the weight of this process's clips.
+        """
         place = epoch * len(self.sampler) + step
         seeds = np.random.SeedSequence([self.pace.seed, place, distributed.rank()])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
@@ -217,19 +219,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_mult"]
         self.place = epoch, step
-        return rate
+        return rate, self.sampler.weight(step)
 
     def _nonfinite(self, batch: ClipBatch, loss: float, norm: float) -> None:
         """Report the step and its videos; RunStoppedError if no more batches may be skipped."""
-        records = self.loader.dataset.records  # type: ignore[attr-defined]
-        shares = distributed.gather_objects([records.path(index) for index in batch.indices])
-        paths = list(itertools.chain.from_iterable(shares))
-        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-        epoch, step = self.place
-        what = (
-            f"epoch {epoch + 1}, step {step + 1}: the loss is {loss:g} and the norm of the gradients {norm:g} for "
-            f"the videos {', '.join(paths[:NAMED])}{more}"
-        )
+        what = not_finite_in_words(*self.place, batch, loss, norm, self.loader.dataset.records.path)  # type: ignore[attr-defined]
         self.skipped += 1
         if self.skipped > self.pace.skip_nonfinite:
             raise RunStoppedError(
@@ -276,6 +270,7 @@ class Trainer:
             "tried": self.running.tried,
             "failed": self.running.failed,
             "skipped": self.skipped,
+            "early_stopping": self.early_stopping.state(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "log_row": self.row,

@@ -14,8 +14,8 @@ from ops.data.collate import ClipBatch
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import TAM
 from ops.testing.options import test_parser
-from ops.training.engine import accumulate, forward
 from ops.training.options import train_parser
+from ops.training.train_step import accumulate, forward
 
 CPU = Compute(torch.device("cpu"))
 CLIPS = torch.randint(0, 256, (4, 3, 3, 40, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))

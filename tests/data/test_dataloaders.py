@@ -20,6 +20,25 @@ def test_a_training_step_has_the_same_clips_however_many_processes_share_it(worl
     assert len(whole) == 2 and len({index for step in whole for index in step}) == 16
 
 
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize(("length", "sizes"), [(22, [8, 8, 6]), (17, [8, 8, 1]), (16, [8, 8]), (3, [3])])
+def test_an_incomplete_last_batch_is_shared_among_the_processes(length: int, sizes: list[int], world: int) -> None:
+    """Weighted means of the processes' clips are the mean over the clips of the step."""
+    samplers = [TrainSampler(length, 8, 3, rank, world, keep_last=True) for rank in range(world)]
+    assert {len(sampler) for sampler in samplers} == {len(sizes)}
+    order: list[int] = []
+    for step, parts in enumerate(zip(*samplers, strict=True)):
+        weights = [sampler.weight(step) for sampler in samplers]
+        clips = [index for part, weight in zip(parts, weights, strict=True) if weight for _, index in part]
+        means = [weight * sum(i for _, i in part) / len(part) for part, weight in zip(parts, weights, strict=True)]
+        assert len(clips) == sizes[step] and sum(means) / world == pytest.approx(sum(clips) / len(clips))
+        assert len(clips) < 8 or set(weights) == {1.0}
+        order += clips
+    assert sorted(order) == list(range(length))
+    dropped = [index for step in TrainSampler(length, 8, 3, 0, 1) for _, index in step]
+    assert order[: len(dropped)] == dropped, "the complete batches are those of a run without the last one"
+
+
 class Numbers(torch.utils.data.Dataset[int]):
     """Something to load."""
 

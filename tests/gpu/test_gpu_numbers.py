@@ -22,9 +22,10 @@ from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views
 from ops.models.recognizer import build_model
 from ops.models.tam import TAM
-from ops.training.engine import accumulate, forward, score_views
+from ops.training.engine import score_views
 from ops.training.optimizer import make_optimizer
 from ops.training.options import train_parser
+from ops.training.train_step import accumulate, forward
 
 LOGITS_WITHIN = {"off": 1e-4, "bf16": 1.5e-2, "fp16": 2e-3}
 GRADIENTS_WITHIN = {"off": 5e-3, "bf16": 0.1, "fp16": 0.05}

@@ -19,8 +19,9 @@ from ops.data.views import Views
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import SpatialMean
 from ops.models.temporal_filter import TemporalFilter
-from ops.training.engine import forward, score_views
+from ops.training.engine import score_views
 from ops.training.metrics import Meter
+from ops.training.train_step import forward
 
 GPU = torch.device("cuda", 0)
 MISPLACED = r"same device|two different devices"

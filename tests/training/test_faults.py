@@ -22,8 +22,9 @@ from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.models.recognizer import build_model
 from ops.training.checkpoint_saver import BEST, LAST
-from ops.training.engine import NOT_FINITE, Stepper, validate
+from ops.training.engine import NOT_FINITE, validate
 from ops.training.run_log import RunLog
+from ops.training.train_step import Stepper
 
 TINY = ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32"]
 TINY += ["--npb", "--tam", "--device", "cpu", "-j", "0", "--epochs", "1", "--store_name", "run", "--root_path", "."]

@@ -1,12 +1,16 @@
-"""The fused optimizer of GPUs takes the same steps as the published one; a CPU has one too, which shows it here."""
+"""The fused optimizer of GPUs takes the same steps as the published one; a CPU has one too, which shows it here.
+
+AdamW takes the steps of a plain one with a rate and a decay for each parameter.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import AdamW, Optimizer
 
+from ops.common.errors import InputError
 from ops.models.checkpoint import read_checkpoint, save_checkpoint
 from ops.models.recognizer import Recognizer, build_model
 from ops.training.optimizer import make_optimizer
@@ -17,7 +21,7 @@ ARGS = train_parser(None).parse_args(["kinetics", "RGB", "--lr", "0.1", "--wd", 
 STEPS = 3
 
 
-def start(channels_last: bool = False, fused: bool = True) -> tuple[Recognizer, SGD]:
+def start(channels_last: bool = False, fused: bool = True) -> tuple[Recognizer, Optimizer]:
     torch.manual_seed(1)
     model = build_model("resnet18", 4, 3)
     if channels_last:
@@ -25,7 +29,7 @@ def start(channels_last: bool = False, fused: bool = True) -> tuple[Recognizer, 
     return model, make_optimizer(ARGS, model, 0.1, fast_head=True, fused=fused)
 
 
-def step(model: nn.Module, optimizer: SGD, number: int, scaler: torch.amp.GradScaler | None = None) -> None:
+def step(model: nn.Module, optimizer: Optimizer, number: int, scaler: torch.amp.GradScaler | None = None) -> None:
     """A step with gradients that depend on the weights and its `number`; with infinite ones where that is negative."""
     for parameter in model.parameters():
         parameter.grad = (parameter.detach() + number).cos() * (torch.inf if number < 0 else 1)
@@ -38,7 +42,7 @@ def step(model: nn.Module, optimizer: SGD, number: int, scaler: torch.amp.GradSc
     scaler.update()
 
 
-def numbers(model: nn.Module, optimizer: SGD) -> list[Tensor]:
+def numbers(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     momentum = [optimizer.state[parameter]["momentum_buffer"] for parameter in model.parameters()]
     return [*(parameter.detach() for parameter in model.parameters()), *momentum]
 
@@ -93,3 +97,53 @@ def test_a_run_goes_on_in_the_format_of_its_parameters(before: tuple[bool, bool]
         step(again, its_optimizer, number)
     for one, other in zip(numbers(model, optimizer), numbers(again, its_optimizer), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+ADAMW = train_parser(None).parse_args(["kinetics", "RGB", "--wd", "0.1", "--optimizer", "adamw"])
+
+
+def adamw(fused: bool = False, channels_last: bool = False) -> tuple[Recognizer, Optimizer]:
+    model = start(channels_last)[0]
+    return model, make_optimizer(ADAMW, model, 1e-3, fast_head=True, fused=fused)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_adamw_keeps_the_factors_of_parameter_groups(fused: bool) -> None:
+    """The head learns at 5 and 10 times the rate, biases and batch norms do not decay."""
+    (model, optimizer), plain = adamw(fused), start()[0]
+    named = dict(plain.named_parameters())
+    norms = {id(p) for m in plain.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for p in m.parameters()}
+    linear = {id(p) for m in plain.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    groups = []
+    for name, parameter in named.items():
+        bias = name.endswith("bias") and id(parameter) not in norms
+        factor = (10 if bias else 5) if id(parameter) in linear else 2 if bias else 1
+        decays = id(parameter) not in norms and not bias
+        groups.append({"params": [parameter], "lr": 1e-3 * factor, "weight_decay": 0.1 * decays})
+    theirs = AdamW(groups)
+    for number in range(STEPS):
+        step(model, optimizer, number)
+        step(plain, theirs, number)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, named[name], rtol=1e-5, atol=1e-6)
+    assert isinstance(optimizer, AdamW) and not torch.equal(model.head.weight, start()[0].head.weight)
+
+
+def test_adamw_goes_on_in_the_format_of_its_parameters(tmp_path: Path) -> None:
+    """A run whose optimizer was not fused, continued by a fused one in another memory format; and not by SGD."""
+    model, optimizer = adamw(channels_last=True)
+    step(model, optimizer, 0)
+    save_checkpoint(tmp_path / "c.pth.tar", model, {}, epoch=1, step=0, optimizer=optimizer.state_dict())
+    origin = read_checkpoint(tmp_path / "c.pth.tar")
+    again, its_optimizer = adamw(fused=True)
+    again.load_state_dict(origin.state)
+    restore(origin, its_optimizer)
+    for number in range(1, STEPS):
+        step(model, optimizer, number)
+        step(again, its_optimizer, number)
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        state = its_optimizer.state[other]
+        assert state["exp_avg"].stride() == state["exp_avg_sq"].stride() == other.stride()
+    with pytest.raises(InputError, match="--optimizer is adamw in the checkpoint, sgd here"):
+        restore(origin, start()[1])

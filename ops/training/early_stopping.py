@@ -1,0 +1,41 @@
+"""Early stopping (`--patience`): the end of a run whose validation no longer improves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class EarlyStopping:
+    """Ends a run when `patience` validations in a row (None: never) have not improved on the best top-1 before them.
+
+    Only validations at the ends of epochs count that the run makes anyway, not those with which `--max_steps` ends a
+    part of it: a run in several parts stops where one without interruption does. The first one has none to improve on.
+    `best` is in percent and -1 before the first validation; `stale` counts the validations since the best one.
+    """
+
+    patience: int | None = None
+    best: float = -1.0
+    stale: int = 0
+
+    def add(self, top1: float | None) -> None:
+        """Count a validation, with its top-1 in percent; None if it is not representative."""
+        first = self.best < 0
+        if top1 is not None and top1 > self.best:
+            self.best, self.stale = top1, 0
+        elif not first:
+            self.stale += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has to end."""
+        return self.patience is not None and self.stale >= self.patience
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best, "stale": self.stale}
+
+    def restore(self, state: Any) -> None:
+        """Continue from the `state` in a checkpoint; one of an older version has none, and the count begins anew."""
+        if isinstance(state, Mapping):
+            self.best, self.stale = float(state.get("best", -1.0)), int(state.get("stale", 0))

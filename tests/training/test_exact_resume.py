@@ -1,0 +1,32 @@
+"""Runs with every training option that keeps a state of its own continue in the middle of an epoch bit for bit."""
+
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from conftest import Call
+
+OPTIONS = {
+    "adamw": ["--optimizer", "adamw", "--lr", "1e-4", "--label_smoothing", "0.1", "--class_weights", "balanced"],
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, call: Call) -> None:
+    for number in range(5):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))
+    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
+    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2", "--eval-freq"]
+    train += ["2", "--keep_last_batch", *OPTIONS[name], "--store_name"]
+    call(*train, "whole")
+    call(*train, "parts", "--max_steps", "2")
+    resumed = call(*train, "parts").out
+    assert "0 epochs and 2 steps are done" in resumed and "not as in the run so far" not in resumed
+    whole, parts = (
+        torch.load(tmp_path / "checkpoints" / run / "ckpt.pth.tar", weights_only=True) for run in ("whole", "parts")
+    )
+    assert whole["epoch_steps"] == 3 and whole["state_dict"].keys() == parts["state_dict"].keys()
+    assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
