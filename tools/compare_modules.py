@@ -46,10 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Read the runs, measure the networks and write the page."""
+    args = make_parser().parse_args()
     from ops.report.modules import group_runs, markdown_table, write_csv, write_modules_page
     from ops.report.results import read_results
 
-    args = make_parser().parse_args()
     start_logging()
     folders = sorted(path.parent for path in Path(args.folder).glob("*_seed*/args.json"))
     if not folders:
