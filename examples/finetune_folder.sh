@@ -7,16 +7,18 @@
 #   DIR               folder of the videos: DIR/jump/a.mp4, DIR/run/b.mp4, …
 #   CKPT              checkpoint to start from: of this project, of the published code or of MMAction2
 #   --out OUT         folder for all results (default: checkpoints/finetune_DIR in the repository)
-#   --epochs N        number of epochs (default: 15)
-#   --batch_size N    clips per step (default: 8); the learning rate, 0.001 for 8 clips, is scaled with it
+#   --epochs N        number of epochs (default: 15, or as many as make 300 steps)
+#   --batch_size N    clips per step (default: 8, or all of fewer); the learning rate, 0.001 for 8, is scaled with it
 #   --val_fraction F  share of each class that is used for testing, not for training (default: 0.2)
 #   flags…            passed on to online_main.py, such as --lr 0.002 or -j 4
 #
 # Depth, segments, TAM, dropout and input size are those of CKPT. The lists and class names are written to OUT/lists (edit
 # val.txt to choose other test videos), the checkpoints and curves to OUT, the results to OUT/test, and a report about all
-# of them to OUT/report.html. The test uses the last epoch, because the best one was chosen on the videos of the test.
+# of them to OUT/report.html. Training ends early if 15 validations bring nothing better. The test uses the last epoch,
+# because the best one was chosen on the videos of the test. The last line says whether the result is better than chance.
 #
-# If it is interrupted, the same command continues it. Exit status: 0 done, 1 done but some videos could not be
+# If it is interrupted, the same command continues it. After videos were added, it trains anew with all of them; none
+# changes between training and test, and the earlier results are kept in OUT/earlier. Exit status: 0 done, 1 done but some videos could not be
 # read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.11 or newer; makes .venv, once.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -24,7 +26,7 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 fail() { echo "error: $1" >&2; exit 2; }
 
-DIR='' CKPT='' OUT='' EPOCHS=15 BATCH=8 FRACTION=0.2 FLAGS=()
+DIR='' CKPT='' OUT='' EPOCHS='' BATCH='' FRACTION=0.2 FLAGS=()
 while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help) usage; exit 0 ;;
@@ -44,6 +46,15 @@ OUT="${OUT:-$ROOT/checkpoints/finetune_$(basename "$DIR")}"
 
 source "$ROOT/scripts/environment.sh"
 run() { "$PYTHON" -u "$ROOT/$1" "${@:2}"; }
+call() { # an expression, and the arguments that it uses
+    "$PYTHON" -c "
+import sys
+sys.path.insert(0, sys.argv[1])
+from ops.common.errors import run
+from ops.testing.confidence import verdict
+from ops.training.finetune import schedule_flags, set_aside, tuning_flags
+run(lambda: print($1) or 0)" "$ROOT" "${@:2}"
+}
 unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but some videos could not be read
 STATUS=0
 
@@ -53,12 +64,7 @@ if [ -f "$OUT/finetune.txt" ] && [ "$(cat "$OUT/finetune.txt")" != "$WHAT" ]; th
 fi
 
 echo "== Model of the checkpoint"
-MODEL="$("$PYTHON" -c '
-import sys
-sys.path.insert(0, sys.argv[1])
-from ops.common.errors import run
-from ops.training.finetune import tuning_flags
-run(lambda: print(*tuning_flags(sys.argv[2])) or 0)' "$ROOT" "$CKPT")"
+MODEL="$(call '*tuning_flags(sys.argv[2])' "$CKPT")"
 echo "$MODEL"
 read -r -a MODEL <<< "$MODEL"
 mkdir -p "$OUT"
@@ -66,21 +72,21 @@ echo "$WHAT" > "$OUT/finetune.txt"
 
 echo "== Lists"
 LISTS="$OUT/lists"
-if [ -f "$LISTS/train.txt" ] && [ -f "$LISTS/val.txt" ] && [ -f "$LISTS/class_names.txt" ]; then
-    echo "using the existing lists in $LISTS"
-else
-    run tools/gen_labels.py folder --data "$DIR" --out "$LISTS" --val_fraction "$FRACTION" || unreadable $?
-    [ -f "$LISTS/val.txt" ] || fail "$DIR: no videos for the test; a class needs at least two videos, and F must be above 0"
-fi
+run tools/gen_labels.py folder --data "$DIR" --out "$LISTS" --val_fraction "$FRACTION" --keep_split || unreadable $?
+[ -f "$LISTS/val.txt" ] || fail "$DIR: no videos for the test; a class needs at least two videos, and F must be above 0"
+call 'set_aside(sys.argv[2], sys.argv[3:])' "$OUT" "$LISTS/train.txt" "$LISTS/val.txt" | sed "/^$/d"
 
 echo "== Training"
+SCHEDULE="$(call '*schedule_flags(sys.argv[2], int(sys.argv[3]) or None)' "$LISTS/train.txt" "${BATCH:-0}")"
+read -r -a SCHEDULE <<< "$SCHEDULE"
+[ -z "$EPOCHS" ] || SCHEDULE+=(--epochs "$EPOCHS" --eval-freq 1)
 START=(--tune_from "$CKPT")
 for checkpoint in "$OUT"/ckpt*.pth.tar; do
     [ ! -f "$checkpoint" ] || START=(--resume auto)
 done
 run online_main.py custom RGB --train_list "$LISTS/train.txt" --val_list "$LISTS/val.txt" --root_path "$DIR" \
-    --class_names "$LISTS/class_names.txt" "${MODEL[@]}" --npb --gd 20 --batch-size "$BATCH" --lr 0.001 --scale_lr 8 \
-    --lr_type cos --warmup_epochs 1 --epochs "$EPOCHS" --eval-freq 1 --max_bad_fraction 0.1 -j 2 --ckpt_interval 5m \
+    --class_names "$LISTS/class_names.txt" "${MODEL[@]}" --npb --gd 20 "${SCHEDULE[@]}" --lr 0.001 --scale_lr 8 \
+    --lr_type cos --warmup_epochs 1 --max_bad_fraction 0.1 -j 2 --ckpt_interval 5m \
     --root_log "$(dirname "$OUT")" --root_model "$(dirname "$OUT")" --store_name "$(basename "$OUT")" \
     "${START[@]}" ${FLAGS[@]+"${FLAGS[@]}"}
 if [ -f "$OUT/preempted" ]; then
@@ -94,4 +100,7 @@ run online_test_models.py custom --weights "$OUT/ckpt.pth.tar" --test_list "$LIS
 
 echo "== Report"
 run tools/report.py "$OUT" --output "$OUT/report.html"
+
+echo "== Verdict"
+call 'verdict(sys.argv[2])' "$OUT/test"
 exit "$STATUS"

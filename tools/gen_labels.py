@@ -50,6 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_template_option(parser)
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F",
                         help="validation share of folder (default: 0.2)")  # fmt: skip
+    parser.add_argument("--keep_split", action="store_true",
+                        help="folder: keep the split of earlier lists, divide only new files")  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="seed of the validation draw (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
                         help="count by header, packets (default) or decode")  # fmt: skip
@@ -75,7 +77,7 @@ def main() -> int:
     )
     options = job_options(args)
     if is_folder:
-        return prepare.make_folder_lists(place, args.val_fraction, args.seed, options)
+        return prepare.make_folder_lists(place, args.val_fraction, args.seed, options, args.keep_split)
     return prepare.make_dataset_lists(
         args.dataset, place, args.annotations, args.class_names, args.num_class, args.split, options
     )

@@ -2,9 +2,8 @@
 
 import json
 import re
-import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +26,7 @@ from ops.prepare.annotations import (
     words_of,
 )
 from ops.prepare.match_names import Rules, last, last_two, whole
+from ops.prepare.validation_split import draw_validation
 
 Pair = tuple[str, int]
 """The name of a video and its label, -1 if unknown."""
@@ -170,24 +170,15 @@ FORMATS = {
 }
 
 
-def split_folders(paths: StringArray, val_fraction: float, seed: int) -> Annotations:
+def split_folders(
+    paths: StringArray, val_fraction: float, seed: int, sides: Mapping[str, bool] | None = None
+) -> Annotations:
     """Classes from the first folder of each of `paths`, sorted `class/…`; a fraction of each class becomes val.
 
-    The choice depends only on the seed, the class's name and its paths. A class with a single video has it in training;
-    other classes have at least one in each split, unless `val_fraction` is 0. Paths without a folder belong to no
-    class.
+    See `draw_validation`; videos in `sides` stay on their side. Paths without a folder belong to no class.
     """
-    counts: Place = {}
-    for path in paths:
-        if "/" in path:
-            name = path.split("/", 1)[0]
-            counts[name] = counts.get(name, 0) + 1
-    marks: dict[str, list[bool]] = {}
-    for name, count in counts.items():
-        share = min(max(round(count * val_fraction), 1), count - 1) if val_fraction else 0
-        drawn = np.random.default_rng([seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))]).permutation(count)
-        marks[name] = (drawn < share).tolist()
-    classes = sorted(counts)
+    marks = draw_validation(paths, val_fraction, seed, sides)
+    classes = sorted(marks)
     place = _places(classes)
 
     def pairs(val: bool) -> Iterator[Pair]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.common.errors import InputError
+from ops.common.errors import EXIT_DONE, InputError
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DatasetConfig, dataset_config
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, relative
@@ -16,7 +16,9 @@ from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
 from ops.prepare.annotations import SPLITS, annotation_files
 from ops.prepare.kinetics_lists import RULES, kinetics_plans, read_kinetics
 from ops.prepare.options import KINETICS, JobOptions
+from ops.prepare.ownership import WrittenFiles
 from ops.prepare.source_files import Located, Plan, Source, locate
+from ops.prepare.validation_split import report_changes, sides_of
 from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
@@ -111,13 +113,23 @@ def make_dataset_lists(
     return status
 
 
-def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobOptions) -> int:
-    """Make lists of videos or frame folders in class folders: `data/class/…` (see `split_folders`)."""
+def make_folder_lists(
+    place: Data, val_fraction: float, seed: int, options: JobOptions, keep_split: bool = False
+) -> int:
+    """Make lists of videos or frame folders in class folders: `data/class/…` (see `split_folders`).
+
+    With `keep_split`, videos in the lists that are already there stay in their list, and only new ones are divided.
+    Lists that were edited by hand stay as they are.
+    """
     config = dataset_config("custom")
     source = place.source(config, place.data)
     _check_folder(place.data)
     paths = source.find("")
-    known = split_folders(paths, val_fraction, seed)
+    lists = place.list_path(config, "train"), place.list_path(config, "val")
+    sides = sides_of(*lists, place.kind == "frames") if keep_split else {}
+    if sides and _edited(lists, place.out):
+        return EXIT_DONE
+    known = split_folders(paths, val_fraction, seed, sides)
     if not known.splits:
         there = endings_there(place.data) if place.kind == "videos" else ""
         raise InputError(f"{place.data}: none of its folders contains {source.unit}s{there}; they must be in CLASS/…")
@@ -136,8 +148,20 @@ def make_folder_lists(place: Data, val_fraction: float, seed: int, options: JobO
     check_places(parts, place.out)
     write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
+    if sides:
+        report_changes(sides, sides_of(*lists, place.kind == "frames"))
     _say_how_to_train("custom", place, plans, class_file)
     return status
+
+
+def _edited(lists: Sequence[Path], out: Path) -> bool:
+    """Whether lists were changed since they were made; logs it."""
+    try:
+        WrittenFiles(out).check(lists)
+    except InputError:
+        log.warning("%s: was edited by hand, so the lists stay as they are, without any new files", lists[0].parent)
+        return True
+    return False
 
 
 def _check_folder(path: str) -> None:

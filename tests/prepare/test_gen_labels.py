@@ -279,6 +279,43 @@ def test_the_split_is_a_function_of_seed_and_class() -> None:
     assert [path for path, _ in alone["val"]] == [path for path, _ in one["val"] if path.startswith("run")]
 
 
+@pytest.mark.parametrize("added", [{"jump": 1}, {"jump": 10, "run": 4}, {"swim": 3}, {}])
+def test_new_videos_change_no_side(added: dict[str, int]) -> None:
+    first = pairs_of(split_folders(StringArray(paths_of({"jump": 8, "run": 1})), 0.25, 0))
+    sides = {path: name == "val" for name, pairs in first.items() for path, _ in pairs}
+    counts = {name: {"jump": 8, "run": 1}.get(name, 0) + added.get(name, 0) for name in ("jump", "run", "swim")}
+    paths = [f"{path[:-4]}a.mp4" if path not in sides else path for path in paths_of(counts)]
+    second = pairs_of(split_folders(StringArray(sorted(paths)), 0.25, 0, sides))
+    now = {path: name == "val" for name, pairs in second.items() for path, _ in pairs}
+    assert {path: now[path] for path in sides} == sides and sorted(now) == sorted(paths)
+    for name, count in counts.items():
+        share = min(max(round(count * 0.25), 1), count - 1) if count else 0
+        assert sum(side for path, side in now.items() if path.startswith(name)) == share
+
+
+def test_lists_are_renewed_unless_they_were_edited(tmp_path: Path, call: Call) -> None:
+    for name in ("jump", "run"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+    for path in paths_of({"jump": 2, "run": 2}):
+        media.write_video(tmp_path / "clips" / path, 4)
+    make = ["tools/gen_labels.py", "folder", "--data", "clips", "--out", "lists", "-j", "1", "--keep_split"]
+    call(*make)
+    before = [(tmp_path / "lists" / name).read_text() for name in ("train.txt", "val.txt")]
+    assert "the lists have the same 4 videos as before" in call(*make).out
+    for number in range(3):
+        media.write_video(tmp_path / f"clips/jump/new{number}.mp4", 4)
+    (tmp_path / "clips/run/000.mp4").unlink()
+    said = call(*make).out
+    assert "added to training: 3 videos (jump/new0.mp4, jump/new1.mp4, jump/new2.mp4)" in said
+    assert "no longer in the lists: 1 videos" in said
+    after = [(tmp_path / "lists" / name).read_text() for name in ("train.txt", "val.txt")]
+    for old, new in zip(before, after, strict=True):
+        assert set(old.splitlines()) - {"run/000.mp4 4 1"} <= set(new.splitlines())
+    (tmp_path / "lists/val.txt").write_text("jump/new0.mp4 4 0\n")
+    assert "was edited by hand, so the lists stay as they are" in call(*make).out
+    assert (tmp_path / "lists/val.txt").read_text() == "jump/new0.mp4 4 0\n"
+
+
 def test_frames_are_counted_up_to_the_first_gap(tmp_path: Path) -> None:
     folder = media.write_frames(tmp_path / "a", 4, "{index:06d}.jpg")
     (folder / "thumbs.jpg").touch()

@@ -1,5 +1,6 @@
 """Fine-tuning from a folder of videos and a checkpoint to a report, and the flags that fit a checkpoint."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,11 +17,11 @@ from ops.data.decoders import DECODERS
 from ops.models.checkpoint import save_checkpoint
 from ops.models.recognizer import build_model
 from ops.testing.options import test_parser as make_test_parser
-from ops.training.finetune import tuning_flags
+from ops.training.finetune import schedule_flags, set_aside, tuning_flags
 from ops.training.options import train_parser as make_train_parser
 
 SCRIPT = ROOT / "examples" / "finetune_folder.sh"
-TOLD = "--arch resnet18 --num_segments 3 --dropout 0 --input_size 32 --tam"
+TOLD = "--arch resnet18 --num_segments 3 --dropout 0 --input_size 32 --temporal tam"
 STUB = """#!{python}
 import json, os, sys
 from pathlib import Path
@@ -35,6 +36,10 @@ if name == "gen_labels.py" and "EMPTY" not in os.environ:
     (out / "lists").mkdir(parents=True, exist_ok=True)
     for part in ("train.txt", "val.txt", "class_names.txt"):
         (out / "lists" / part).write_text("x")
+if name == "online_test_models.py" and "REAL" in os.environ:
+    import numpy as np
+    (out / "test").mkdir()
+    np.save(out / "test" / "confusion.npy", np.array([[4, 0], [1, 3]]))
 if name == "online_main.py" and "STOP" in os.environ:
     (out / "ckpt.pth.tar").write_text("x")
     (out / "preempted").write_text("signal 15")
@@ -70,6 +75,39 @@ def test_training_is_told_what_a_checkpoint_is(weights: dict[str, Path], tmp_pat
         tuning_flags(weights["flow"])
 
 
+@pytest.mark.parametrize(
+    ("clips", "batch", "flags"),
+    [
+        (12, None, "--batch-size 8 --epochs 150 --eval-freq 5 --patience 15 --keep_last_batch"),
+        (3, None, "--batch-size 3 --epochs 300 --eval-freq 10 --patience 15 --keep_last_batch"),
+        (3, 8, "--batch-size 8 --epochs 300 --eval-freq 10 --patience 15 --keep_last_batch"),
+        (1000, None, "--batch-size 8 --epochs 15 --eval-freq 1 --patience 15 --keep_last_batch"),
+    ],
+)
+def test_few_clips_have_some_hundred_steps(clips: int, batch: int | None, flags: str, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("".join(f"{n}.mp4 8 0\n" for n in range(clips)))
+    assert " ".join(schedule_flags(tmp_path / "train.txt", batch)) == flags
+
+
+def test_results_of_other_lists_are_set_aside(tmp_path: Path) -> None:
+    lists = [tmp_path / "lists" / name for name in ("train.txt", "val.txt")]
+    (tmp_path / "lists").mkdir()
+    for path in lists:
+        path.write_text("a.mp4 8 0\n")
+    assert set_aside(tmp_path, lists) == "", "nothing was trained yet"
+    for number in ("1", "2"):
+        hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in lists}
+        (tmp_path / "args.json").write_text(json.dumps({"lists_sha256": hashes}))
+        for name in ("ckpt.pth.tar", "finetune.txt"):
+            (tmp_path / name).write_text(number)
+        assert set_aside(tmp_path, lists) == "" and (tmp_path / "ckpt.pth.tar").exists()
+        with lists[0].open("a") as file:
+            file.write("b.mp4 8 1\n")
+        assert "training starts anew; the results so far are in" in set_aside(tmp_path, lists)
+        assert (tmp_path / "earlier" / number / "ckpt.pth.tar").read_text() == number
+        assert not (tmp_path / "ckpt.pth.tar").exists() and (tmp_path / "finetune.txt").exists() and lists[0].exists()
+
+
 def finetune(folder: Path, *arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the script in `folder`, with a stub in place of Python that says what it is asked to run."""
     python = folder / "venv" / "bin" / "python"
@@ -101,11 +139,13 @@ def test_its_commands_fit_together(folder: Path, weights: dict[str, Path]) -> No
     commands = ran(done)
     assert list(commands) == ["gen_labels.py", "online_main.py", "online_test_models.py", "report.py"]
     lists, clips = str(Path("out/lists")), str(folder / "my clips")
-    assert commands["gen_labels.py"] == ["folder", "--data", clips, "--out", lists, "--val_fraction", "0.2"]
+    wanted_lists = ["folder", "--data", clips, "--out", lists, "--val_fraction", "0.2", "--keep_split"]
+    assert commands["gen_labels.py"] == wanted_lists
     args = make_train_parser(None, tuple(DECODERS)).parse_args(commands["online_main.py"])
     wanted = {
-        "arch": "resnet18", "tam": True, "num_segments": 3, "input_size": 32, "dropout": 0.0, "batch_size": 4,
-        "epochs": 7, "lr": 0.002, "scale_lr": 8, "tune_from": str(weights["tam"]), "resume": None, "root_path": clips,
+        "arch": "resnet18", "temporal": "tam", "num_segments": 3, "input_size": 32, "dropout": 0.0, "batch_size": 4,
+        "epochs": 7, "lr": 0.002, "scale_lr": 8, "keep_last_batch": True, "patience": 15, "eval_freq": 1,
+        "tune_from": str(weights["tam"]), "resume": None, "root_path": clips,
         "store_name": "out", "root_model": ".", "root_log": ".", "train_list": f"{lists}/train.txt",
         "val_list": f"{lists}/val.txt", "class_names": f"{lists}/class_names.txt", "dataset": "custom",
     }  # fmt: skip
@@ -113,6 +153,7 @@ def test_its_commands_fit_together(folder: Path, weights: dict[str, Path]) -> No
     test = make_test_parser(None, tuple(DECODERS)).parse_args(commands["online_test_models.py"])
     assert (test.weights, test.output, test.test_list) == (["out/ckpt.pth.tar"], "out/test", [args.val_list])
     assert commands["report.py"] == ["out", "--output", "out/report.html"]
+    assert done.stdout.splitlines()[-1].startswith("better than chance: 7 of 8 test videos are right, 88 %")
 
 
 def test_stopped_and_started_again_it_goes_on(folder: Path, weights: dict[str, Path]) -> None:
@@ -121,9 +162,10 @@ def test_stopped_and_started_again_it_goes_on(folder: Path, weights: dict[str, P
     assert stopped.returncode == 3 and list(ran(stopped)) == ["gen_labels.py", "online_main.py"]
     assert "with the same arguments to continue" in stopped.stdout
     again = finetune(folder, *given)
-    assert again.returncode == 0 and list(ran(again)) == ["online_main.py", "online_test_models.py", "report.py"]
+    commands = ["gen_labels.py", "online_main.py", "online_test_models.py", "report.py"]
+    assert again.returncode == 0 and list(ran(again)) == commands
     args = make_train_parser(None, tuple(DECODERS)).parse_args(ran(again)["online_main.py"])
-    assert (args.resume, args.tune_from, args.tam, args.input_size) == ("auto", None, True, 32)
+    assert (args.resume, args.tune_from, args.temporal, args.input_size) == ("auto", None, "tam", 32)
     other = finetune(folder, "my clips", weights["tsn"], "--out", "out")
     assert other.returncode == 2 and not ran(other) and "out: contains a fine-tuning of" in other.stderr
 

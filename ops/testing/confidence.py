@@ -1,0 +1,58 @@
+"""How much a test of few videos says: a confidence interval of its accuracy, and whether that is better than chance."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ops.common.errors import InputError
+
+Z95 = 1.959964
+"""The two-sided 95 % quantile of the normal distribution."""
+
+
+def wilson_interval(right: int, videos: int, z: float = Z95) -> tuple[float, float]:
+    """The interval, in [0, 1], that contains the true accuracy with 95 % confidence (Wilson's score interval).
+
+    `right` of `videos` were right. (E. B. Wilson, Probable inference, the law of succession, and statistical inference,
+    JASA 22, 1927.) Unlike the normal approximation it also holds for few videos, and where all or none are right.
+    """
+    share, spread = right / videos, z * z / videos
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / videos + spread / (4 * videos))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def videos_needed(chance: float, z: float = Z95) -> int:
+    """The number of videos from which on a test without a mistake is better than `chance`, which is below 1."""
+    return math.floor(z * z * chance / (1 - chance)) + 1
+
+
+def verdict(folder: str | os.PathLike[str]) -> str:
+    """Whether the test with results in `folder` was better than chance, in a few words with the interval.
+
+    Chance is the accuracy of always naming the class that most of the test videos have.
+    """
+    path = Path(folder) / "confusion.npy"
+    try:
+        confusion = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    videos, right, chance = int(confusion.sum()), int(np.trace(confusion)), float(confusion.sum(1).max(initial=0))
+    if not videos:
+        return "no verdict: no video with a label was scored"
+    chance /= videos
+    low, high = wilson_interval(right, videos)
+    found = f"{right} of {videos} test videos are right, {100 * right / videos:.0f} % "
+    found += f"(95 % confidence interval: {100 * low:.0f} to {100 * high:.0f} %; chance: {100 * chance:.0f} %)"
+    if chance == 1:
+        return f"no verdict: {found}: the test videos are all of one class"
+    if low > chance:
+        return f"better than chance: {found}"
+    if high < chance:
+        return f"worse than chance: {found}"
+    if videos < videos_needed(chance):
+        needed = videos_needed(chance)
+        return f"too few test videos to tell: {found}; at least {needed} are needed, see --val_fraction"
+    return f"not better than chance, as far as these videos can tell: {found}"

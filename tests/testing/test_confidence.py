@@ -1,0 +1,47 @@
+"""Confidence intervals against scipy's, and the verdict on a test of few videos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ops.common.errors import InputError
+from ops.testing.confidence import verdict, videos_needed, wilson_interval
+
+
+@pytest.mark.parametrize(("right", "videos"), [(0, 1), (1, 1), (1, 2), (7, 8), (50, 100), (761, 1000)])
+def test_the_interval_is_wilsons(right: int, videos: int) -> None:
+    from scipy.stats import binomtest
+
+    theirs = binomtest(right, videos).proportion_ci(method="wilson")
+    assert wilson_interval(right, videos) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+@pytest.mark.parametrize("chance", [0.01, 0.25, 0.5, 0.9])
+def test_enough_videos_are_just_enough(chance: float) -> None:
+    needed = videos_needed(chance)
+    assert wilson_interval(needed, needed)[0] > chance
+    assert needed == 1 or wilson_interval(needed - 1, needed - 1)[0] <= chance
+
+
+@pytest.mark.parametrize(
+    ("confusion", "said"),
+    [
+        ([[4, 0], [0, 4]], "better than chance: 8 of 8 test videos are right, 100 % (95 % confidence interval: 68 to "),
+        ([[1, 0], [0, 1]], "too few test videos to tell: 2 of 2 test videos are right"),
+        ([[1, 0], [0, 1]], "at least 4 are needed, see --val_fraction"),
+        ([[10, 10], [10, 10]], "not better than chance, as far as these videos can tell: 20 of 40"),
+        ([[1, 19], [19, 1]], "worse than chance: 2 of 40"),
+        ([[30, 0], [10, 0]], "chance: 75 %"),  # all are taken for the class that most have
+        ([[5, 0], [0, 0]], "no verdict: 5 of 5"),
+        ([[0, 0], [0, 0]], "no verdict: no video with a label was scored"),
+    ],
+)
+def test_the_verdict_is_plain(confusion: list[list[int]], said: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "confusion.npy", np.array(confusion))
+    assert said in verdict(tmp_path)
+
+
+def test_a_test_without_a_result_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"confusion.npy: cannot be read"):
+        verdict(tmp_path)
