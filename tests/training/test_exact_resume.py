@@ -8,6 +8,7 @@ import torch
 from conftest import Call
 
 OPTIONS = {
+    "freeze": ["--freeze", "stages", "1", "--tam"],
     "adamw": ["--optimizer", "adamw", "--lr", "1e-4", "--label_smoothing", "0.1", "--class_weights", "balanced"],
 }
 
