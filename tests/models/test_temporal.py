@@ -435,3 +435,24 @@ def test_the_shift_moves_values_and_adds_nothing() -> None:
     out = temporal_shift(x, T, 2)
     assert out[:, 0].flatten().tolist() == [16, 32, 48, 0] and out[:, 2].flatten().tolist() == [0, 2, 18, 34]
     assert torch.equal(out[:, 4:], x[:, 4:])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *EVERY,
+        TemporalOptions("tsm", shift_place="block", non_local="dot_product"),
+        TemporalOptions("tam", non_local="gaussian"),
+        TemporalOptions("i3d", non_local="embedded_gaussian"),
+    ],
+    ids=label,
+)
+def test_any_checkpoint_gives_a_backbone(options: TemporalOptions, tmp_path: Path) -> None:
+    trained = seeded(options)
+    save_checkpoint(tmp_path / "c", trained, {"temporal": options.as_meta(), "num_segments": T})
+    started = build_model("resnet18", 3, 5, temporal=TemporalOptions("tim"), pretrain=str(tmp_path / "c"))
+    plain = seeded(TemporalOptions())  # the same random numbers
+    for key in ("layer1.0.conv1.weight", "layer2.0.conv1.weight", "layer3.0.downsample.0.weight", "layer4.1.bn2.bias"):
+        stage, index, rest = key.split(".", 2)
+        ours = getattr(started.base_model, stage)[int(index)].net.get_parameter(rest)
+        assert torch.allclose(ours, plain.base_model.get_parameter(key)), key
