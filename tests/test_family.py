@@ -53,7 +53,7 @@ def test_a_published_checkpoint_goes_through_every_command(name: str, videos: Pa
         "online_main.py", "custom", "RGB", "--arch", before.spec.arch, "--shift", "--num_segments", "8", "--tune_from",
         weights, "--num_class", "2", "--train_list", videos / "list.txt", "--val_list", videos / "list.txt",
         "--root_path", videos, "--epochs", "1", "--input_size", "32", "-b", "2", "-j", "0", "--npb",
-        "--store_name", "t", *(("--non_local",) if before.spec.temporal.non_local else ()),
+        "--lr", "1e-5", "--store_name", "t", *(("--non_local",) if before.spec.temporal.non_local else ()),
     )  # fmt: skip
     tuned = load_model(tmp_path / "checkpoints/t/ckpt.pth.tar")
     assert tuned.temporal == before.spec.temporal and tuned.num_classes == 2
