@@ -111,7 +111,8 @@ def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
     out: State = {}
     for old, tensor in state.items():
         name = f"module.{old}" if dialect == "published" else old
-        for pattern, replacement in _TO_MMACTION2 if dialect == "mmaction2" else ():
+        done = old.startswith("backbone.")  # a MobileNetV2's, which has MMAction2's names already
+        for pattern, replacement in _TO_MMACTION2 if dialect == "mmaction2" and not done else ():
             name = re.sub(pattern, replacement, name)
         out[name] = tensor
     return out
