@@ -8,7 +8,17 @@ import torch
 from conftest import Call
 
 OPTIONS = {
-    "adamw": ["--optimizer", "adamw", "--lr", "1e-4", "--label_smoothing", "0.1", "--class_weights", "balanced"],
+    "adamw": [
+        "--optimizer",
+        "adamw",
+        "--lr",
+        "1e-4",
+        "--label_smoothing",
+        "0.1",
+        "--class_weights",
+        "balanced",
+        "--balance",
+    ],
 }
 
 
