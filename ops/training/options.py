@@ -123,6 +123,8 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--keep_last_batch", action="store_true", help="train on the incomplete last batch of an epoch")
     group.add_argument("--patience", type=positive, metavar="N",
                        help="stop after N validations without a better top-1 (default: never)")  # fmt: skip
+    group.add_argument("--ema", type=fraction, metavar="DECAY",
+                       help="validate and save a moving average of the weights")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps from this start on")
     group.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: 0)")
 

@@ -12,7 +12,7 @@ class Pace:
     A step computes its batch in `parts`, one after another. The run stops if more than `max_bad_fraction` of the videos
     are broken, or if more than `skip_nonfinite` batches had a loss or gradient that is not finite. It is saved at the
     end of each epoch and at every `interval`, and `keep` older checkpoints are kept. `patience` is that of
-    `EarlyStopping`.
+    `EarlyStopping`, `ema` the decay of `ModelEma`.
     """
 
     seed: int
@@ -26,3 +26,4 @@ class Pace:
     interval: Interval = field(default_factory=Interval)
     keep: int = 0
     patience: int | None = None
+    ema: float | None = None

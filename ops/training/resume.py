@@ -127,11 +127,26 @@ def check_resumable(
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(f"{origin.path}: cannot be resumed: {what} is {theirs} in the checkpoint, but {ours} here")
-    difference = differing_option(spec.temporal, temporal_options(args))
+    difference = differing_recipe(args, origin) or differing_option(spec.temporal, temporal_options(args))
     if difference:
         raise InputError(f"{origin.path}: cannot be resumed: {difference}")
     if origin.class_names and class_names and origin.class_names != list(class_names):
         raise InputError(f"{origin.path}: its class names, or their order, differ from those given here")
+
+
+DECIDES = {"ema": None}
+"""Arguments on which the contents of a checkpoint depend, with the value in runs of versions without them."""
+
+
+def differing_recipe(args: argparse.Namespace, origin: Checkpoint) -> str:
+    """The first setting of `DECIDES` that is not as in the run of `origin`, in words; "" if there is none."""
+    before = origin.meta.get("recipe")
+    recipe = before if isinstance(before, Mapping) else {}
+    for name, default in DECIDES.items() if not args.evaluate else ():
+        theirs, ours = recipe.get(name, default), vars(args)[name]
+        if theirs != ours:
+            return f"--{name} is {theirs or 'not set'} in the checkpoint, but {ours or 'not set'} here"
+    return ""
 
 
 MATTERS = (

@@ -224,6 +224,7 @@ def fit(
     pace = Pace(
         args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
         args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep, args.patience,
+        args.ema,
     )  # fmt: skip
     runlog = None
     if distributed.is_main():

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ops.models.checkpoint import Checkpoint, write_checkpoint
 from ops.models.recognizer import Recognizer
 from ops.training.checkpoint_saver import BEST, CheckpointSaver, last_good
 from ops.training.early_stopping import EarlyStopping
+from ops.training.ema import ModelEma
 from ops.training.engine import EpochResult, train_epoch, validate
 from ops.training.epoch_summary import (
     bad_videos,
@@ -83,6 +85,8 @@ class Trainer:
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
         )  # fmt: skip
+        self.ema = ModelEma(model, pace.ema)
+        optimizer.register_step_post_hook(lambda *_: self.ema.update())
         self.skipped = 0
         self.early_stopping = EarlyStopping(pace.patience)
         self.saver = CheckpointSaver(folder, pace.keep)
@@ -96,6 +100,7 @@ class Trainer:
         """Take over the rest of the state in `origin`; `same_place`: the run goes on where that was saved."""
         if origin.rest.get("scaler"):
             self.scaler.load_state_dict(origin.rest["scaler"])
+        self.ema.restore(origin.rest, origin.path)
         if same_place:
             self.early_stopping.restore(origin.rest.get("early_stopping"))
         self.results = dict(origin.meta.get("results") or {})  # kept until an epoch of this run ends
@@ -163,10 +168,11 @@ class Trainer:
 
     def _validate(self) -> EpochResult:
         """One validation; incomplete if a signal interrupted it, in which case all processes have `preempted` set."""
-        distributed.share_buffers(self.model)
         shown, going = distributed.is_main(), lambda: not self.preemption.signal
         path_of = self.loader_val.dataset.records.path  # type: ignore[attr-defined]
-        result = validate(self.model, self.loader_val, self.compute, len(self.loader_val), shown, path_of, going)
+        model = self.ema.averaged
+        distributed.share_buffers(model)
+        result = validate(model, self.loader_val, self.compute, len(self.loader_val), shown, path_of, going)
         self.preempted = self.preemption.everywhere(self.compute.device)
         return result
 
@@ -254,7 +260,7 @@ class Trainer:
         """Save the run, in the first process; RunStoppedError if the checkpoint or a log cannot be written."""
         if not self.runlog:
             return
-        broken = first_not_finite(self.model)
+        broken = first_not_finite(self.model) or first_not_finite(self.ema.averaged)
         if broken:
             raise RunStoppedError(f"{broken} is no longer finite; {last_good(self.folder)}; try a lower --lr")
         if progress.step:
@@ -274,13 +280,13 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "log_row": self.row,
+            **self.ema.state(),
         }
         so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
         meta = {**self.meta, "results": {**self.results, **so_far}}
         try:
-            self.saver.save(
-                lambda path: write_checkpoint(path, self.model, meta, **content), self._global_step(progress), is_best
-            )
+            write = partial(write_checkpoint, model=self.ema.averaged, meta=meta, **content)
+            self.saver.save(write, self._global_step(progress), is_best)
         except InputError as error:
             raise RunStoppedError(str(error)) from error
         if self.unlogged:

@@ -1,0 +1,61 @@
+"""The moving average of the weights is that of a plain computation, in a run of several parts too."""
+
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from conftest import Call
+
+from ops.common.errors import InputError
+from ops.models.recognizer import build_model
+from ops.training.ema import ModelEma
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return found
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> list[str]:
+    for number in range(5):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(5)))
+    flags = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    flags += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
+    flags += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2"]
+    return [*flags, "--eval-freq", "1", "--store_name"]
+
+
+def test_it_is_the_average_of_the_weights_after_each_step(tmp_path: Path, call: Call, train: list[str]) -> None:
+    """A run without an average trains the same weights and saves them after each step."""
+    call(*train, "plain", "--ckpt_interval", "1", "--keep", "9")
+    call(*train, "whole", "--ema", "0.7")
+    call(*train, "parts", "--ema", "0.7", "--max_steps", "3")  # ends in the middle of the second epoch
+    call(*train, "parts", "--ema", "0.7")
+    plain, whole, parts = (tmp_path / "checkpoints" / name for name in ("plain", "whole", "parts"))
+    steps = [state(plain / f"ckpt.{step:08d}.pth.tar") for step in (1, 2, 3, 4)]
+    average = {name: value for name, value in steps[0].items() if value.is_floating_point()}
+    for step in steps[1:]:
+        average = {name: 0.7 * value + 0.3 * step[name] for name, value in average.items()}
+    saved = torch.load(whole / "ckpt.pth.tar", weights_only=True)
+    for name, value in average.items():
+        torch.testing.assert_close(saved["state_dict"][name], value, rtol=1e-5, atol=1e-6)
+        assert torch.equal(saved["ema"]["trained"][name], steps[-1][name])
+    again = torch.load(parts / "ckpt.pth.tar", weights_only=True)
+    assert all(torch.equal(value, again["state_dict"][name]) for name, value in saved["state_dict"].items())
+    assert saved["ema"]["updates"] == again["ema"]["updates"] == 4 and "ema" not in torch.load(plain / "ckpt.pth.tar")
+    assert saved["meta"]["recipe"]["ema"] == 0.7
+    refused = call(*train, "plain", "--ema", "0.7", status=2).err
+    assert "cannot be resumed: --ema is not set in the checkpoint, but 0.7 here" in refused
+    evaluated = call(*train, "whole", "--evaluate").out  # with the average, whatever the flags say
+    assert f"{saved['meta']['results']['val_loss']:.4f}" in evaluated
+
+
+def test_a_checkpoint_without_the_trained_weights_is_refused() -> None:
+    model = build_model("resnet18", 2, 2)
+    for rest in ({}, {"ema": 1}, {"ema": {"updates": 1, "trained": {}}}):
+        with pytest.raises(InputError, match=r"c\.pth: cannot be resumed with --ema"):
+            ModelEma(model, 0.9).restore(rest, "c.pth")
+    assert ModelEma(model).averaged is model and not ModelEma(model).state()
