@@ -67,6 +67,7 @@ class Recognizer(nn.Module):
         self.modality, self.dropout = modality, dropout
         self.temporal = temporal or TemporalOptions("tam" if tam else "none")
         self.partial_bn = False
+        self.frozen: tuple[nn.Module, ...] = ()  # see `ops.models.freeze`
         self.base_model = build_backbone(arch)
         load_backbone(self.base_model, arch, pretrain)
         if modality == "Flow":
@@ -134,7 +135,9 @@ class Recognizer(nn.Module):
         return frames.to(self.mean.dtype, memory_format=memory_format).div_(255).sub_(self.mean).div_(self.std)
 
     def train(self, mode: bool = True) -> "Recognizer":
-        """As usual; with `partial_bn` every BatchNorm2d but the first keeps its statistics and is not trained.
+        """As usual, but `frozen` parts stay in evaluation mode.
+
+        With `partial_bn` every BatchNorm2d but the first keeps its statistics and is not trained.
 
         TAM's own (1-d) batch norms always learn: the published code forgot them, so they do there too.
         """
@@ -143,6 +146,8 @@ class Recognizer(nn.Module):
             for norm in list(self._norms_2d())[1:]:
                 norm.eval()
                 norm.requires_grad_(False)
+        for module in self.frozen:
+            module.eval()
         return self
 
     def _norms_2d(self) -> Iterator[nn.Module]:

@@ -19,7 +19,7 @@ from ops.common.arguments import (
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
-from ops.models.temporal_options import add_temporal_options
+from ops.models.temporal_options import STAGES, add_temporal_options
 from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
@@ -34,12 +34,24 @@ NO_EFFECT = (
 )
 """Flags of the published code that have no effect here: accepted, and reported."""
 
+FREEZABLE = ("none", "backbone", *(f"stages {number}" for number in STAGES))
+
 
 class _NoEffect(argparse.Action):
     """A flag that is accepted, with a value if one follows, and only reported."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         namespace.no_effect = [*getattr(namespace, "no_effect", []), option_string]
+
+
+class _Freeze(argparse.Action):
+    """The part to freeze, as one text: "none", "backbone" or "stages N"."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        part = " ".join(values)
+        if part not in FREEZABLE:
+            parser.error(f"argument --freeze: {part!r} must be none, backbone or stages N, with N from 1 to 4")
+        namespace.freeze = part
 
 
 def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -85,6 +97,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
                        help="imagenet (default; downloaded), none, or a file of backbone weights")  # fmt: skip
     group.add_argument("--tune_from", metavar="CKPT", help="start from the weights of this checkpoint")
+    group.add_argument("--freeze", nargs="+", action=_Freeze, default="none", metavar="PART",
+                       help="keep as it is: backbone (all but the classifier) or stages N (default: none)")  # fmt: skip
     add_temporal_options(parser.add_argument_group("temporal module"))
 
 

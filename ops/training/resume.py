@@ -134,7 +134,7 @@ def check_resumable(
         raise InputError(f"{origin.path}: its class names, or their order, differ from those given here")
 
 
-DECIDES = {"ema": None}
+DECIDES = {"ema": None, "freeze": "none"}
 """Arguments on which the contents of a checkpoint depend, with the value in runs of versions without them."""
 
 

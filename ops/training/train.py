@@ -26,6 +26,7 @@ from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.data.sampling import DENSE_WINDOW
 from ops.models.architectures import check_architecture
 from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from, use_normalisation
+from ops.models.freeze import freeze
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
 from ops.training.engine import NOT_FINITE, validate
@@ -148,6 +149,8 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError(f"--accumulate ({args.accumulate}) must be at most {per_rank}, the clips per process")
     if args.syncbn and device.type == "cpu":
         raise InputError("--syncbn needs GPUs, because PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
+    if args.freeze != "none" and args.pretrain == "none" and not (args.tune_from or args.resume):
+        raise InputError(f"--freeze {args.freeze} would keep random weights: give --tune_from or --pretrain")
     if args.evaluate and not args.resume:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
     if args.resume not in (None, "auto") and args.tune_from:
@@ -180,6 +183,7 @@ def start_model(
     if args.syncbn:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     model.partial_bn = not args.no_partialbn
+    freeze(model, args.freeze)
     compute.prepare(model)
     return model.train(), same_classes
 

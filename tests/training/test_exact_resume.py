@@ -8,6 +8,7 @@ import torch
 from conftest import Call
 
 OPTIONS = {
+    "freeze": ["--freeze", "stages", "1", "--tam"],
     "adamw": [
         "--optimizer",
         "adamw",

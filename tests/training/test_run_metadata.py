@@ -20,7 +20,7 @@ from ops.data.frames import FrameReader
 from ops.data.lists import read_records
 from ops.models.checkpoint import Checkpoint
 from ops.models.checkpoint_names import ModelSpec
-from ops.training.resume import changed_arithmetic, changed_settings, keep_threads
+from ops.training.resume import changed_arithmetic, changed_settings, differing_recipe, keep_threads
 from ops.training.run_metadata import arithmetic, software, source_commit
 
 SPEC = ModelSpec("resnet18", 2, 3, "RGB", True, False)
@@ -52,6 +52,22 @@ def test_what_changed_and_matters_is_named(now: dict[str, Any], meta: dict[str, 
     origin = Checkpoint("c.pth.tar", {}, SPEC, {"recipe": ARGS, **meta})
     lists = {"train.txt": "1", "val.txt": "2"}
     assert changed_settings(argparse.Namespace(**{**ARGS, **now}), origin, lists) == named
+
+
+@pytest.mark.parametrize(
+    ("recipe", "now", "said"),
+    [
+        ({"freeze": "stages 2", "ema": 0.9}, {"freeze": "stages 2", "ema": 0.9}, ""),
+        ({"freeze": "none", "ema": 0.9}, {}, "--ema is 0.9 in the checkpoint, but not set here"),
+        ({"freeze": "none"}, {"freeze": "backbone"}, "--freeze is none in the checkpoint, but backbone here"),
+        ({"freeze": "none"}, {"freeze": "backbone", "evaluate": True}, ""),
+        ({}, {}, ""),  # of a version without these flags
+        (None, {"freeze": "backbone"}, "--freeze is none in the checkpoint, but backbone here"),
+    ],
+)
+def test_a_run_cannot_go_on_with_other_contents(recipe: object, now: dict[str, Any], said: str) -> None:
+    args = argparse.Namespace(**{"freeze": "none", "ema": None, "evaluate": False, **now})
+    assert differing_recipe(args, Checkpoint("c.pth.tar", {}, SPEC, {"recipe": recipe})) == said
 
 
 def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path: Path) -> None:
