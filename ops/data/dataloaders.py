@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
@@ -9,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ops.common import distributed
@@ -20,8 +22,8 @@ from ops.data.worker_failures import end_on_undelivered_batches, hold_back_death
 T_co = TypeVar("T_co", covariant=True)
 
 
-class TrainSampler(Sampler[list[tuple[int, int]]]):
-    """The batches of this process, as lists of `(epoch, index)`.
+class TrainSampler(Sampler[list[tuple[int, ...]]]):
+    """The batches of this process, as lists of `(epoch, index)`, or `(epoch, index, repeat)` for a repeated clip.
 
     The order of an epoch is a permutation drawn from (seed, epoch). Step s takes positions [s·B, (s+1)·B) of it, where
     B is the batch size over all processes, and each process takes its slice: the clips of a step do not depend on the
@@ -30,24 +32,44 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
 
     The processes share an incomplete batch as evenly as possible, the first ones with the larger shares. A process for
     which no clip is left gets the last one, and `weight` 0.
+
+    With `labels [length]` the order is that of `balanced_order`: each class is drawn equally often.
     """
 
     def __init__(
-        self, length: int, batch_size: int, seed: int, rank: int, world_size: int, keep_last: bool = False
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+        keep_last: bool = False,
+        labels: NDArray[np.int32] | None = None,
     ) -> None:
         self.length, self.batch_size, self.seed, self.keep_last = length, batch_size, seed, keep_last
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.labels = rank, world_size, labels
         self.epoch = self.first_step = 0
         self.last_step = len(self)
 
     def __len__(self) -> int:
         return steps_per_epoch(self.length, self.batch_size, self.keep_last)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        order = self._order()
         for step in range(self.first_step, self.last_step):
             first, last = self._share(step)
-            yield [(self.epoch, int(index)) for index in (order[first:last] if last > first else order[-1:])]
+            yield [(self.epoch, *clip) for clip in (order[first:last] if last > first else order[-1:])]
+
+    def _order(self) -> list[tuple[int, ...]]:
+        """The clips of the epoch, as `(index,)` or `(index, repeat)`."""
+        rng, repeats = np.random.default_rng([self.seed, self.epoch]), Counter[int]()
+        if self.labels is None:
+            return [(index,) for index in rng.permutation(self.length).tolist()]
+        order: list[tuple[int, ...]] = []
+        for index in balanced_order(self.labels, rng).tolist():
+            order.append((index, repeats[index]) if repeats[index] else (index,))
+            repeats[index] += 1
+        return order
 
     def weight(self, step: int) -> float:
         """The factor on this process's mean loss with which the mean over processes is that over all clips of a step.
@@ -63,6 +85,22 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
         share, more = divmod(min(self.batch_size, self.length - start), self.world_size)
         first = start + self.rank * share + min(self.rank, more)
         return first, first + share + (self.rank < more)
+
+
+def balanced_order(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int64]:
+    """As many indices as `labels [N]`, in random order, of which each class that occurs has the same share (± 1).
+
+    Within a class no clip is drawn twice more often than another.
+    """
+    classes = np.unique(labels)
+    share, more = divmod(len(labels), len(classes))
+    counts = share + (rng.permutation(len(classes)) < more)  # other classes have one more in each epoch
+    drawn = []
+    for label, count in zip(classes, counts, strict=True):
+        own = np.flatnonzero(labels == label)
+        rounds = [rng.permutation(own) for _ in range(-(-int(count) // len(own)))]
+        drawn.append(np.concatenate([*rounds, own[:0]])[:count])
+    return rng.permutation(np.concatenate(drawn))
 
 
 def steps_per_epoch(length: int, batch_size: int, keep_last: bool) -> int:

@@ -81,7 +81,8 @@ class ClipPipeline:
 
 class ClipDataset(Dataset[Clip]):
     """One clip per record, indexed by `(epoch, index)`. All random choices depend only on (seed, epoch, index), so
-    they do not depend on the number of workers or on interruptions.
+    they do not depend on the number of workers or on interruptions. A third number of the key, of a clip that an epoch
+    draws several times, makes these draws different.
 
     If a video cannot be read in two attempts, or is in `passed_over`, it is replaced by another video, the same in
     every run, if `substitute` is set (training); otherwise the clip has no pixels (validation). Either way the clip
@@ -105,16 +106,16 @@ class ClipDataset(Dataset[Clip]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, key: tuple[int, int]) -> Clip:
-        epoch, asked = key
+    def __getitem__(self, key: tuple[int, ...]) -> Clip:
+        epoch, asked, *repeat = key
         failures: list[Failure] = []
         for attempt in range(SUBSTITUTES if self.substitute else 1):
-            index = self._draw(epoch, asked, attempt)[0]
+            index = self._draw(epoch, asked, attempt, repeat)[0]
             path = self.records[index].path
             try:
                 with self.board.reading(index):
                     check_not_passed_over(self.path_of(index), self.passed_over)
-                    clip, reason = read_twice(partial(self._clip, epoch, asked, attempt))
+                    clip, reason = read_twice(partial(self._clip, epoch, asked, attempt, repeat))
             except MediaError as error:
                 failures.append(Failure(index, path, error.reason))
             else:
@@ -126,13 +127,15 @@ class ClipDataset(Dataset[Clip]):
         """The full path of record `index`."""
         return os.path.abspath(os.path.join(self.root, self.records.path(index)))
 
-    def _draw(self, epoch: int, asked: int, attempt: int) -> tuple[int, np.random.Generator]:
+    def _draw(
+        self, epoch: int, asked: int, attempt: int, repeat: Sequence[int] = ()
+    ) -> tuple[int, np.random.Generator]:
         """The video of an attempt and its random generator: first the requested video, then random ones."""
-        rng = np.random.default_rng([self.seed, epoch, asked, attempt])
+        rng = np.random.default_rng([self.seed, epoch, asked, attempt, *repeat])
         return int(rng.integers(len(self.records))) if attempt else asked, rng
 
-    def _clip(self, epoch: int, asked: int, attempt: int) -> Clip:
-        index, rng = self._draw(epoch, asked, attempt)
+    def _clip(self, epoch: int, asked: int, attempt: int, repeat: Sequence[int] = ()) -> Clip:
+        index, rng = self._draw(epoch, asked, attempt, repeat)
         record, pipeline = self.records[index], self.pipeline
         views = load_views(
             self.reader, os.path.join(self.root, record.path), record.num_frames,

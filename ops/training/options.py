@@ -131,6 +131,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
                        help="share of the target that is spread over all classes (default: 0)")  # fmt: skip
     group.add_argument("--class_weights", default="none", choices=("none", "balanced"),
                        help="weight classes in the loss inversely to their frequency (default: none)")  # fmt: skip
+    group.add_argument("--balance", action="store_true", help="draw clips of all classes equally often")
     group.add_argument("--accumulate", type=positive, default=1, metavar="N",
                        help="compute each batch in N parts, to save memory (default: 1)")  # fmt: skip
     group.add_argument("--keep_last_batch", action="store_true", help="train on the incomplete last batch of an epoch")

@@ -154,6 +154,7 @@ MATTERS = (
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
     "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
     "deterministic", "start_epoch", "keep_last_batch", "patience", "optimizer", "label_smoothing", "class_weights",
+    "balance",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 
@@ -239,7 +240,7 @@ def check_epoch_goes_on(
     changed = []
     if isinstance(hashes, Mapping) and hashes and str(next(iter(hashes.values()))) != next(iter(list_hashes.values())):
         changed.append(f"the list {next(iter(list_hashes))}")
-    for name in ("batch_size", "seed", "keep_last_batch"):
+    for name in ("batch_size", "seed", "keep_last_batch", "balance"):
         if isinstance(recipe, Mapping) and name in recipe and recipe[name] != vars(args)[name]:
             changed.append(f"--{name} (was {recipe[name]}, now {vars(args)[name]})")
     if progress.step > steps and not changed:

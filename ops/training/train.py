@@ -218,8 +218,9 @@ def fit(
     """Train to the end, and write the logs; `origin` is the checkpoint that the run resumes from."""
     device = compute.device
     sampler = TrainSampler(
-        len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size(), args.keep_last_batch
-    )
+        len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size(),
+        args.keep_last_batch, data.train.records.labels if args.balance else None,
+    )  # fmt: skip
     loader = make_loader(
         data.train, args.workers, collate_clips, device, batch_sampler=sampler, patience=args.decode_timeout
     )

@@ -1,11 +1,18 @@
 """Samplers and loaders: every clip once, the same steps in any number of processes, no worker left."""
 
 import multiprocessing
+from pathlib import Path
 
+import media
+import numpy as np
 import pytest
 import torch
 
 from ops.data.dataloaders import ShardSampler, TrainSampler, make_loader, workers_of
+from ops.data.datasets import ClipDataset
+from ops.data.lists import read_records
+from ops.data.pipelines import ClipShape, training_pipeline
+from ops.data.pyav_videos import VideoReader
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -37,6 +44,38 @@ def test_an_incomplete_last_batch_is_shared_among_the_processes(length: int, siz
     assert sorted(order) == list(range(length))
     dropped = [index for step in TrainSampler(length, 8, 3, 0, 1) for _, index in step]
     assert order[: len(dropped)] == dropped, "the complete batches are those of a run without the last one"
+
+
+@pytest.mark.parametrize("counts", [[6, 3, 1], [1, 1], [20, 0, 3], [5], [1, 9]])
+def test_balanced_epochs_draw_each_class_equally_often(counts: list[int]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    samplers = [TrainSampler(len(labels), 4, 3, rank, 2, keep_last=True, labels=labels) for rank in range(2)]
+    orders = []
+    for epoch in (0, 1, 0):
+        for sampler in samplers:
+            sampler.epoch = epoch
+        steps = zip(*samplers, strict=True)
+        weights = [[sampler.weight(step) for sampler in samplers] for step in range(len(samplers[0]))]
+        taken = [zip(*step, strict=True) for step in zip(steps, weights, strict=True)]
+        orders.append([clip for step in taken for part, weight in step if weight for clip in part])
+    assert orders[0] == orders[2]
+    for order in orders:
+        assert len(order) == len(labels) and len(set(order)) == len(order), "a clip that is drawn again is another key"
+        drawn = np.bincount([clip[1] for clip in order], minlength=len(labels))
+        of_class = [drawn[labels == label] for label, count in enumerate(counts) if count]
+        assert max(map(sum, of_class)) - min(map(sum, of_class)) <= 1
+        assert all(own.max() - own.min() <= 1 for own in of_class)
+
+
+def test_a_clip_that_is_drawn_again_is_cut_differently(tmp_path: Path) -> None:
+    media.write_video(tmp_path / "0.mp4", 60, (64, 48))
+    (tmp_path / "l.txt").write_text("0.mp4 60 0\n")
+    shape, partners = ClipShape(3, "RGB", 32), np.array([-1])
+    pipeline = training_pipeline(shape, False, False, partners)
+    dataset = ClipDataset(read_records(tmp_path / "l.txt", False), str(tmp_path), VideoReader(), pipeline, 0, True)
+    first, same, again = (dataset[key].pixels for key in ((0, 0), (0, 0), (0, 0, 1)))
+    assert first is not None and same is not None and again is not None
+    assert torch.equal(first, same) and not torch.equal(first, again)
 
 
 class Numbers(torch.utils.data.Dataset[int]):
