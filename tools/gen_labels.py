@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--val_fraction", type=fraction, default=0.2, metavar="F",
                         help="validation share of folder (default: 0.2)")  # fmt: skip
     parser.add_argument("--keep_split", action="store_true",
-                        help="folder: keep the split of earlier lists, divide only new files")  # fmt: skip
+                        help="keep the split of earlier lists of folder")  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="seed of the validation draw (default: 0)")
     parser.add_argument("--verify", choices=VERIFY, default="packets", metavar="HOW",
                         help="count by header, packets (default) or decode")  # fmt: skip

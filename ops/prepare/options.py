@@ -82,7 +82,7 @@ def add_job_options(parser: argparse.ArgumentParser, timeout: float = 300.0) -> 
     group.add_argument("--engine", choices=ENGINES, default="local",
                        help="use local processes (default) or a Ray cluster")  # fmt: skip
     group.add_argument("--shard", type=_shard, default=Shard(), metavar="I/N",
-                       help="process shard I of N; the last one writes the results")  # fmt: skip
+                       help="process shard I of N; the last writes the results")  # fmt: skip
     group.add_argument("--timeout", type=above_zero, default=timeout, metavar="SECONDS",
                        help=f"give up on a video after this time (default: {timeout:g})")  # fmt: skip
     group.add_argument("--retry", action="store_true", help="retry what failed in an earlier run")

@@ -21,7 +21,7 @@ def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, c
     train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
     train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2", "--eval-freq"]
-    train += ["2", "--keep_last_batch", *OPTIONS[name], "--store_name"]
+    train += ["2", "--keep_last_batch", "--balance", *OPTIONS[name], "--store_name"]
     call(*train, "whole")
     call(*train, "parts", "--max_steps", "2")
     resumed = call(*train, "parts").out
