@@ -53,6 +53,7 @@ def verdict(folder: str | os.PathLike[str]) -> str:
     if high < chance:
         return f"worse than chance: {found}"
     if videos < videos_needed(chance):
-        needed = videos_needed(chance)
-        return f"too few test videos to tell: {found}; at least {needed} are needed, see --val_fraction"
+        advice = f"at least {videos_needed(chance)} are needed: add videos, or "
+        advice += "choose a larger --val_fraction and a new --out"
+        return f"too few test videos to tell: {found}; {advice}"
     return f"not better than chance, as far as these videos can tell: {found}"

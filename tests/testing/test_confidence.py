@@ -29,7 +29,7 @@ def test_enough_videos_are_just_enough(chance: float) -> None:
     [
         ([[4, 0], [0, 4]], "better than chance: 8 of 8 test videos are right, 100 % (95 % confidence interval: 68 to "),
         ([[1, 0], [0, 1]], "too few test videos to tell: 2 of 2 test videos are right"),
-        ([[1, 0], [0, 1]], "at least 4 are needed, see --val_fraction"),
+        ([[1, 0], [0, 1]], "at least 4 are needed: add videos, or choose"),
         ([[10, 10], [10, 10]], "not better than chance, as far as these videos can tell: 20 of 40"),
         ([[1, 19], [19, 1]], "worse than chance: 2 of 40"),
         ([[30, 0], [10, 0]], "chance: 75 %"),  # all are taken for the class that most have
