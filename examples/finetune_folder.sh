@@ -18,8 +18,9 @@
 # because the best one was chosen on the videos of the test. The last line says whether the result is better than chance.
 #
 # If it is interrupted, the same command continues it. After videos were added, it trains anew with all of them; none
-# changes between training and test, and the earlier results are kept in OUT/earlier. Exit status: 0 done, 1 done but some videos could not be
-# read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.11 or newer; makes .venv, once.
+# changes between training and test, and the earlier results are kept in OUT/earlier. Exit status: 0 done, 1 done but some
+# videos could not be read, 2 bad input, 3 stopped by a signal with everything saved. Needs Python 3.11 or newer; makes
+# .venv, once.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 

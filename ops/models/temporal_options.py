@@ -137,6 +137,22 @@ def temporal_flags(options: TemporalOptions) -> list[str]:
     return flags
 
 
+def name_parts(options: TemporalOptions) -> list[str]:
+    """What distinguishes runs with these options in the names of their folders: "tam", or "shift8" and "blockres"."""
+    if options.module == "tsm":  # as TSM's published names have it
+        settings = {f"shift{options.shift_div}": True, options.shift_place: True}
+    else:
+        settings = {options.module: options.module != "none"}
+    words = [word for word, said in settings.items() if said]
+    said_already = ("--temporal", "--shift_div", "--shift_place", "--non_local")
+    defaults = used_options(TemporalOptions(options.module))
+    for flag, value in used_options(options).items():
+        if value != defaults.get(flag) and flag not in said_already:
+            name = flag.removeprefix("--").removeprefix("temporal_").removeprefix("tam_")
+            words.append(name + _listed(value).replace(" ", "") if isinstance(value, tuple) else f"{name}_{value}")
+    return [*words, *(["nl"] if options.non_local else [])]
+
+
 def differing_option(theirs: TemporalOptions, ours: TemporalOptions) -> str:
     """The first option in which the network of a checkpoint differs from the one to train, in words; "" if none."""
     before, now = used_options(theirs), used_options(ours)

@@ -18,7 +18,7 @@ from ops.common.device import usable_cores
 from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
 from ops.models.checkpoint import Checkpoint, read_checkpoint
-from ops.models.temporal_options import differing_option, temporal_options
+from ops.models.temporal_options import differing_option, name_parts, temporal_options
 from ops.training.checkpoint_saver import LAST, is_replaced, read_first, run_checkpoints
 from ops.training.optimizer import complete_state, optimizer_of
 from ops.training.run_metadata import arithmetic, software
@@ -47,10 +47,7 @@ class Progress:
 
 def default_store_name(args: argparse.Namespace) -> str:
     """The published folder name, such as `kinetics_RGB_resnet50_tam_avg_segment8_e100_dense`."""
-    temporal = temporal_options(args)
-    arch = args.arch if temporal.module == "none" else f"{args.arch}_{temporal.module}"
-    if temporal.non_local:
-        arch += "_nl"
+    arch = "_".join([args.arch, *name_parts(temporal_options(args))])
     parts = [args.dataset, args.modality, arch, args.consensus_type, f"segment{args.num_segments}", f"e{args.epochs}"]
     if args.pretrain == "none":
         parts.append("none")

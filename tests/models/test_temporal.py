@@ -29,6 +29,7 @@ from ops.models.temporal_options import (
     TemporalOptions,
     add_temporal_options,
     differing_option,
+    name_parts,
     temporal_flags,
     temporal_options,
 )
@@ -318,6 +319,21 @@ def parsed(*flags: str) -> TemporalOptions:
 )
 def test_other_spellings(flags: list[str], wanted: TemporalOptions) -> None:
     assert parsed(*flags) == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (TemporalOptions(), ""),
+        (TemporalOptions("tam"), "tam"),
+        (TemporalOptions("tsm", non_local="embedded_gaussian"), "shift8_blockres_nl"),
+        (TemporalOptions("tsm", shift_div=4, shift_place="block"), "shift4_block"),
+        (TemporalOptions("tam", stages=(3, 4), kernel=5, branches="global"), "tam_stages34_kernel_5_branches_global"),
+        (TemporalOptions("pool", place="after_conv2"), "pool_place_after_conv2"),
+    ],
+)
+def test_runs_with_different_options_have_different_names(options: TemporalOptions, name: str) -> None:
+    assert "_".join(name_parts(options)) == name
 
 
 @pytest.mark.parametrize(
