@@ -193,7 +193,7 @@ _ALL = (
     ),
     DatasetConfig(
         "motion_order",
-        num_classes=6,
+        num_classes=12,
         folder="MotionOrder",
         scales=(1.0, 0.875),
         make=_make_motion_order,

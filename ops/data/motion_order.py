@@ -1,16 +1,17 @@
-"""The built-in dataset that ranks temporal modules: the class is the order of three events, seen by a moving camera.
+"""The built-in dataset that ranks temporal modules: the class is the order of two events, seen by a moving camera.
 
-A shape leaves its home, a ring on the ground, and comes back: once it slides (to the left or the right), once it lifts
-(up or down) and once it grows. The six classes are the six orders of these events. Each event takes a time of its own,
-so that speeds differ within a film and between films; the camera pans over the ground during each event and is back
-where it began at its end.
+A shape leaves its home, a ring on the ground, and comes back: it slides (to the left or the right), lifts (up or down),
+grows or turns. A class is two of these events in one order: twelve in all, in six pairs such as slide-lift and
+lift-slide. Each event takes a time of its own, so that speeds differ within a film and between films; the camera pans
+over the ground during each event and is back where it began at its end.
 
-Every film exists in all six orders in the same split, cut from the same frames: events begin and end at rest, so any
-order is a film without jumps. Frames are key frames of constant quality, so the six videos contain the same decoded
-pictures, each as often. And the 8 frames that `uniform-1` samples tell nothing either, as long as their order is not
-looked at: before each event there is a pause of 0 to 8 frames, as many as lie from one sample to the next. So every
-phase of an event is sampled equally often, in any order, independently of the other events and of all lengths. A
-network that averages frames is right in one of six cases, and one that sees time must relate events that lie apart.
+Every film exists in both orders in the same split, cut from the same frames: events begin and end at rest, so either
+order is a film without jumps. Frames are key frames of constant quality, so both videos contain the same decoded
+pictures, each as often. And the 8 frames that `uniform-1` samples do not tell the order either, as long as their own
+order is not looked at: before each event there is a pause of 0 to 8 frames, as many as lie from one sample to the next.
+So every phase of an event is sampled equally often, in either order, independently of the other event and of both
+lengths. Frames show which two events there are; a network that averages frames is right in half of the cases, and one
+that sees time must relate events that lie apart.
 """
 
 import itertools
@@ -25,15 +26,17 @@ from numpy.typing import NDArray
 
 from ops.data.generated_dataset import Clip, GeneratedDataset, Image
 
-EVENTS = ("slide", "lift", "grow")
-ORDERS = tuple(itertools.permutations(range(len(EVENTS))))
+EVENTS = ("slide", "lift", "grow", "turn")
+ORDERS = tuple(order for pair in itertools.combinations(range(len(EVENTS)), 2) for order in (pair, pair[::-1]))
+"""The classes as numbers of events; the two orders of a pair follow each other."""
+
 CLASSES = tuple("-".join(EVENTS[event] for event in order) for order in ORDERS)
 
 NUM_FRAMES = 72
 TICK = 9
 """Frames from one sample of an 8-frame clip to the next; pauses take all lengths below this equally often."""
 
-LENGTHS = (10, 16)
+LENGTHS = (14, 28)
 """Frames of the shortest and of the longest event: with the longest pauses they fill the film."""
 
 SIZE = 64
@@ -42,8 +45,8 @@ SIZE = 64
 GROUND = 2 * SIZE
 """Side of the ground over which the camera moves, in pixels."""
 
-FILMS = {"train": 80, "val": 30}
-"""Films per split; each is stored in six orders."""
+FILMS = {"train": 240, "val": 60}
+"""Films per split; each is stored in both orders."""
 
 PAN = (3.0, 9.0)
 """How far the camera moves away during an event, in pixels."""
@@ -53,7 +56,7 @@ FIXED = 1 << FIXED_BITS
 """Fractional bits of the coordinates given to OpenCV."""
 
 SEED = 200506804
-VERSION = 2
+VERSION = 3
 """Stored in the marker file: data of another version are generated again."""
 
 
@@ -61,12 +64,14 @@ VERSION = 2
 class Event:
     """What happens to the shape in one event, of `length` frames; lengths in pixels.
 
-    At its middle the shape is `away` from home and `scale` times as large, and the camera `pan` away from its place.
+    At its middle the shape is `away` from home, `scale` times as large and turned by `angle`, in radians, and the
+    camera is `pan` away from its place.
     """
 
     length: int
     away: tuple[float, float]
     scale: float
+    angle: float
     pan: tuple[float, float]
 
 
@@ -74,7 +79,7 @@ class Event:
 class Film:
     """A film before its events are ordered.
 
-    `pauses` are the frames of rest before the first, second and third event, whichever these are; what is missing to
+    `pauses` are the frames of rest before the first and the second event, whichever these are; what is missing to
     `NUM_FRAMES` comes last. `place` is where the camera looks at rest: pixels from home.
     """
 
@@ -97,7 +102,7 @@ class Film:
         return self._draw(self.events[0], 0.0)
 
     def ordered(self, order: tuple[int, ...]) -> list[Image]:
-        """The film with its events in that order."""
+        """The film with its events in that order, `(0, 1)` or `(1, 0)`."""
         parts, still = self.parts(), self.still()
         frames: list[Image] = []
         for pause, event in zip(self.pauses, order, strict=True):
@@ -114,28 +119,35 @@ class Film:
             GROUND / 2 - left + strength * event.away[0],
             GROUND / 2 - top + strength * event.away[1],
         )
-        points = self.outline * self.radius * (1 + strength * (event.scale - 1)) + centre
+        turned = strength * event.angle
+        turn = np.array([[math.cos(turned), math.sin(turned)], [-math.sin(turned), math.cos(turned)]])
+        points = self.outline @ turn * self.radius * (1 + strength * (event.scale - 1)) + centre
         cv2.fillPoly(image, [np.rint(points * FIXED).astype(np.int32)], self.colour, cv2.LINE_AA, FIXED_BITS)
         return image
 
 
-def draw_film(rng: np.random.Generator) -> Film:
-    """A random film."""
+def draw_film(pair: tuple[int, ...], rng: np.random.Generator) -> Film:
+    """A random film with the two events of `pair`."""
     radius = float(rng.uniform(6, 9))
-    distance = rng.uniform(9, 14, 2) * rng.choice([-1, 1], 2)
-    aways = ((float(distance[0]), 0.0), (0.0, float(distance[1])), (0.0, 0.0))
-    scales = (1.0, 1.0, float(rng.uniform(1.7, 2.2)))
-    events = []
-    for away, scale in zip(aways, scales, strict=True):
-        angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(*PAN)
-        pan = (float(far * math.cos(angle)), float(far * math.sin(angle)))
-        events.append(Event(int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), away, scale, pan))
+    events = tuple(_draw_event(EVENTS[event], rng) for event in pair)
     colour = rng.integers(60, 256, 3)
     colour[rng.integers(3)] = 255
     ground = _ground(rng, radius)
     place = (float(rng.uniform(-6, 6)), float(rng.uniform(-6, 6)))
-    pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(EVENTS)))
-    return Film(ground, _outline(rng), tuple(map(int, colour)), radius, pauses, place, tuple(events))
+    pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(events)))
+    return Film(ground, _outline(rng), tuple(map(int, colour)), radius, pauses, place, events)
+
+
+def _draw_event(name: str, rng: np.random.Generator) -> Event:
+    distance, scale, angle = float(rng.uniform(9, 14) * rng.choice([-1, 1])), 1.0, 0.0
+    away = {"slide": (distance, 0.0), "lift": (0.0, distance)}.get(name, (0.0, 0.0))
+    if name == "grow":
+        scale = float(rng.uniform(1.7, 2.2))
+    if name == "turn":
+        angle = float(rng.uniform(0.7, 1.1) * math.pi * rng.choice([-1, 1]))
+    direction, far = rng.uniform(0, 2 * math.pi), rng.uniform(*PAN)
+    pan = (float(far * math.cos(direction)), float(far * math.sin(direction)))
+    return Event(int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), away, scale, angle, pan)
 
 
 def _ground(rng: np.random.Generator, radius: float) -> Image:
@@ -152,28 +164,30 @@ def _ground(rng: np.random.Generator, radius: float) -> Image:
 
 
 def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
-    """The corners `[P, 2]` of a shape of radius 1, from stars to polygons."""
-    corners = int(rng.integers(3, 8))
-    angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False) + rng.uniform(0, 2 * math.pi)
-    radii = np.tile([1.0, rng.uniform(0.5, 1.0)], corners)
+    """The corners `[P, 2]` of a shape of radius 1, a wedge that shows how it is turned."""
+    half = rng.uniform(0.35, 0.6)
+    angles = np.array([0.0, math.pi - half, math.pi, math.pi + half]) - math.pi / 2  # its tip is up
+    radii = np.array([1.2, 1.0, rng.uniform(0.2, 0.6), 1.0])
     return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
 
 
-def films(split: str) -> Iterator[Film]:
-    """All films of a split, the same in every call."""
+def films(split: str) -> Iterator[tuple[int, Film]]:
+    """All films of a split, each with the class of its first order. The same in every call."""
     for number in range(FILMS[split]):
-        yield draw_film(np.random.default_rng([SEED, list(FILMS).index(split), number]))
+        rng = np.random.default_rng([SEED, list(FILMS).index(split), number])
+        label = 2 * number % len(ORDERS)
+        yield label, draw_film(ORDERS[label], rng)
 
 
 def clips(split: str) -> Iterator[Clip]:
-    """Every film of a split in all orders."""
-    for number, film in enumerate(films(split)):
-        for label, order in enumerate(ORDERS):
-            yield Clip(f"{number:04d}", label, film.ordered(order))
+    """Every film of a split in both orders."""
+    for number, (label, film) in enumerate(films(split)):
+        yield Clip(f"{number:04d}", label, film.ordered((0, 1)))
+        yield Clip(f"{number:04d}", label + 1, film.ordered((1, 0)))
 
 
 def make(root: Path, kind: str, shown: bool) -> None:
     """Generate the dataset under `root` unless it exists; see `GeneratedDataset.make`."""
     fingerprint = f"version {VERSION}, seed {SEED}, {FILMS} films of {NUM_FRAMES} frames of {SIZE} x {SIZE}\n"
-    sizes = {split: len(ORDERS) * count for split, count in FILMS.items()}
+    sizes = {split: 2 * count for split, count in FILMS.items()}
     GeneratedDataset("motion_order", CLASSES, sizes, clips, NUM_FRAMES, fingerprint).make(root, kind, shown)
