@@ -26,6 +26,7 @@ from ops.prepare.check_report import open_findings
 from ops.prepare.jobs import Items, Job
 from ops.prepare.list_entries import Entries
 from ops.prepare.options import JobOptions
+from ops.prepare.ownership import WrittenFiles
 
 HERE = JobOptions(1, "here")
 
@@ -87,7 +88,11 @@ def check_list(items: Items, folder: Path) -> None:
     dataset = Dataset({"train": records}, str(folder), "videos", "RGB", 400, None, "")
     entries = Entries([records])
     rules = {"train": rules_of(dataset, dataset_config("kinetics"), "train", "ends", 8, dense=True)}
-    with Job(look, entries, folder, folder, {}, HERE) as job, open_findings(folder / "problems.csv") as findings:
+    written = WrittenFiles(folder)
+    with (
+        Job(look, entries, folder, folder, {}, HERE) as job,
+        open_findings(folder / "problems.csv", written) as findings,
+    ):
         job.run("check", shown=False)
         find_problems(dataset, entries, rules, job.outcome, findings)
 

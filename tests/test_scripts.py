@@ -390,7 +390,7 @@ BAD_TESTS = {
     "scores into a directory": (["--save_scores", "."], "is a directory; give the name of a file"),
     "no class file": (["--csv_file", "p.csv"], "--csv_file needs class names"),
     "missing class file": (["--class_names", "nothing.txt"], "nothing.txt: cannot read the class names"),
-    "odd sample": (["--sample", "dense"], "sample (dense) must be dense-N or uniform-N"),
+    "odd sample": (["--sample", "dense"], "sample (dense) must be twice, or dense-N or uniform-N"),
     "odd crops": (["--test_crops", "4"], "invalid choice: 4"),
     "coefficients": (["--coeff", "1,2"], "--coeff has 2 values for 1 models"),
     "missing list": (["--test_list", "nothing.txt"], "nothing.txt: cannot read the list"),
