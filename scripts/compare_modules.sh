@@ -14,7 +14,7 @@
 set -uo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-DATASET=motion_order QUICK=() SEEDS="0 1 2" MORE=()
+DATASET=motion QUICK=() SEEDS="0 1 2" MORE=()
 MODULES="none pool tconv tim i3d tsm tam tam-global tam-local"
 while [ $# -gt 0 ]; do
     case "$1" in

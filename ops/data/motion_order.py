@@ -48,7 +48,7 @@ GROUND = 2 * SIZE
 FILMS = {"train": 240, "val": 60}
 """Films per split; each is stored in both orders."""
 
-PAN = (3.0, 9.0)
+PAN = (2.0, 6.0)
 """How far the camera moves away during an event, in pixels."""
 
 FIXED_BITS = 4
@@ -56,7 +56,7 @@ FIXED = 1 << FIXED_BITS
 """Fractional bits of the coordinates given to OpenCV."""
 
 SEED = 200506804
-VERSION = 3
+VERSION = 1
 """Stored in the marker file: data of another version are generated again."""
 
 
@@ -128,21 +128,21 @@ class Film:
 
 def draw_film(pair: tuple[int, ...], rng: np.random.Generator) -> Film:
     """A random film with the two events of `pair`."""
-    radius = float(rng.uniform(6, 9))
+    radius = float(rng.uniform(8, 11))
     events = tuple(_draw_event(EVENTS[event], rng) for event in pair)
     colour = rng.integers(60, 256, 3)
     colour[rng.integers(3)] = 255
     ground = _ground(rng, radius)
-    place = (float(rng.uniform(-6, 6)), float(rng.uniform(-6, 6)))
+    place = (float(rng.uniform(-4, 4)), float(rng.uniform(-4, 4)))
     pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(events)))
     return Film(ground, _outline(rng), tuple(map(int, colour)), radius, pauses, place, events)
 
 
 def _draw_event(name: str, rng: np.random.Generator) -> Event:
-    distance, scale, angle = float(rng.uniform(9, 14) * rng.choice([-1, 1])), 1.0, 0.0
+    distance, scale, angle = float(rng.uniform(12, 18) * rng.choice([-1, 1])), 1.0, 0.0
     away = {"slide": (distance, 0.0), "lift": (0.0, distance)}.get(name, (0.0, 0.0))
     if name == "grow":
-        scale = float(rng.uniform(1.7, 2.2))
+        scale = float(rng.uniform(1.6, 2.0))
     if name == "turn":
         angle = float(rng.uniform(0.7, 1.1) * math.pi * rng.choice([-1, 1]))
     direction, far = rng.uniform(0, 2 * math.pi), rng.uniform(*PAN)
