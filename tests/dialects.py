@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.models.recognizer import Recognizer, build_model
+from ops.models.resnet import STAGES
 
 REFERENCE = Path(__file__).parent / "reference"
 PUBLISHED: dict[str, tuple[int, ...]] = json.loads((REFERENCE / "tensors_tanet_r50_8f_k400.json").read_text())
@@ -42,3 +43,10 @@ def distinct_model(**options: Any) -> Recognizer:
                 std=value[0].numel() ** -0.5
             )
     return model.eval()
+
+
+def cut(model: Recognizer) -> Recognizer:
+    """Leaves one block in each stage: that exports in half the time."""
+    for stage in STAGES:
+        setattr(model.base_model, stage, getattr(model.base_model, stage)[:1])
+    return model

@@ -11,10 +11,9 @@ multiply-adds, latency of a clip (measured here, all modules in turns), training
 import argparse
 import json
 import logging
-import statistics
 import sys
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ops.common.arguments import Parser
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.common.storage import atomic_file, check_writable
+from ops.common.timing import median_seconds
 
 if TYPE_CHECKING:
     from ops.report.modules import Cost
@@ -58,18 +58,16 @@ def main() -> int:
     check_writable(output / "modules.html")
     found = read_results([f"{folder.name}={folder}" for folder in folders])
     modules = group_runs(found)
-    networks = {
-        name: path for name, path in _first_checkpoints(folders).items() if any(m.name == name for m in modules)
-    }
-    costs = measure(networks, not args.no_latency)
+    costs = measure(_first_checkpoints(folders), not args.no_latency)
     for module in modules:
         module.cost = costs.get(module.name)
     facts, chance = _facts_of(folders)
     write_modules_page(output / "modules.html", modules, facts, chance)
     write_csv(output / "modules.csv", modules)
+    table = markdown_table(modules)
     with atomic_file(output / "modules.md", "w", encoding="utf-8") as file:
-        file.write(markdown_table(modules))
-    sys.stdout.write(markdown_table(modules))
+        file.write(table)
+    sys.stdout.write(table)
     for module in modules:
         for problem in module.problems:
             log.warning("%s", problem)
@@ -99,25 +97,17 @@ def measure(networks: Mapping[str, Path], timed: bool) -> dict[str, "Cost"]:
     from ops.report.modules import Cost
 
     compute = Compute(torch.device("cpu"))
-    sizes, runs = {}, {}
+    sizes, runs = {}, []
     for name, path in networks.items():
         checkpoint = read_checkpoint(path)
         model = model_of(checkpoint)
         pixels = int(checkpoint.meta.get("input_size") or 224)
         sizes[name] = (sum(value.numel() for value in model.parameters()), multiply_adds(model, pixels))
         clip = torch.zeros(1, model.num_segments, model.channels, pixels, pixels, dtype=torch.uint8)
-        runs[name] = (compute.for_inference(model), clip)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+        runs.append(partial(compute.for_inference(model), clip))
     with torch.inference_mode():
-        for turn in range(TURNS + 1 if timed else 0):
-            for name, (network, clip) in runs.items():
-                began = time.perf_counter()
-                network(clip)
-                if turn:  # the first turn warms up
-                    seconds[name].append(time.perf_counter() - began)
-    return {
-        name: Cost(*size, statistics.median(seconds[name]) if seconds[name] else None) for name, size in sizes.items()
-    }
+        seconds = median_seconds(runs, TURNS) if timed else [None] * len(runs)
+    return {name: Cost(*size, latency) for (name, size), latency in zip(sizes.items(), seconds, strict=True)}
 
 
 def _facts_of(folders: list[Path]) -> tuple[dict[str, str], float | None]:

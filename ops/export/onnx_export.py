@@ -5,9 +5,7 @@ import copy
 import json
 import logging
 import os
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
+from ops.common.timing import median_seconds
 from ops.models.network_name import model_name
 from ops.models.recognizer import Recognizer
 from ops.models.tam import TAM
@@ -169,11 +168,5 @@ def _latencies(session: onnxruntime.InferenceSession, model: Recognizer, shape: 
     """Median seconds of PyTorch and onnxruntime, measured in turn after warming up."""
     clips = _random_clips(shape)
     feed = {"clips": clips.numpy()}
-    seconds: tuple[list[float], list[float]] = ([], [])
-    runs: tuple[Callable[[], object], ...] = (lambda: model(clips), lambda: session.run(None, feed))
-    for _ in range(RUNS + 1):
-        for times, run_once in zip(seconds, runs, strict=True):
-            began = time.perf_counter()
-            run_once()
-            times.append(time.perf_counter() - began)
-    return statistics.median(seconds[0][1:]), statistics.median(seconds[1][1:])
+    torch_seconds, onnx_seconds = median_seconds((lambda: model(clips), lambda: session.run(None, feed)), RUNS)
+    return torch_seconds, onnx_seconds

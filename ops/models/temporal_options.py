@@ -27,8 +27,6 @@ SHIFT_PLACES = ("blockres", "block")
 NON_LOCAL_MODES = ("embedded_gaussian", "dot_product", "gaussian")
 STAGES = (1, 2, 3, 4)
 
-DEFAULT_SHIFT_DIV = 8
-
 
 @dataclass(frozen=True)
 class TemporalOptions:
@@ -56,7 +54,7 @@ class TemporalOptions:
     alpha: int = 2
     beta: int = 4
     branches: str = "both"
-    shift_div: int = DEFAULT_SHIFT_DIV
+    shift_div: int = 8
     shift_place: str = "blockres"
     non_local: str = ""
 
@@ -127,30 +125,30 @@ def used_options(options: TemporalOptions) -> dict[str, Any]:
     }
 
 
+def _changed_options(options: TemporalOptions) -> dict[str, Any]:
+    """Those of `used_options` that do not have their default."""
+    defaults = used_options(TemporalOptions(options.module))
+    return {flag: value for flag, value in used_options(options).items() if value != defaults[flag]}
+
+
 def temporal_flags(options: TemporalOptions) -> list[str]:
     """The flags of the training scripts for these options, without those that have their default."""
-    defaults = used_options(TemporalOptions(options.module))
     flags = ["--temporal", options.module] if options.module != "none" else []
-    for flag, value in used_options(options).items():
-        if value != defaults.get(flag):
-            flags += [flag, *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    for flag, value in _changed_options(options).items():
+        flags += [flag, *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     return flags
 
 
 def name_parts(options: TemporalOptions) -> list[str]:
     """What distinguishes runs with these options in the names of their folders: "tam", or "shift8" and "blockres"."""
+    words = [] if options.module == "none" else [options.module]
     if options.module == "tsm":  # as TSM's published names have it
-        settings = {f"shift{options.shift_div}": True, options.shift_place: True}
-    else:
-        settings = {options.module: options.module != "none"}
-    words = [word for word, said in settings.items() if said]
-    said_already = ("--temporal", "--shift_div", "--shift_place", "--non_local")
-    defaults = used_options(TemporalOptions(options.module))
-    for flag, value in used_options(options).items():
-        if value != defaults.get(flag) and flag not in said_already:
+        words = [f"shift{options.shift_div}", options.shift_place]
+    for flag, value in _changed_options(options).items():
+        if flag not in ("--shift_div", "--shift_place", "--non_local"):
             name = flag.removeprefix("--").removeprefix("temporal_").removeprefix("tam_")
-            words.append(name + _listed(value).replace(" ", "") if isinstance(value, tuple) else f"{name}_{value}")
-    return [*words, *(["nl"] if options.non_local else [])]
+            words.append(name + "".join(map(str, value)) if isinstance(value, tuple) else f"{name}_{value}")
+    return [*words, "nl"] if options.non_local else words
 
 
 def differing_option(theirs: TemporalOptions, ours: TemporalOptions) -> str:

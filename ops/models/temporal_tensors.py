@@ -40,8 +40,7 @@ def temporal_of(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = 
         seen |= _tam_of(state, seen["stages"][0])
     if module == "tsm":
         seen["shift_place"] = "blockres" if _has(state, _MARKS["tsm"]) else "block"
-    told_mode = told.get("non_local") or (stored or {}).get("non_local")
-    seen["non_local"] = _non_local_of(state, told_mode)
+    seen["non_local"] = _non_local_of(state, (stored or {}).get("non_local"))
     return TemporalOptions.from_meta({**told, **seen})
 
 

@@ -260,7 +260,7 @@ class Trainer:
         """Save the run, in the first process; RunStoppedError if the checkpoint or a log cannot be written."""
         if not self.runlog:
             return
-        broken = first_not_finite(self.model) or first_not_finite(self.ema.averaged)
+        broken = next(filter(None, map(first_not_finite, dict.fromkeys((self.model, self.ema.averaged)))), "")
         if broken:
             raise RunStoppedError(f"{broken} is no longer finite; {last_good(self.folder)}; try a lower --lr")
         if progress.step:

@@ -12,15 +12,13 @@ import onnxruntime
 import pytest
 import torch
 from conftest import Call, Run
-from dialects import distinct_model
+from dialects import cut, distinct_model
 
 from ops.common.errors import InputError
 from ops.data.sampling import parse_sample
 from ops.export import onnx_export
 from ops.export.onnx_export import export_onnx, to_onnx
 from ops.models.checkpoint import load_model, save_checkpoint
-from ops.models.recognizer import Recognizer
-from ops.models.resnet import STAGES
 from ops.predict.predictor import Predictor, open_predictor
 
 NAMES = ["run", "jump", "größer werden", "sit", "swim"]
@@ -33,13 +31,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tam.pth.tar"
     save_checkpoint(path, distinct_model(), META)
     return path
-
-
-def cut(model: Recognizer) -> Recognizer:
-    """Leaves one block in each stage: that exports in half the time."""
-    for stage in STAGES:
-        setattr(model.base_model, stage, getattr(model.base_model, stage)[:1])
-    return model
 
 
 def shallow(predictor: Predictor) -> Predictor:
@@ -230,9 +221,7 @@ def test_bad_input_is_one_line(flags: list[str], message: str, call: Call, weigh
 
 
 def test_a_plain_network_on_flow_exports_too() -> None:
-    model: Any = distinct_model(tam=False, modality="Flow")
-    for stage in STAGES:
-        setattr(model.base_model, stage, getattr(model.base_model, stage)[:1])
+    model: Any = cut(distinct_model(tam=False, modality="Flow"))
     proto = to_onnx(model, (4, 10, 32, 32), "fp32")
     pixels = torch.randint(0, 256, (3, 4, 10, 32, 32), dtype=torch.uint8)
     (got,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"clips": pixels.numpy()})

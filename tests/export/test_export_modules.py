@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dialects import distinct_model
+from dialects import cut, distinct_model
 
 from ops.export.onnx_export import open_session, to_onnx
 from ops.models.recognizer import Recognizer
-from ops.models.resnet import STAGES
 from ops.models.temporal_options import TemporalOptions, temporal_flags
 
 SHAPE = (3, 3, 48, 48)
@@ -27,14 +26,6 @@ NETWORKS = [
 ]
 
 
-def shortened(model: Recognizer) -> Recognizer:
-    """Leaves one block in each stage: that exports in half the time."""
-    for stage in STAGES:
-        blocks = getattr(model.base_model, stage)
-        setattr(model.base_model, stage, blocks[:1])
-    return model
-
-
 def same_in_onnx(model: Recognizer, path: Path) -> bool:
     """Whether both compute the same for another batch size than that of the export."""
     path.write_bytes(to_onnx(model, SHAPE, "fp32").SerializeToString())
@@ -49,7 +40,7 @@ def same_in_onnx(model: Recognizer, path: Path) -> bool:
     "options", NETWORKS, ids=lambda options: " ".join(temporal_flags(options)) or options.non_local
 )
 def test_every_module_is_exported(options: TemporalOptions, tmp_path: Path) -> None:
-    model = shortened(distinct_model(num_segments=SHAPE[0], temporal=options))
+    model = cut(distinct_model(num_segments=SHAPE[0], temporal=options))
     assert same_in_onnx(model, tmp_path / "m.onnx")
     operators = (tmp_path / "m.onnx").read_bytes()
     assert b"ScatterND" not in operators and b"ScatterElements" not in operators
