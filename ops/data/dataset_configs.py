@@ -23,9 +23,11 @@ To add one, add an entry to `DATASETS`; nothing else needs to know its name. The
 A dataset without an entry is `custom`, with --train_list, --val_list, --root_path and --class_names.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ops.common.errors import InputError
@@ -107,28 +109,13 @@ def _kinetics400_names() -> list[str]:
     return Path(__file__).with_name("kinetics400_classes.txt").read_text("utf-8").splitlines()
 
 
-def _make_motion(root: Path, kind: str, shown: bool) -> None:
-    from ops.data.motion import make
-
-    make(root, kind, shown)
-
-
-def _motion_names() -> list[str]:
-    from ops.data.motion import CLASSES
-
-    return list(CLASSES)
+def _make_generated(module: str, root: Path, kind: str, shown: bool) -> None:
+    """Make the built-in dataset that `ops.data.<module>` generates; it imports what draws."""
+    importlib.import_module(f"ops.data.{module}").make(root, kind, shown)
 
 
-def _make_motion_order(root: Path, kind: str, shown: bool) -> None:
-    from ops.data.motion_order import make
-
-    make(root, kind, shown)
-
-
-def _motion_order_names() -> list[str]:
-    from ops.data.motion_order import CLASSES
-
-    return list(CLASSES)
+def _generated_names(module: str) -> list[str]:
+    return list(importlib.import_module(f"ops.data.{module}").CLASSES)
 
 
 _KINETICS = Recipe(0.01, 64, 100, (50, 75, 90), dropout=0.5, weight_decay=1e-4)
@@ -188,16 +175,16 @@ _ALL = (
         folder="Motion",
         swap=True,
         scales=(1.0, 0.875),  # smaller crops would often miss the only moving object
-        make=_make_motion,
-        class_names=_motion_names,
+        make=partial(_make_generated, "motion"),
+        class_names=partial(_generated_names, "motion"),
     ),
     DatasetConfig(
         "motion_order",
         num_classes=12,
         folder="MotionOrder",
         scales=(1.0, 0.875),
-        make=_make_motion_order,
-        class_names=_motion_order_names,
+        make=partial(_make_generated, "motion_order"),
+        class_names=partial(_generated_names, "motion_order"),
     ),
     DatasetConfig("custom", None, swap=True),
 )

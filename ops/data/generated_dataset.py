@@ -10,17 +10,14 @@ from pathlib import Path
 
 import av
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from ops.common.console import progress
 from ops.common.errors import InputError
 from ops.common.folder_lock import close_lock, lock_file, open_lock
 from ops.common.storage import begins_with, make_folder
+from ops.data.drawing import Image
 
 log = logging.getLogger(__name__)
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

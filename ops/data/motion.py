@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.data.generated_dataset import Clip, GeneratedDataset, Image
+from ops.data.drawing import FIXED, FIXED_BITS, Image, bright_colour, texture
+from ops.data.generated_dataset import Clip, GeneratedDataset
 
 CLASSES = ("left", "right", "up", "down", "grow", "shrink", "clockwise", "counter-clockwise")
 REVERSE = {"right": "left", "down": "up", "grow": "shrink", "clockwise": "counter-clockwise"}
@@ -32,10 +33,6 @@ SIZE = 64
 
 PAIRS = {"train": 320, "val": 80}
 """Rendered clips per split; each is stored forwards and backwards."""
-
-FIXED_BITS = 4
-FIXED = 1 << FIXED_BITS
-"""Fractional bits of the coordinates given to OpenCV."""
 
 SEED = 200506803
 VERSION = 2
@@ -82,7 +79,7 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
     start, stop, radii, orbit = (x, y), (x, y), (radius, radius), 0.0
     angle = rng.uniform(0, 2 * math.pi)
     angles = (angle, angle)
-    background = _background(rng)
+    background = texture(rng, SIZE, cells=(2, 7), brightest=90)
     rail = tuple(int(value) for value in rng.integers(90, 150, 3))
     if motion in ("right", "down"):
         way = rng.uniform(0.8, 1.0) * free
@@ -104,9 +101,8 @@ def draw_film(motion: str, rng: np.random.Generator) -> Film:
         top, way = 1.5 * math.pi + rng.uniform(-0.4, 0.4), rng.uniform(0.6, 0.8) * math.pi  # y points down
         angles = (top - way / 2, top + way / 2)
         cv2.circle(background, _fixed(x, y), int(orbit * FIXED), rail, 2, cv2.LINE_AA, FIXED_BITS)
-    colour = rng.integers(60, 256, 3)
-    colour[rng.integers(3)] = 255
-    return Film(background, _outline(rng), tuple(map(int, colour)), start, stop, radii, angles, orbit)
+    colour = bright_colour(rng)
+    return Film(background, _outline(rng), colour, start, stop, radii, angles, orbit)
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:
@@ -126,16 +122,6 @@ def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
     angles = np.linspace(0, 2 * math.pi, 2 * corners, endpoint=False)
     radii = np.tile([1.0, rng.uniform(0.45, 1.0)], corners)
     return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
-
-
-def _background(rng: np.random.Generator) -> Image:
-    """A smooth texture between two dark colours, uint8 `[h, w, 3]`."""
-    cells = int(rng.integers(2, 7))
-    coarse = rng.random((cells, cells)).astype(np.float32)
-    mix = np.clip(cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
-    one, other = rng.integers(0, 90, (2, 3))
-    pixels: Image = (one * mix + other * (1 - mix)).astype(np.uint8)
-    return pixels
 
 
 def films(split: str) -> Iterator[tuple[str, str, Film]]:

@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.data.generated_dataset import Clip, GeneratedDataset, Image
+from ops.data.drawing import FIXED, FIXED_BITS, Image, bright_colour, texture
+from ops.data.generated_dataset import Clip, GeneratedDataset
 
 EVENTS = ("slide", "lift", "grow", "turn")
 ORDERS = tuple(order for pair in itertools.combinations(range(len(EVENTS)), 2) for order in (pair, pair[::-1]))
@@ -50,10 +51,6 @@ FILMS = {"train": 240, "val": 60}
 
 PAN = (2.0, 6.0)
 """How far the camera moves away during an event, in pixels."""
-
-FIXED_BITS = 4
-FIXED = 1 << FIXED_BITS
-"""Fractional bits of the coordinates given to OpenCV."""
 
 SEED = 200506804
 VERSION = 1
@@ -130,12 +127,11 @@ def draw_film(pair: tuple[int, ...], rng: np.random.Generator) -> Film:
     """A random film with the two events of `pair`."""
     radius = float(rng.uniform(8, 11))
     events = tuple(_draw_event(EVENTS[event], rng) for event in pair)
-    colour = rng.integers(60, 256, 3)
-    colour[rng.integers(3)] = 255
+    colour = bright_colour(rng)
     ground = _ground(rng, radius)
     place = (float(rng.uniform(-4, 4)), float(rng.uniform(-4, 4)))
     pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(events)))
-    return Film(ground, _outline(rng), tuple(map(int, colour)), radius, pauses, place, events)
+    return Film(ground, _outline(rng), colour, radius, pauses, place, events)
 
 
 def _draw_event(name: str, rng: np.random.Generator) -> Event:
@@ -152,11 +148,7 @@ def _draw_event(name: str, rng: np.random.Generator) -> Event:
 
 def _ground(rng: np.random.Generator, radius: float) -> Image:
     """A texture of two dark colours with a ring in the middle, uint8 `[GROUND, GROUND, 3]`."""
-    cells = int(rng.integers(6, 14))
-    coarse = rng.random((cells, cells)).astype(np.float32)
-    mix = np.clip(cv2.resize(coarse, (GROUND, GROUND), interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
-    one, other = rng.integers(0, 100, (2, 3))
-    pixels: Image = (one * mix + other * (1 - mix)).astype(np.uint8)
+    pixels = texture(rng, GROUND, cells=(6, 14), brightest=100)
     ring = tuple(int(value) for value in rng.integers(90, 150, 3))
     middle = round(GROUND / 2 * FIXED)
     cv2.circle(pixels, (middle, middle), round((radius + 3) * FIXED), ring, 1, cv2.LINE_AA, FIXED_BITS)
