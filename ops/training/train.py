@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from ops.common import distributed
 from ops.common.console import start_logging
 from ops.common.device import Compute, compute_of, pick_device, wants_launch
-from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, RunStoppedError
+from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, RunStoppedError
 from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.storage import atomic_file, make_folder
 from ops.data.collate import collate_clips
@@ -23,19 +23,17 @@ from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
-from ops.data.sampling import DENSE_WINDOW
-from ops.models.architectures import check_architecture
 from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from, use_normalisation
 from ops.models.freeze import freeze
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
+from ops.training.check_arguments import check_arguments, check_same_everywhere
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
 from ops.training.optimizer import base_rate, make_optimizer
 from ops.training.pace import Pace
 from ops.training.resume import (
-    MATTERS,
     Progress,
     check_epoch_goes_on,
     check_resumable,
@@ -132,37 +130,6 @@ def train_from(
     with noting_hangs(folder):
         fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     return EXIT_DONE
-
-
-def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
-    """InputError for values that contradict each other."""
-    check_architecture(args.arch)
-    if args.dense_sample and args.num_segments > DENSE_WINDOW:
-        raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with --dense_sample")
-    if args.batch_size % distributed.world_size():
-        raise InputError(
-            f"--batch-size ({args.batch_size}) is the total over all processes; "
-            f"{distributed.world_size()} must divide it"
-        )
-    per_rank = args.batch_size // distributed.world_size()
-    if args.accumulate > per_rank:
-        raise InputError(f"--accumulate ({args.accumulate}) must be at most {per_rank}, the clips per process")
-    if args.syncbn and device.type == "cpu":
-        raise InputError("--syncbn needs GPUs, because PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
-    if args.freeze != "none" and args.pretrain == "none" and not (args.tune_from or args.resume):
-        raise InputError(f"--freeze {args.freeze} would keep random weights: give --tune_from or --pretrain")
-    if args.evaluate and not args.resume:
-        raise InputError("--evaluate needs --resume CKPT: the weights to validate")
-    if args.resume not in (None, "auto") and args.tune_from:
-        raise InputError("--resume continues a run, --tune_from starts a new one: give only one of them")
-
-
-def check_same_everywhere(args: argparse.Namespace, data: Data, origin: Checkpoint | None) -> None:
-    """InputError, in all processes, if one of them was given other files or settings than the first one."""
-    settings = {f"--{name}": vars(args)[name] for name in MATTERS if name in args}
-    lists = [data.train.records.sha256, data.val.records.sha256]
-    files = {"the lists": lists, "the class names": data.class_names, "the checkpoint": origin and origin.sha256}
-    distributed.check_same({**files, **settings})
 
 
 def start_model(

@@ -3,8 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from ops.common.errors import InputError, RunStoppedError
 from ops.common.preemption import Preemption
 from ops.data.collate import ClipBatch
 from ops.data.dataloaders import TrainSampler
-from ops.data.datasets import Failure
 from ops.models.checkpoint import Checkpoint, write_checkpoint
 from ops.models.recognizer import Recognizer
 from ops.training.checkpoint_saver import BEST, CheckpointSaver, last_good
@@ -30,15 +28,11 @@ from ops.training.early_stopping import EarlyStopping
 from ops.training.ema import ModelEma
 from ops.training.engine import EpochResult, train_epoch, validate
 from ops.training.epoch_summary import (
-    bad_videos,
     can_be_best,
-    epoch_in_words,
     figures_of,
     first_not_finite,
     none_is_finite,
     not_finite_in_words,
-    own_bad_videos,
-    warn_of_bad_videos,
 )
 from ops.training.loss import ClassificationLoss
 from ops.training.lr_schedule import Schedule
@@ -46,6 +40,7 @@ from ops.training.metrics import Meter
 from ops.training.pace import Pace
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
+from ops.training.run_reporter import RunReporter
 from ops.training.train_step import Stepper
 
 log = logging.getLogger(__name__)
@@ -74,7 +69,8 @@ class Trainer:
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
-        self.pace, self.folder, self.meta, self.runlog, self.compute = pace, folder, meta, runlog, compute
+        self.pace, self.folder, self.meta, self.compute = pace, folder, meta, compute
+        self.reporter = RunReporter(runlog)
         self.scaler = compute.scaler()
         self.place = 0, 0
         parallel: nn.Module = model
@@ -91,10 +87,8 @@ class Trainer:
         self.early_stopping = EarlyStopping(pace.patience)
         self.saver = CheckpointSaver(folder, pace.keep)
         self.preemption, self.preempted = Preemption(), False
-        self.reported, self.bad = (0, 0), 0  # failures and warnings of this pass already logged; all of this epoch
         self.results: dict[str, Any] = {}  # the figures of the last epoch
         self.row: dict[str, Any] = {}  # its row in the log
-        self.unlogged = ""  # why something could not be logged
 
     def restore(self, origin: Checkpoint, same_place: bool) -> None:
         """Take over the rest of the state in `origin`; `same_place`: the run goes on where that was saved."""
@@ -124,7 +118,7 @@ class Trainer:
                 validated = self._validate()
             if self.preempted:
                 trained.meter.merge()
-                self._report_bad(epoch, bad_videos(trained, None, self.reported))
+                self.reporter.bad_videos(epoch)
                 self._save(progress, is_best=False)
                 break
             if whole:
@@ -151,18 +145,16 @@ class Trainer:
                 f"epoch {epoch + 1}: no validation video has finite scores, so the weights are unusable; "
                 f"{last_good(self.folder)}; try a lower --lr"
             )
-        bad = bad_videos(trained, validated, self.reported)
-        self._report_bad(epoch, bad)
-        row["bad_samples"] = self.bad
+        bad = self.reporter.bad_videos(epoch, validated)
+        row["bad_samples"] = self.reporter.bad
         is_best = can_be_best(row) and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
         if is_best:
             progress.best = row["val_top1"]
         if due:
             self.early_stopping.add(row["val_top1"] if can_be_best(row) else None)
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
-        if self.runlog:  # before saving: a run that is killed in between writes this row again
-            row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
-            self._write(self.runlog, row, bad)
+        row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
+        self.reporter.epoch(row, self.schedule.epochs, bad)  # first: a run that is killed in between writes it again
         self.row = row
         self._save(progress, is_best)
 
@@ -182,8 +174,8 @@ class Trainer:
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
         result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
         self.running = result
-        self.reported, self.bad = (0, 0), progress.bad
-        if self.runlog and progress.totals:
+        self.reporter.start_pass(result, progress.bad)
+        if self.reporter.runlog and progress.totals:
             result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
         try:
             train_epoch(
@@ -200,7 +192,7 @@ class Trainer:
             )
         except RunStoppedError as stopped:
             if stopped.failures:
-                self._report_bad(epoch, own_bad_videos(result, None, self.reported))
+                self.reporter.own_bad_videos(epoch)
             raise
         progress.step += result.steps
         progress.tried, progress.failed = result.tried, result.failed
@@ -237,42 +229,25 @@ class Trainer:
             )
         log.warning("%s; skipped (%d of %d)", what, self.skipped, self.pace.skip_nonfinite)
 
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        """If logging fails, end the run, but only after it has been saved."""
-        try:
-            yield
-        except InputError as error:
-            self.unlogged = self.unlogged or str(error)
-
-    def _report_bad(self, epoch: int, bad: list[tuple[str, Failure]]) -> None:
-        """Add videos, each once, to `bad_samples.csv`: with every save, so that a kill loses none from before it."""
-        self.reported = len(self.running.failures), len(self.running.warnings)
-        self.bad += len(bad)
-        if self.runlog:
-            with self._logging():
-                self.runlog.bad_samples(epoch, bad)
-
     def _global_step(self, progress: Progress) -> int:
         return progress.epoch * len(self.sampler) + progress.step
 
     def _save(self, progress: Progress, is_best: bool) -> None:
         """Save the run, in the first process; RunStoppedError if the checkpoint or a log cannot be written."""
-        if not self.runlog:
+        if not self.reporter.runlog:
             return
         broken = next(filter(None, map(first_not_finite, dict.fromkeys((self.model, self.ema.averaged)))), "")
         if broken:
             raise RunStoppedError(f"{broken} is no longer finite; {last_good(self.folder)}; try a lower --lr")
         if progress.step:
-            mine = own_bad_videos(self.running, None, self.reported)
-            self._report_bad(progress.epoch, mine)
+            self.reporter.own_bad_videos(progress.epoch)
         content = {
             "epoch": progress.epoch,
             "step": progress.step,
             "epoch_steps": len(self.sampler),
             "best_prec1": progress.best,
             "totals": self.running.meter.totals.tolist() if progress.step else [],
-            "bad": self.bad if progress.step else 0,
+            "bad": self.reporter.bad if progress.step else 0,
             "tried": self.running.tried,
             "failed": self.running.failed,
             "skipped": self.skipped,
@@ -289,11 +264,7 @@ class Trainer:
             self.saver.save(write, self._global_step(progress), is_best)
         except InputError as error:
             raise RunStoppedError(str(error)) from error
-        if self.unlogged:
-            raise RunStoppedError(f"{self.unlogged}; the run is saved nevertheless, and continues with --resume auto")
-
-    def _write(self, runlog: RunLog, row: Mapping[str, Any], bad: list[tuple[str, Failure]]) -> None:
-        with self._logging():
-            runlog.epoch(row)
-        log.info("%s", epoch_in_words(row, self.schedule.epochs))
-        warn_of_bad_videos(bad, runlog.folder)
+        if self.reporter.unlogged:
+            raise RunStoppedError(
+                f"{self.reporter.unlogged}; the run is saved nevertheless, and continues with --resume auto"
+            )

@@ -8,9 +8,9 @@ from ops.common.errors import InputError
 from ops.models.freeze import freeze
 from ops.models.recognizer import build_model
 from ops.models.temporal_options import TemporalOptions
+from ops.training.check_arguments import check_arguments
 from ops.training.optimizer import make_optimizer
 from ops.training.options import train_parser
-from ops.training.train import check_arguments
 
 STEM = ("base_model.conv1.", "base_model.bn1.")
 

@@ -1,0 +1,67 @@
+"""What a run says about itself as it goes: rows of the log, lines on the console, and the videos that were broken."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ops.common.errors import InputError
+from ops.data.datasets import Failure
+from ops.training.engine import EpochResult
+from ops.training.epoch_summary import bad_videos, epoch_in_words, own_bad_videos, warn_of_bad_videos
+from ops.training.run_log import RunLog
+
+log = logging.getLogger(__name__)
+
+
+class RunReporter:
+    """Reports on the passes of a run over its data; `runlog` is None in all processes but the first.
+
+    A log that cannot be written is kept in `unlogged`, in words, and does not end the run before it is saved.
+    """
+
+    def __init__(self, runlog: RunLog | None) -> None:
+        self.runlog = runlog
+        self.unlogged = ""
+        self.bad = 0  # videos of this epoch that were broken or cut short
+        self._passing: EpochResult | None = None
+        self._reported = 0, 0  # failures and warnings of this pass that are in the log already
+
+    def start_pass(self, passing: EpochResult, bad: int) -> None:
+        """Begin with a pass whose epoch has had `bad` videos so far."""
+        self._passing, self._reported, self.bad = passing, (0, 0), bad
+
+    def bad_videos(self, epoch: int, validated: EpochResult | None = None) -> list[tuple[str, Failure]]:
+        """Log the videos that were broken since the last call, of all processes, each once; returns them."""
+        assert self._passing
+        return self._log(epoch, bad_videos(self._passing, validated, self._reported))
+
+    def own_bad_videos(self, epoch: int) -> None:
+        """The same of this process alone: with every save, so that a kill loses none from before it."""
+        assert self._passing
+        self._log(epoch, own_bad_videos(self._passing, None, self._reported))
+
+    def epoch(self, row: Mapping[str, Any], epochs: int, bad: list[tuple[str, Failure]]) -> None:
+        """Write the row of an epoch, of `epochs`, and what was bad in it."""
+        if not self.runlog:
+            return
+        with self._logging():
+            self.runlog.epoch(row)
+        log.info("%s", epoch_in_words(row, epochs))
+        warn_of_bad_videos(bad, self.runlog.folder)
+
+    def _log(self, epoch: int, bad: list[tuple[str, Failure]]) -> list[tuple[str, Failure]]:
+        assert self._passing
+        self._reported = len(self._passing.failures), len(self._passing.warnings)
+        self.bad += len(bad)
+        if self.runlog:
+            with self._logging():
+                self.runlog.bad_samples(epoch, bad)
+        return bad
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self.unlogged = self.unlogged or str(error)
