@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains every temporal module with one recipe and several seeds on a built-in dataset, tests all of them alike, and
-# makes one page: accuracy with its spread, parameters, multiply-adds, latency, time per step, curves, classes.
+# makes one page: accuracy with its spread, parameters, multiply-adds, latency, time per step, curves, classes. TAM is
+# also tested with kernels that do not adapt: the mean kernels of all test videos.
 #
 #     bash scripts/compare_modules.sh [motion|motion_order] [--quick] [--seeds "0 1 2"] [--modules "none tsm tam"]
 #                                     [-- MORE TRAINING FLAGS]
@@ -63,12 +64,25 @@ train_and_test() {
         --test_crops 1 -j 2 --device cpu --output "$RUNS/$name/test"
 }
 
+fix_kernels() {
+    local name="$1" data="$TAM_DATASETS/Motion"
+    [ "$DATASET" = motion ] || data="$TAM_DATASETS/MotionOrder"
+    [ ! -f "$RUNS/$name/explain/explain.json" ] || return 0
+    "$PYTHON" -u "$ROOT/tools/explain.py" --weights "$RUNS/$name/ckpt.pth.tar" --list "$data/${DATASET}_val_list.txt" \
+        --root_path "$data" --sample uniform --fix_kernels --drawn 0 --device cpu --output "$RUNS/$name/explain"
+}
+
 FAILED=()
 for seed in $SEEDS; do
     for module in $MODULES; do
         echo "== $module, seed $seed"
         read -r -a FLAGS <<< "$(flags_of "$module")"
-        train_and_test "${module}_seed$seed" "${FLAGS[@]}" --seed "$seed" || FAILED+=("${module}_seed$seed")
+        name="${module}_seed$seed"
+        if ! train_and_test "$name" "${FLAGS[@]}" --seed "$seed"; then
+            FAILED+=("$name")
+        elif [ "$module" = tam ] || [ "$module" = tam-global ]; then
+            fix_kernels "$name" || FAILED+=("$name")
+        fi
     done
 done
 "$PYTHON" "$ROOT/tools/compare_modules.py" "$RUNS" || [ $? -eq 1 ] || exit 1

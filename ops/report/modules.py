@@ -12,10 +12,16 @@ from ops.common.csv_tables import TableWriter
 from ops.common.figures import curves_figure
 from ops.common.html import figure_uri, write_page
 from ops.common.storage import atomic_file
-from ops.report.results import Results
+from ops.report.results import Results, finite, read_json, table
 
 RUN_NAME = re.compile(r"(?P<module>.+)_seed(?P<seed>\d+)")
 """The folder of a run: its module, or whatever distinguishes it, and its seed."""
+
+EXPLANATION = Path("explain", "explain.json")
+"""In the folder of a run, if `tools/explain.py --fix_kernels` has scored the test's videos."""
+
+FIXED = "{}, fixed kernels"
+"""The row of a module whose kernels were replaced by their means over all videos."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,10 @@ class Module:
 
 
 def group_runs(found: Sequence[Results]) -> list[Module]:
-    """The runs by module, in the order in which modules appear; runs without a test are named as problems."""
+    """The runs by module, in the order in which modules appear; runs without a test are named as problems.
+
+    The accuracies with fixed kernels, where these were measured, are a row of their own.
+    """
     modules: dict[str, Module] = {}
     steps: dict[str, list[float]] = {}
     per_class: dict[str, dict[str, list[float]]] = {}
@@ -71,6 +80,9 @@ def group_runs(found: Sequence[Results]) -> list[Module]:
             module.problems.append(f"{results.name} has no result of a test")
             continue
         module.top1[seed] = top1
+        fixed = _top1_with_fixed_kernels(results)
+        if fixed is not None:
+            modules.setdefault(FIXED.format(name), Module(FIXED.format(name))).top1[seed] = fixed
         for row in results.test.classes if results.test else ():
             if row.top1 is not None:
                 per_class.setdefault(name, {}).setdefault(row.name, []).append(row.top1)
@@ -81,6 +93,14 @@ def group_runs(found: Sequence[Results]) -> list[Module]:
         module.step = statistics.median(steps[name]) if steps.get(name) else None
         module.classes = {key: statistics.fmean(values) for key, values in per_class.get(name, {}).items()}
     return list(modules.values())
+
+
+def _top1_with_fixed_kernels(results: Results) -> float | None:
+    """Top-1 in percent with the mean kernels of all videos; None if it was not measured."""
+    path = results.folder / EXPLANATION
+    found = table(results.read(path, read_json, {}).get("fixed_kernels")) if path.exists() else {}
+    right, labelled = finite(found.get("right_fixed")), finite(found.get("labelled"))
+    return 100 * right / labelled if right is not None and labelled else None
 
 
 def _step_seconds(rows: Sequence[Mapping[str, str]]) -> list[float]:

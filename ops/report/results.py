@@ -176,7 +176,7 @@ def _read_training(results: Results) -> Training:
     bad, marker, picture = (folder / name for name in ("bad_samples.csv", "preempted", "curves.png"))
     return Training(
         folder,
-        results.read(folder / "args.json", _read_json, {}),
+        results.read(folder / "args.json", read_json, {}),
         rows,
         results.read(bad, lambda path: _read_rows(path, ("path", "what", "reason")), []) if bad.exists() else [],
         results.read(marker, _read_text, "").strip() if marker.exists() else "",
@@ -185,7 +185,7 @@ def _read_training(results: Results) -> Training:
 
 
 def _read_test(results: Results, folder: Path) -> Test:
-    metrics: dict[str, Any] = results.read(folder / "metrics.json", _read_json, {})
+    metrics: dict[str, Any] = results.read(folder / "metrics.json", read_json, {})
     columns = ("path", "label", "prediction", "ok", "reason")
     rows: list[Row] = results.read(folder / "predictions.csv", lambda path: _read_rows(path, columns), [])
     if metrics and metrics.get("top1") is None and not (folder / "per_class.csv").exists():
@@ -201,7 +201,8 @@ def _read_test(results: Results, folder: Path) -> Test:
     )  # fmt: skip
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError if it is larger than `LARGEST_JSON`, or no object."""
     if path.stat().st_size > LARGEST_JSON:
         raise ValueError(f"more than {LARGEST_JSON} bytes")
     value = json.loads(path.read_text("utf-8"))

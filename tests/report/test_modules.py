@@ -13,6 +13,7 @@ from conftest import ROOT, Call
 from ops.report.modules import Cost, Module, cells_of, group_runs, markdown_table
 from ops.report.results import read_results
 from ops.training.options import train_parser
+from tools.explain import make_parser as explain_parser
 
 RUNS = {"none": (16.0, 18.0), "tsm": (70.0, 80.0, 90.0), "tam": (95.0,)}
 
@@ -51,6 +52,18 @@ def test_seeds_of_a_module_are_one_row(runs: Path) -> None:
     table = markdown_table(list(modules.values())).splitlines()
     assert [line.split("|")[1].strip() for line in table[2:]] == ["tam", "tsm", "none"]
     assert table[3].startswith("| tsm | 80.0 | ± 10.0 | 70.0 80.0 90.0 |")
+
+
+def test_fixed_kernels_are_a_row_of_their_own(runs: Path) -> None:
+    explained = runs / "tam_seed0" / "explain"
+    explained.mkdir()
+    (explained / "explain.json").write_text(
+        json.dumps({"fixed_kernels": {"labelled": 8, "right": 8, "right_fixed": 5}})
+    )
+    (runs / "tsm_seed0" / "explain").mkdir()
+    (runs / "tsm_seed0" / "explain" / "explain.json").write_text(json.dumps({"fixed_kernels": None}))
+    modules = grouped(runs)
+    assert modules["tam, fixed kernels"].top1 == {0: 62.5} and len(modules) == len(RUNS) + 1
 
 
 def test_cells_of_what_is_not_known() -> None:
@@ -116,7 +129,10 @@ def test_the_script_makes_only_what_is_missing(tmp_path: Path) -> None:
     done.mkdir(parents=True)
     (done / "metrics.json").write_text("{}")
     status, ran, _ = call_script(tmp_path, "--modules", "none tam", "--seeds", "0")
-    assert status == 0 and ["tam_seed0" in " ".join(words) for words in ran] == [True, True, False]
+    assert status == 0 and ["tam_seed0" in " ".join(words) for words in ran] == [True, True, True, False]
+    explained = explain_parser().parse_args(ran[2][1:])
+    assert Path(ran[2][0]).name == "explain.py" and explained.fix_kernels
+    assert explained.list == str(tmp_path / "data" / "Motion" / "motion_val_list.txt")
 
 
 @pytest.mark.parametrize("flags", [["--modules", "nothing"], ["--fast"], ["kinetics"]])
