@@ -65,7 +65,7 @@ class Server:
         request.wfile.write(body[: len(body) // 2] if fault in ("truncated", "stall") else body)
         if fault == "stall":
             request.wfile.flush()
-            time.sleep(1)
+            time.sleep(3)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_file_is_downloaded_once_and_nothing_else_is_left(server: Server, tmp_
 def test_a_transfer_that_ends_early_is_continued(
     fault: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "STALLED", 0.2)
+    monkeypatch.setattr(downloads, "STALLED", 1.0 if fault == "stall" else 30.0)
     server.faults = [fault]
     with pytest.raises(DownloadError, match=r"0\.5 MB are kept, and the next run continues them"):
         download(f"{server.url}/a.pth", tmp_path / "a.pth", SHA256)
