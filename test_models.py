@@ -5,7 +5,7 @@
 docs/training.md describes the files that it writes.
 """
 
-from ops import data, testing
+from ops import data, models, testing
 from ops.common.errors import run
 
 
@@ -13,6 +13,7 @@ def main() -> int:
     """Parse the command line and do what it says."""
     args = testing.test_parser(__doc__).parse_args()
     data.check_lists_exist(args, "test")
+    models.check_weights(*args.weights)
     return testing.run_evaluation(args, data.frame_reader)
 
 

@@ -5,7 +5,7 @@
 #     bash examples/finetune_folder.sh clips checkpoints/kinetics_8f.pth.tar --epochs 25
 #
 #   DIR               folder of the videos: DIR/jump/a.mp4, DIR/run/b.mp4, …
-#   CKPT              checkpoint to start from: of this project, of the published code or of MMAction2
+#   CKPT              checkpoint to start from: a file, a published name or an address (docs/zoo.md)
 #   --out OUT         folder for all results (default: checkpoints/finetune_DIR in the repository)
 #   --epochs N        number of epochs (default: 15, or as many as make 300 steps)
 #   --batch_size N    clips per step (default: 8, or all of fewer); the learning rate, 0.001 for 8, is scaled with it
@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$CKPT" ] || fail "a folder of videos and a checkpoint are needed (see bash examples/finetune_folder.sh --help)"
 [ -d "$DIR" ] || fail "$DIR: no such folder; it must contain the videos, in one sub-folder per class"
-[ -f "$CKPT" ] || fail "$CKPT: no such file; give the checkpoint to start from"
+[[ -f "$CKPT" || "$CKPT" == *://* || "$CKPT" != *[/.]* ]] || fail "$CKPT: no such file; give the checkpoint to start from"
 DIR="$(cd "$DIR" && pwd)"
 OUT="${OUT:-$ROOT/checkpoints/finetune_$(basename "$DIR")}"
 
@@ -59,7 +59,8 @@ run(lambda: print($1) or 0)" "$ROOT" "${@:2}"
 unreadable() { [ "$1" = 1 ] || exit "$1"; STATUS=1; }  # done, but some videos could not be read
 STATUS=0
 
-WHAT="$DIR from $(cd "$(dirname "$CKPT")" && pwd)/$(basename "$CKPT")"
+WHAT="$DIR from $CKPT"
+[ ! -f "$CKPT" ] || WHAT="$DIR from $(cd "$(dirname "$CKPT")" && pwd)/$(basename "$CKPT")"
 if [ -f "$OUT/finetune.txt" ] && [ "$(cat "$OUT/finetune.txt")" != "$WHAT" ]; then
     fail "$OUT: contains a fine-tuning of $(cat "$OUT/finetune.txt"), not of $WHAT; use another --out"
 fi

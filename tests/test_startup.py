@@ -52,6 +52,19 @@ MISTAKES = {
     "a list that is not there": ("main.py", "ucf101", "RGB", "--train_list", "none.txt"),
     "no default list": ("online_main.py", "hmdb51", "RGB"),
     "one of two lists": ("test_models.py", "custom", "--weights", "a,b", "--test_list", "l.txt,none.txt"),
+    "misspelt weights": ("online_test_models.py", "custom", "--weights", "tam_r50_8f", "--test_list", "l.txt"),
+    "weights of a prediction": ("tools/predict.py", "l.txt", "--weights", "tam_r50_8f"),
+    "weights to tune": (
+        "main.py",
+        "custom",
+        "RGB",
+        "--train_list",
+        "l.txt",
+        "--val_list",
+        "l.txt",
+        "--tune_from",
+        "t_8f",
+    ),
     "lists to check": ("tools/check_dataset.py", "custom", "--train_list", "none.txt", "--root_path", "."),
     "a dataset to check": ("tools/check_dataset.py", "kinetic"),
     "annotations": ("tools/gen_labels.py", "ucf101", "--data", "."),
@@ -74,6 +87,7 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(script: str, tmp_p
     for package in ("torch", "cv2"):
         (slow / f"{package}.py").write_text(interrupting)
     (tmp_path / "v.mp4").touch()
+    (tmp_path / "w.pth.tar").touch()
     (tmp_path / "l.txt").write_text("a 9 0\n")
     arguments = {
         "main.py": ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops import export
+from ops import export, models
 from ops.common.arguments import Parser, positive, seed
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, run
@@ -29,6 +29,7 @@ def main() -> int:
     """Convert one checkpoint."""
     args = make_parser().parse_args()
     start_logging()
+    models.check_weights(args.source)
     check_writable(args.target)
     now, wanted = (read_class_names(file) if file else None for file in (args.classes_from, args.classes_to))
     export.convert_checkpoint(

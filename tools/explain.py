@@ -18,12 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops import explain
+from ops import explain, models
 from ops.common.arguments import Parser, count, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.common.storage import make_folder
 from ops.data.lists import read_records
+from ops.models.weights import results_beside
 from ops.predict.inputs import find_inputs
 
 
@@ -31,6 +32,7 @@ def main() -> int:
     """Explain the videos."""
     args = make_parser().parse_args()
     start_logging()
+    models.check_weights(args.weights)
     predictor = explain.open_explainer(
         args.weights, args.dataset, args.class_names, args.sample, args.test_segments, args.device
     )
@@ -47,7 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "videos", nargs="*", metavar="VIDEO", help="a file, a folder (with all videos below it), or a pattern in quotes"
     )
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of the model")
+    parser.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
+    )
     parser.add_argument("--list", metavar="FILE", help="a list of videos, instead of or in addition to VIDEO")
     parser.add_argument("--root_path", metavar="DIR", default="", help="folder that paths in the list are relative to")
     parser.add_argument("--max_num", type=positive, metavar="N", help="use only N videos, evenly spread over all")
@@ -90,7 +94,7 @@ def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[st
 
 def output_folder(args: argparse.Namespace) -> Path:
     """The folder for the results: `--output`, else a folder beside the weights."""
-    return Path(args.output or Path(args.weights).parent / "explain")
+    return Path(args.output) if args.output else results_beside(args.weights, "explain")
 
 
 def spread_over(videos: "list[explain.Video]", wanted: int | None) -> "list[explain.Video]":

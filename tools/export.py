@@ -19,6 +19,7 @@ from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, run
 from ops.common.optional_packages import need
 from ops.common.storage import check_writable
+from ops.models.weights import check_weights
 from ops.predict.inputs import check_distinct
 
 
@@ -28,6 +29,7 @@ def main() -> int:
     start_logging()
     check_distinct([args.target], filter(None, (args.weights, args.class_names)))
     check_writable(args.target)
+    check_weights(args.weights)
     need("onnx", "onnxscript", "onnxruntime")
     import torch
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops import predict
+from ops import models, predict
 from ops.common.arguments import Parser, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
@@ -28,6 +28,7 @@ def main() -> int:
     """Find the videos, load the model, predict."""
     args = make_parser().parse_args()
     start_logging()
+    models.check_weights(args.weights)
     folders = [folder for folder in (args.timeline, args.save) if folder and not predict.is_file_name(folder)]
     videos = find_inputs(args.videos, folders, args.videos_exts)
     if not videos:

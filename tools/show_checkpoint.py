@@ -22,6 +22,7 @@ from ops.common.console import start_logging
 from ops.common.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.common.text import one_line
 from ops.models import zoo
+from ops.models.weights import place_of
 
 
 def main() -> int:
@@ -49,9 +50,15 @@ def main() -> int:
 
 def list_published(as_json: bool) -> str:
     """The published checkpoints, as a table or as JSON."""
+    places = {entry.name: place_of(entry) for entry in zoo.published_checkpoints()}
     if not as_json:
-        return "".join(f"{line}\n" for line in zoo.describe_published())
-    return json.dumps(zoo.published_facts(), indent=2) + "\n"
+        where = {name: how for name, (how, _) in places.items()}
+        return "".join(f"{line}\n" for line in zoo.describe_published(where))
+    facts = zoo.published_facts()
+    for fact in facts:
+        how, file = places[fact["name"]]
+        fact |= {"weights": how, "file": file and str(file)}
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def make_parser() -> argparse.ArgumentParser:

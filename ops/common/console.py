@@ -43,16 +43,23 @@ def start_logging(is_main: bool = True) -> None:
 
 
 def progress(
-    items: Iterable[Any] | None, total: int, what: str, unit: str, shown: bool, leave: bool = True
+    items: Iterable[Any] | None,
+    total: int | None,
+    what: str,
+    unit: str,
+    shown: bool,
+    leave: bool = True,
+    unit_scale: bool = False,
 ) -> "tqdm[Any]":
     """A progress bar on standard error over `items` (or advanced by hand); updated less often if not on a terminal.
 
-    Without `leave`, which is for parts of a job, it appears after one second and disappears when complete.
+    Without `leave`, which is for parts of a job, it appears after one second and disappears when complete. With
+    `unit_scale`, numbers are shortened, such as to 3.4M.
     """
     every = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
         items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True,
-        leave=leave, delay=0 if leave else 1,
+        leave=leave, delay=0 if leave else 1, unit_scale=unit_scale,
     )  # fmt: skip
 
 

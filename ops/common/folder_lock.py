@@ -57,6 +57,29 @@ def locked_folder(folder: str | os.PathLike[str], advice: str = "", share: str =
             _release(path, handle)
 
 
+@contextmanager
+def waiting_lock(path: Path, message: str) -> Iterator[None]:
+    """Hold the lock on the file `path` within the block; log `message` and wait while another process holds it.
+
+    The file is removed at the end. On a file system without locks the block is entered at once. InputError if the file
+    cannot be made.
+    """
+    while True:
+        handle = open_lock(path)
+        if not lock_file(handle):
+            log.info("%s", message)
+            lock_file(handle, wait=True)
+        if _is_at(path, handle):
+            break
+        close_lock(handle)  # its holder has removed it
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        close_lock(handle)
+
+
 def lock_file(handle: int, wait: bool = False) -> bool:
     """Lock the open file `handle` for this process alone; False if another one holds it.
 

@@ -39,9 +39,9 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
         key: meta.get(key) for key in ("dataset", "sampling", "input_size", "scale_size", "mean", "std", "recipe")
     }
     return {
-        "file": str(path),
-        "bytes": Path(path).stat().st_size,
-        "container": "safetensors" if is_safetensors(path) else "PyTorch",
+        "file": checkpoint.path,
+        "bytes": Path(checkpoint.path).stat().st_size,
+        "container": "safetensors" if is_safetensors(checkpoint.path) else "PyTorch",
         "dialect": checkpoint.dialect,
         "format": meta.get("format"),
         "beside_the_weights": {key: size for key, size in map(_bytes_of, checkpoint.rest.items()) if size > SMALL},

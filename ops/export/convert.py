@@ -51,7 +51,7 @@ def convert_checkpoint(
     if os.path.realpath(source) == os.path.realpath(target):
         raise InputError(f"{target}: is the file to convert; choose another name for the result")
     before = read_checkpoint(source)
-    meta = {**before.meta, "history": [*before.meta.get("history", []), f"converted from {Path(source).name}"]}
+    meta = {**before.meta, "history": [*before.meta.get("history", []), f"converted from {Path(before.path).name}"]}
     order, meta = _order_of_classes(before, classes or Classes(), meta)
     changed = replace(before, state=_in_order(before.state, order), meta=meta)
     if segments and segments != before.num_segments:
@@ -74,7 +74,7 @@ def convert_checkpoint(
             write_tensors(temporary, {**facts, "state_dict": state})
         after = read_checkpoint(temporary)
         _compare(before, after, order, target)
-        sizes = [path.stat().st_size / 1e6 for path in (Path(source), temporary)]
+        sizes = [path.stat().st_size / 1e6 for path in (Path(before.path), temporary)]
     left = [key for key in before.rest if key not in (*kept, "arch")]
     log.info(
         "%s: %d tensors, %.1f MB from %.1f MB%s", target, len(state), sizes[1], sizes[0],

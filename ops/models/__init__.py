@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ops.models.recognizer import Recognizer as Recognizer
     from ops.models.recognizer import build_model as build_model
     from ops.models.tam import TAM as TAM
+    from ops.models.weights import check_weights as check_weights
 
 __getattr__ = lazy_names(
     __name__,
@@ -23,5 +24,6 @@ __getattr__ = lazy_names(
         "load_model": "checkpoint",
         "read_checkpoint": "checkpoint",
         "TAM": "tam",
+        "check_weights": "weights",
     },
 )

@@ -18,6 +18,7 @@ from ops.models.checkpoint_source import normalisation_told, segments_told, temp
 from ops.models.pretrained import tensors_of
 from ops.models.recognizer import MEAN, STD, Recognizer, build_model
 from ops.models.temporal_options import differing_option
+from ops.models.weights import local_weights
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str], hashed: bool = False) -> Checkpoint:
-    """Read a checkpoint of ours, of TAM's or TSM's authors or of MMAction2; InputError, naming `path`, for others."""
+    """Read a checkpoint of ours, of TAM's or TSM's authors or of MMAction2; InputError, naming `path`, for others.
+
+    A string may also name a published checkpoint or an address, which is downloaded (`ops.models.weights`); a Path is
+    always a file.
+    """
+    path = local_weights(path) if isinstance(path, str) else path
     loaded, digits = load_hashed_tensors(path) if hashed else (load_tensors(path), "")
     tensors = tensors_of(loaded, Path(path))
     is_bare = not isinstance(loaded.get("state_dict", loaded.get("model")), Mapping)

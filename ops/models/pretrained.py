@@ -4,15 +4,14 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 
-from ops.common import distributed
 from ops.common.errors import InputError
 from ops.common.tensor_files import load_tensors
 from ops.models.checkpoint_names import to_backbone_names
+from ops.models.download import DownloadError, checkpoints_folder, download, hash_in_name
 
 log = logging.getLogger(__name__)
 
@@ -66,20 +65,16 @@ def _is_dense(value: Tensor) -> bool:
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:
-    """torchvision's weights, from its cache or downloaded; only one process of a machine downloads them."""
+    """torchvision's weights, from its cache or downloaded to it."""
     from torchvision.models import get_model_weights  # takes seconds
 
-    weights = get_model_weights(arch)[IMAGENET]
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(weights.url)
+    url = get_model_weights(arch)[IMAGENET].url
+    target = checkpoints_folder() / os.path.basename(url)
     try:
-        if distributed.local_rank() == 0:
-            weights.get_state_dict(progress=distributed.is_main(), check_hash=True)
-        distributed.barrier()
-        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", None) or error
+        download(url, target, hash_in_name(target.name))
+    except DownloadError as error:
         raise InputError(
-            f"cannot download the ImageNet weights of {arch} ({reason}); download {weights.url} elsewhere and put it "
-            f"at {cached}, or give --pretrain FILE or --pretrain none"
+            f"cannot download the ImageNet weights of {arch} ({error.reason}); download {url} elsewhere and put it "
+            f"at {target}, or give --pretrain FILE or --pretrain none"
         ) from None
-    return state
+    return tensors_of(load_tensors(target), target)

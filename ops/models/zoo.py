@@ -9,6 +9,7 @@ Imports nothing heavy.
 import csv
 import functools
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,6 +56,7 @@ class PublishedCheckpoint:
     Attributes:
         publisher: "TAM", "TSM" or "MMAction2".
         name: of TAM's the name of the folder, of the others that of the file without date, hash and extension.
+        short: a shorter name of TAM's; "" for the others.
         dataset, modality, arch: as on the command line.
         temporal: its temporal module and non-local blocks.
         segments: frames of a clip that it was trained with.
@@ -64,6 +66,7 @@ class PublishedCheckpoint:
 
     publisher: str
     name: str
+    short: str
     dataset: str
     modality: str
     arch: str
@@ -84,10 +87,15 @@ class PublishedCheckpoint:
             return f"checkpoints/{self.name}/ckpt.best.pth.tar"
         return f"pretrained/{PurePosixPath(self.url).name}"
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether `url` is a page to download it from by hand, not the address of the file."""
+        return self.publisher == "TAM"
+
     def test_command(self, result: PublishedResult) -> str:
         """The command that tests it by the protocol of `result`, from extracted frames."""
-        words = ["python", "test_models.py", self.dataset, "--weights", self.path, "--test_segments", result.segments]
-        words += ["--test_crops", result.crops, "--sample", result.sample]
+        words: list[object] = ["python", "test_models.py", self.dataset, "--weights", self.short or self.name]
+        words += ["--test_segments", result.segments, "--test_crops", result.crops, "--sample", result.sample]
         words += ["--full_res"] if result.size > TRAINING_SIZE else []
         return shlex.join(map(str, words))
 
@@ -112,25 +120,49 @@ def find_published(file_name: str) -> PublishedCheckpoint | None:
     return found[0] if found else None
 
 
-def describe_published() -> list[str]:
-    """One line for each published figure: dataset, network, protocol, figure, and the checkpoint's name."""
+@functools.cache
+def _by_name() -> dict[str, PublishedCheckpoint]:
+    return {name: entry for entry in published_checkpoints() for name in (entry.name, entry.short) if name}
+
+
+def find_named(name: str) -> PublishedCheckpoint | None:
+    """The checkpoint with this name or short name."""
+    return _by_name().get(name)
+
+
+def describe_published(where: Mapping[str, str]) -> list[str]:
+    """One line for each published figure: dataset, network, protocol, figure, and the checkpoint's name.
+
+    `where` maps each name to how the file is obtained: "here", "download" or "by hand".
+    """
     cells = [
-        (DATASET_TITLES[entry.dataset], entry.network, result.protocol, result.figures, entry.publisher, entry.name)
+        (
+            DATASET_TITLES[entry.dataset],
+            entry.network,
+            result.protocol,
+            result.figures,
+            entry.publisher,
+            where[entry.name],
+            entry.short or entry.name,
+        )
         for entry in published_checkpoints()
         for result in entry.results
     ]
-    head = ("dataset", "network", "protocol", "top-1 / top-5 %", "publisher", "name")
+    head = ("dataset", "network", "protocol", "top-1 / top-5 %", "publisher", "weights", "name")
     widths = [max(len(row[place]) for row in (head, *cells)) for place in range(len(head))]
     return [
         "  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in (head, *cells)
     ]
 
 
+_FACTS = ("publisher", "name", "short", "dataset", "modality", "network", "arch")
+
+
 def published_facts() -> list[dict[str, Any]]:
     """Everything about each published checkpoint, as plain data; each result with the command that tests it."""
     return [
         {
-            **{key: getattr(entry, key) for key in ("publisher", "name", "dataset", "modality", "network", "arch")},
+            **{key: getattr(entry, key) for key in _FACTS},
             "temporal": entry.temporal.as_meta(),
             **{key: getattr(entry, key) for key in ("segments", "url", "path")},
             "results": [{**asdict(result), "command": entry.test_command(result)} for result in entry.results],
@@ -150,7 +182,7 @@ def _checkpoint_of(rows: list[dict[str, str]]) -> PublishedCheckpoint:
         for row in rows
     )  # fmt: skip
     return PublishedCheckpoint(
-        first["publisher"], first["name"], first["dataset"], first["modality"], first["arch"],
+        first["publisher"], first["name"], first["short"], first["dataset"], first["modality"], first["arch"],
         TemporalOptions(first["temporal"], non_local=first["non_local"]), int(first["trained_segments"]), first["url"],
         results,
     )  # fmt: skip

@@ -11,7 +11,9 @@ from ops.data.options import add_protocol_options
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     """The flags that `ops.predict.predictor.predictor_of` reads."""
     group = parser.add_argument_group("model")
-    group.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of the model")
+    group.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
+    )
     group.add_argument("--class_names", metavar="FILE", help="file of class names (default: from the checkpoint)")
     group.add_argument("--dataset", choices=tuple(DATASETS), metavar="NAME",
                        help="default: from the checkpoint")  # fmt: skip

@@ -35,6 +35,7 @@ from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import VideoItem, ViewsDataset
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
+from ops.models.weights import results_beside
 from ops.testing import results
 from ops.testing.ensemble import Ensemble, open_ensemble
 from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
@@ -125,7 +126,7 @@ def check_same_everywhere(facts: Mapping[str, Any]) -> None:
 
 def output_folder(args: argparse.Namespace) -> Path:
     """The folder for the results: `--output`, else a folder beside the weights."""
-    return Path(args.output) if args.output else Path(args.weights[0]).parent / "test"
+    return Path(args.output) if args.output else results_beside(args.weights[0], "test")
 
 
 def score_share(

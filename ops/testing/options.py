@@ -30,7 +30,13 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
 
 def _add_members(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models (several models, separated by commas, are fused)")
-    group.add_argument("--weights", type=_split, required=True, metavar="CKPT[,CKPT…]", help="checkpoints to test")
+    group.add_argument(
+        "--weights",
+        type=_split,
+        required=True,
+        metavar="CKPT[,CKPT…]",
+        help="checkpoints to test: files, published names or addresses",
+    )
     group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]",
                        help="frames per clip (default: as trained)")  # fmt: skip
     group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]",

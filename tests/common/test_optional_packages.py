@@ -22,8 +22,9 @@ OPTIONAL = ("captum", "onnx", "onnxscript", "onnxruntime")
     ],
 )
 def test_a_missing_package_is_named_by_the_tool_that_needs_it(
-    command: str, absent: list[str], message: str, call: Call, monkeypatch: pytest.MonkeyPatch
+    command: str, absent: list[str], message: str, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "w.pth.tar").touch()
     for name in absent:
         monkeypatch.setitem(sys.modules, name, None)
     tool, argument = command.split()

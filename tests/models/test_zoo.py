@@ -77,7 +77,10 @@ def test_the_commands_test_what_was_published(entry: PublishedCheckpoint) -> Non
     for result in entry.results:
         script, *words = shlex.split(entry.test_command(result))[1:]
         args = make_test_parser(None).parse_args(words)
-        assert script == "test_models.py" and (args.dataset, args.weights) == (entry.dataset, [entry.path])
+        assert script == "test_models.py" and (args.dataset, args.weights) == (
+            entry.dataset,
+            [entry.short or entry.name],
+        )
         protocol = (args.test_segments, args.test_crops, args.sample, 256 if args.full_res else 224)
         assert protocol == ([result.segments], result.crops, result.sample, result.size)
 
