@@ -11,7 +11,11 @@ from ops.common.errors import InputError
 from ops.common.optional_packages import need
 
 OPTIONAL = ("captum", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
-NEED_ONNX = ("export/onnx_export.py", *(f"models/onnx_{name}.py" for name in ("graph", "operations", "recorder")))
+NEED_ONNX = (
+    "export/onnx_export.py",
+    "export/openvino_export.py",
+    *(f"models/onnx_{name}.py" for name in ("graph", "operations", "recorder")),
+)
 
 
 @pytest.mark.parametrize(
