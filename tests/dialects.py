@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.resnet import STAGES
+from ops.models.temporal_options import TemporalOptions
 
 REFERENCE = Path(__file__).parent / "reference"
 PUBLISHED: dict[str, tuple[int, ...]] = json.loads((REFERENCE / "tensors_tanet_r50_8f_k400.json").read_text())
@@ -32,6 +33,19 @@ DIALECTS = {
     "older": lambda name: re.sub(r"\.tam\.([GL])\.", lambda m: f".self_conv.conv_{'fg'['GL'.index(m[1])]}.", name),
     "MMAction2": to_mmaction2,
 }  # fmt: skip
+
+TEMPORAL = [
+    TemporalOptions("tsm"),
+    TemporalOptions("tsm", shift_place="block", shift_div=4),
+    TemporalOptions("tconv"),
+    TemporalOptions("tim", place="before_conv1"),
+    TemporalOptions("pool"),
+    TemporalOptions("i3d"),
+    TemporalOptions("tam", kernel=5, branches="global"),
+    TemporalOptions("tam", branches="local"),
+    TemporalOptions("none", non_local="embedded_gaussian"),
+]
+"""Temporal modules in variants that are computed in different ways."""
 
 
 def distinct_model(**options: Any) -> Recognizer:

@@ -12,6 +12,9 @@ from ops.common.errors import InputError
 AMP = ("off", "bf16", "fp16")
 """Values of --amp: the precision of convolutions and matrix products."""
 
+RUNTIMES = ("torch", "auto", "onnxruntime", "openvino")
+"""Values of --runtime: what computes a trained network."""
+
 
 class Parser(argparse.ArgumentParser):
     """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input."""
@@ -69,3 +72,9 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--compile", action="store_true", help="use torch.compile; needs a C++ compiler or a GPU")
     group.add_argument("--deterministic", action="store_true",
                        help="bit-identical results in every run on one machine")  # fmt: skip
+
+
+def add_runtime_option(group: argparse._ArgumentGroup) -> None:
+    """The flag of tools that only compute scores, see `ops.models.runtimes`."""
+    group.add_argument("--runtime", choices=RUNTIMES, default="torch",
+                       metavar="NAME", help="torch (default), onnxruntime, openvino, or auto")  # fmt: skip

@@ -24,12 +24,16 @@ PRECISIONS = dict(zip(AMP, (torch.float32, torch.bfloat16, torch.float16), stric
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the settings that speed up computing on it; see `add_compute_options`."""
+    """A device and the settings that speed up computing on it; see `add_compute_options`.
+
+    `runtime` is what computes a trained network, one of `RUNTIMES`; see `ops.models.runtimes`.
+    """
 
     device: torch.device
     amp: str = "off"
     channels_last: bool = False
     compile: bool = False
+    runtime: str = "torch"
 
     def prepare(self, model: nn.Module) -> None:
         """Move `model` to the device, in place, and set its memory format."""

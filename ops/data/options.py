@@ -55,8 +55,7 @@ def add_protocol_options(parser: argparse.ArgumentParser, tsm_flags: bool = Fals
     group = parser.add_argument_group("protocol")
     sample = group.add_mutually_exclusive_group()
     sample.add_argument("--sample", metavar="KIND-N",
-                        help="clips per video: dense-N, uniform-N or twice "
-                             "(default: dense-10 if trained so, else uniform-1)")  # fmt: skip
+                        help="dense-N, uniform-N or twice (default: as trained)")  # fmt: skip
     if tsm_flags:
         sample.add_argument("--dense_sample", dest="sample", action="store_const", const="dense-10",
                             help="the same as --sample dense-10")  # fmt: skip

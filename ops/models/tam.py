@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_block import on_features
 from ops.models.temporal_filter import temporal_filter
 from ops.models.temporal_options import TemporalOptions
@@ -19,7 +20,7 @@ class SpatialMean(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
         """`x [F, C, H, W]` → `[F, C]` of type `dtype`."""
         ctx.shape, ctx.dtype = x.shape, x.dtype
-        if x.dtype == dtype or torch.compiler.is_exporting():  # exporters do not all know a mean of another type
+        if x.dtype == dtype or wants_plain_operations():  # exporters do not all know a mean of another type
             return x.to(dtype).mean(dim=(2, 3))
         return x.mean(dim=(2, 3), dtype=dtype)
 

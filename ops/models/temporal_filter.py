@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ops.models.plain_operations import wants_plain_operations
+
 
 class TemporalFilter(torch.autograd.Function):
     """A filter of K taps over time whose taps differ for every clip, frame and channel.
@@ -67,7 +69,7 @@ def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
 
     `x [N·T, C, H, W]` and `taps [K, N, T, C]`, K odd → `[N·T, C, H, W]`.
     """
-    if torch.compiler.is_exporting():
+    if wants_plain_operations():
         return _filter_in_plain_operations(x, taps)
     inside = _taps_inside(taps)
     out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
@@ -88,11 +90,13 @@ def _taps_inside(taps: Tensor) -> Tensor:
 
 
 def _filter_in_plain_operations(x: Tensor, taps: Tensor) -> Tensor:
-    """`temporal_filter` for exported graphs, where writing in place would become scattering."""
-    kernel, n, t, c = taps.shape
-    frames = x.view(n, t, c, *x.shape[2:])
+    """`temporal_filter` without writing in place, on tensors of at most four dimensions, for translated networks."""
+    kernel, _, t, _ = taps.shape
     reach = kernel // 2
-    around = F.pad(frames, (0, 0, 0, 0, 0, 0, reach, reach))  # frames of zeros at either end
-    weights = F.pad(taps.to(x.dtype), (0, 0, reach, reach))  # [K, N, T + 2·reach, C]
-    terms = [around[:, k : k + t] * weights[k, :, k : k + t, :, None, None] for k in range(kernel)]
-    return sum(terms[1:], start=terms[0]).flatten(0, 1)
+    inside = taps.new_tensor([[float(0 <= frame + reach - k < t) for frame in range(t)] for k in range(kernel)])
+    weights = (taps * inside[:, None, :, None]).flatten(1, 2).to(x.dtype)  # [K, F, C]
+    around = F.pad(x, (0, 0, 0, 0, 0, 0, reach, reach))  # frames of zeros at either end
+    weights = F.pad(weights, (0, 0, reach, reach))
+    frames = x.shape[0]
+    terms = [around[k : k + frames] * weights[k, k : k + frames, :, None, None] for k in range(kernel)]
+    return sum(terms[1:], start=terms[0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_block import Block
 from ops.models.temporal_options import TemporalOptions
 
@@ -44,7 +45,7 @@ def temporal_shift(x: Tensor, segments: int, fold: int) -> Tensor:
 
     `x [N·T, C, H, W]` → the same shape; zeros come from outside a clip of T = `segments` frames.
     """
-    if not torch.compiler.is_exporting():
+    if not wants_plain_operations():
         out: Tensor = _Shift.apply(x, segments, fold)
         return out
     clips = x.view(-1, segments, *x.shape[1:])

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ops.common.arguments import add_compute_options, positive
+from ops.common.arguments import add_compute_options, add_runtime_option, positive
 from ops.data.dataset_configs import DATASETS
 from ops.data.decoders import DECODERS
 from ops.data.options import add_protocol_options
@@ -26,3 +26,4 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--views_per_forward", type=positive, metavar="N",
                        help="views in one forward pass (default: GPU 30, CPU 3)")  # fmt: skip
     add_compute_options(group)
+    add_runtime_option(group)

@@ -25,6 +25,7 @@ from ops.data.videos import VideoSource
 from ops.data.views import MakePlan, Views, views_of
 from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
 from ops.models.recognizer import Recognizer
+from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
 from ops.testing.ensemble import default_sample
 from ops.testing.evaluation_protocol import describe_views
 from ops.training.engine import score_views
@@ -117,13 +118,14 @@ class Predictor:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The fastest form of the model: with folded batch norms, and compiled if requested."""
-        return self.compute.for_inference(self.model)
+        """The fastest form of the model in its runtime: with folded batch norms, and compiled if requested."""
+        return inference_network(self.model, self.compute)
 
     @property
     def protocol(self) -> str:
-        """The model and its views in words."""
-        return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res)
+        """The model, its views and its runtime in words."""
+        runtime = describe_runtime(self.compute)
+        return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=runtime)
 
 
 def check_finite(logits: NDArray[np.float32], path: str) -> None:
@@ -145,6 +147,7 @@ def open_predictor(
     compute: Compute | None = None,
     device: str = "cpu",
     views_per_forward: int | None = None,
+    runtime: str = "torch",
 ) -> Predictor:
     """The model in the file `weights`, ready for videos; InputError if settings contradict each other.
 
@@ -156,6 +159,7 @@ def open_predictor(
             defaults.
         decoder: "pyav" or "opencv".
         compute: device and precision (default: `device`, "cpu", "cuda" or "cuda:N", and fp32).
+        runtime: "torch", "onnxruntime", "openvino", or "auto", the fastest exact one that is installed.
     """
     checkpoint = read_checkpoint(weights)
     model = model_of(checkpoint, segments)
@@ -176,6 +180,7 @@ def open_predictor(
         source = class_names or f"dataset {config.name}"
         raise InputError(f"{weights}: has {model.num_classes} classes, but {source} has {asked}")
     compute = compute or Compute(pick_device(None, device))
+    compute = choose_runtime(compute, runtime)
     compute.prepare(model)
     size = input_size or int(checkpoint.meta.get("input_size") or 224)
     return Predictor(
@@ -208,4 +213,5 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
         args.decoder,
         compute,
         views_per_forward=args.views_per_forward,
+        runtime=args.runtime,
     )

@@ -35,6 +35,7 @@ from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import VideoItem, ViewsDataset
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
+from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
 from ops.models.weights import results_beside
 from ops.testing import results
 from ops.testing.ensemble import Ensemble, open_ensemble
@@ -62,12 +63,13 @@ def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
     allow_open_files(args.workers, PER_LOADER)
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
+    compute = choose_runtime(compute_of(args, device, fixed_shapes=True), args.runtime)
     ensemble = open_ensemble(args, config, make_reader)
     check_outputs(args, config, ensemble)
-    protocol = describe_protocol(args, ensemble)
+    protocol = describe_protocol(args, ensemble, describe_runtime(compute))
     log.info("protocol: %s", protocol)
     with locked_output(args):
-        result = run_test(args, config, ensemble, protocol, device)
+        result = run_test(args, config, ensemble, protocol, compute)
     return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
 
 
@@ -77,17 +79,16 @@ def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def run_test(
-    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, device: torch.device
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, compute: Compute
 ) -> TestResult:
     """Score all videos; the first process then logs and writes the results."""
-    distributed.start(device)
+    distributed.start(compute.device)
     try:
         began = time.perf_counter()
-        facts = describe(args, config, ensemble, protocol)
+        facts = describe(args, config, ensemble, protocol, describe_runtime(compute))
         check_same_everywhere(facts)
-        partial = partial_scores(args, ensemble, facts, device)
+        partial = partial_scores(args, ensemble, facts, compute.device)
         with noting_hangs(output_folder(args)):
-            compute = compute_of(args, device, fixed_shapes=True)
             result = put_together(ensemble, score_share(args, ensemble, compute, partial))
         seconds = time.perf_counter() - began
     finally:
@@ -136,7 +137,7 @@ def score_share(
     for member in ensemble.members:
         compute.prepare(member.model)
     device = compute.device
-    models = [compute.for_inference(member.model) for member in ensemble.members]
+    models = [inference_network(member.model, compute) for member in ensemble.members]
     dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
     outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]

@@ -19,16 +19,22 @@ PUBLISHED_SIZE = 224
 
 
 def describe_views(
-    models: Sequence[tuple[Recognizer, ClipShape]], sample: Sample, crops: int, full_res: bool, fused: str = ""
+    models: Sequence[tuple[Recognizer, ClipShape]],
+    sample: Sample,
+    crops: int,
+    full_res: bool,
+    fused: str = "",
+    runtime: str = "torch",
 ) -> str:
-    """The input of each model, in words; `fused` describes how several are combined."""
+    """The input of each model, in words; `fused` describes how several are combined, `runtime` what computes them."""
     parts = []
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
         kind = f"{model.arch} {_temporal(model)}, {shape.modality}"
         parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
     views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
-    return f"{' + '.join(parts)}; {views}, mean of the logits{fused}"
+    computed = "" if runtime == "torch" else f"; computed by {runtime}"
+    return f"{' + '.join(parts)}; {views}, mean of the logits{fused}{computed}"
 
 
 def _temporal(model: Recognizer) -> str:
@@ -42,14 +48,14 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def describe_protocol(args: argparse.Namespace, ensemble: Ensemble) -> str:
+def describe_protocol(args: argparse.Namespace, ensemble: Ensemble, runtime: str) -> str:
     """The protocol of a test in words."""
     members, fused = ensemble.members, ""
     if len(members) > 1:
         coeffs = ", ".join(f"{member.coeff:g}" for member in members)
         fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
     models = [(member.model, member.shape) for member in members]
-    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused)
+    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused, runtime)
 
 
 def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
@@ -96,7 +102,9 @@ def made_from(facts: Mapping[str, Any]) -> str:
     return ", ".join([*named, str(facts["decoder"])])
 
 
-def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str) -> dict[str, Any]:
+def describe(
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, runtime: str
+) -> dict[str, Any]:
     """Everything that a result depends on, for `metrics.json` and to recognise it."""
     checkpoints = {member.checkpoint.path: member.checkpoint.sha256 for member in ensemble.members}
     return {
@@ -108,5 +116,6 @@ def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble
         "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
         "checkpoints_sha256": dict(sorted(checkpoints.items())),
         "precision": args.amp + (", TF32" if args.tf32 else ""),
+        "runtime": runtime,
         **software(),
     }

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from ops.common.arguments import Parser, add_compute_options, class_count, number, positive
+from ops.common.arguments import Parser, add_compute_options, add_runtime_option, class_count, number, positive
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_protocol_options, add_template_option
 from ops.training.options import add_machine_options, add_no_effect_options
@@ -20,6 +20,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     add_machine_options(parser, decoders)
     group = parser.add_argument_group("speed")
     add_compute_options(group)
+    add_runtime_option(group)
     group.add_argument("--batch_size", type=positive, default=1, metavar="N",
                        help="videos that a loader process delivers at once (default: 1)")  # fmt: skip
     group.add_argument("--views_per_forward", type=positive, metavar="N",

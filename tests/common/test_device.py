@@ -92,6 +92,14 @@ def test_a_compiled_module_computes_and_learns_the_same() -> None:
         torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for a CPU needs a C++ compiler")
+def test_a_compiled_module_can_have_its_weights_frozen() -> None:
+    module, x = nn.Sequential(nn.Conv2d(8, 8, 1), TAM(8, 4)).eval(), torch.randn(8, 8, 5, 3)
+    with torch.inference_mode():
+        frozen = torch.compile(module, options={"freezing": True})
+        torch.testing.assert_close(frozen(x), module(x))
+
+
 def test_an_output_is_kept_when_the_network_that_wrote_it_runs_again() -> None:
     class Graph(nn.Module):
         """Writes to the same memory each time, as a CUDA graph does."""

@@ -48,7 +48,7 @@ def exported(predictor: Predictor, weights: Path) -> Path:
     path = weights.with_name("tam.onnx")
     done = export_onnx(predictor, path)
     assert done.differences.keys() == {1, 3} and all(relative < 1e-5 for _, relative in done.differences.values())
-    assert done.torch_seconds > 0 and done.onnx_seconds > 0
+    assert done.torch_seconds > 0 and done.file_seconds > 0
     return path
 
 
@@ -102,7 +102,7 @@ def test_half_precision_is_half_the_file_and_close(
     assert done.out.count("logits differ by") == 2 and "threads: PyTorch (fp32)" in done.out
     assert "written: h.onnx" in done.out
     graph = onnx.load(tmp_path / "h.onnx").graph
-    large = [tensor for tensor in graph.initializer if len(tensor.dims) == 4]
+    large = [tensor for tensor in graph.initializer if len(tensor.dims) == 4 and len(tensor.raw_data) > 1000]
     assert large and {tensor.data_type for tensor in large} == {onnx.TensorProto.FLOAT16}
     assert [entry.type.tensor_type.elem_type for entry in (*graph.input, *graph.output)] == [
         onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
@@ -210,7 +210,7 @@ def test_a_checkpoint_is_not_written_over(call: Call, weights: Path) -> None:
         (["--weights", "text"], "text: not a readable checkpoint"),
         (["--weights", "WEIGHTS", "--segments", "8"], "trained for 4 segments"),
         (["--weights", "WEIGHTS", "--class_names", "text"], "has 5 classes, but text has 1"),
-        (["--weights", "WEIGHTS", "--precision", "int8"], "invalid choice"),
+        (["--weights", "WEIGHTS", "--precision", "int4"], "invalid choice"),
         ([], "--weights"),
     ],
 )

@@ -5,25 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dialects import cut, distinct_model
+from dialects import TEMPORAL, cut, distinct_model
 
-from ops.export.onnx_export import open_session, to_onnx
+from ops.export.onnx_export import to_onnx
 from ops.models.recognizer import Recognizer
+from ops.models.runtimes import open_session
 from ops.models.temporal_options import TemporalOptions, temporal_flags
 
 SHAPE = (3, 3, 48, 48)
-
-NETWORKS = [
-    TemporalOptions("tsm"),
-    TemporalOptions("tsm", shift_place="block", shift_div=4),
-    TemporalOptions("tconv"),
-    TemporalOptions("tim", place="before_conv1"),
-    TemporalOptions("pool"),
-    TemporalOptions("i3d"),
-    TemporalOptions("tam", kernel=5, branches="global"),
-    TemporalOptions("tam", branches="local"),
-    TemporalOptions("none", non_local="embedded_gaussian"),
-]
 
 
 def same_in_onnx(model: Recognizer, path: Path) -> bool:
@@ -32,12 +21,12 @@ def same_in_onnx(model: Recognizer, path: Path) -> bool:
     clips = torch.randint(0, 256, (3, *SHAPE), dtype=torch.uint8)
     with torch.inference_mode():
         wanted = model(clips).numpy()
-    (got,) = open_session(path).run(None, {"clips": clips.numpy()})
+    got = open_session("onnxruntime", path)(clips.numpy())
     return bool(np.linalg.norm(got - wanted) < 1e-5 * np.linalg.norm(wanted))
 
 
 @pytest.mark.parametrize(
-    "options", NETWORKS, ids=lambda options: " ".join(temporal_flags(options)) or options.non_local
+    "options", TEMPORAL, ids=lambda options: " ".join(temporal_flags(options)) or options.non_local
 )
 def test_every_module_is_exported(options: TemporalOptions, tmp_path: Path) -> None:
     model = cut(distinct_model(num_segments=SHAPE[0], temporal=options))

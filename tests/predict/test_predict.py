@@ -59,11 +59,15 @@ def read_json(path: Path) -> dict[str, Any]:
         ("--sample", "dense-3", "--test_crops", "3", "--full_res"),
         ("--sample", "uniform-2", "--test_crops", "10", "--input_size", "40", "--views_per_forward", "2"),
         ("--decoder", "opencv", "--amp", "bf16", "--channels_last", "--device", "cpu", "--test_segments", "4"),
+        ("--runtime", "onnxruntime", "--sample", "uniform-2", "--device", "cpu"),
+        ("--runtime", "openvino", "--amp", "bf16", "--device", "cpu"),
     ],
 )
 def test_logits_are_those_of_a_test_bit_for_bit(
     protocol: tuple[str, ...], weights: Path, clips: Path, tmp_path: Path, call: Call
 ) -> None:
+    if "--runtime" in protocol:
+        pytest.importorskip(protocol[1])
     (tmp_path / "list.txt").write_text("b.mp4 20 0\nsub/a.mkv 9 1\n")
     scores = ("--test_list", "list.txt", "--root_path", clips, "--save_scores", "scores.npz", "--output", "test")
     call("online_test_models.py", "custom", "--weights", weights, *scores, "-j", 0, *protocol)

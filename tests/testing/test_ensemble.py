@@ -60,8 +60,10 @@ def softmax(logits: Scores) -> Scores:
     return powers / powers.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("flags", [(), ("--softmax",)], ids=["logits", "probabilities"])
+@pytest.mark.parametrize("flags", [(), ("--softmax",), ("--runtime", "onnxruntime")], ids=" ".join)
 def test_fused_scores_are_the_weighted_sum_of_single_ones(flags: tuple[str, ...], data: Path, call: Call) -> None:
+    if "--runtime" in flags:
+        pytest.importorskip("onnxruntime")
     views = ("--test_list", "l.txt", "--root_path", ".", "--num_class", CLASSES, "--sample", "uniform-2",
              "--test_crops", "3", "--device", "cpu", "-j", "0", "--output", "out")  # fmt: skip
     test = ("test_models.py", "custom", "--weights")
@@ -77,7 +79,7 @@ def test_fused_scores_are_the_weighted_sum_of_single_ones(flags: tuple[str, ...]
     ok = np.arange(VIDEOS) != 3
     logits = [scores["scores"][ok].astype(np.float64) for scores in single]
     assert all(scores.std(0).mean() > 0.05 for scores in logits)  # the scores depend on the video
-    parts = list(map(softmax, logits)) if flags else logits
+    parts = list(map(softmax, logits)) if "--softmax" in flags else logits
     expected = COEFFS[0] * parts[0] + COEFFS[1] * parts[1]
     for stored in (*single, fused):
         assert stored["ok"].tolist() == ok.tolist() and np.isnan(stored["scores"][~ok]).all()

@@ -1,0 +1,186 @@
+"""Compare the runtimes of a trained network on a CPU: CPU time and memory, with PyTorch's as the measure.
+
+    OMP_NUM_THREADS=1 python benchmarks/runtimes.py --output benchmarks/results/cpu_runtimes
+    OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only process --rounds 3
+
+The runtimes take turns: for the scores of one clip and of three in one process, for tools/predict.py with a video of
+10 seconds as whole processes. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import nn
+
+from benchmarks.prepare import draw_video
+from benchmarks.processes import ROOT, cost_of, spread
+from benchmarks.timing import compare, machine, milliseconds, save, table
+from ops.common.arguments import Parser, positive
+from ops.common.device import Compute
+from ops.common.errors import EXIT_DONE, run
+from ops.models.recognizer import build_model
+from ops.models.runtimes import choose_runtime, inference_network
+
+HEADER = ("what", "runtime", "CPU time", "ratio to torch", "target", "difference of the logits", "peak memory, MiB")
+
+VARIANTS = {"torch": "", "torch bf16": "", "onnxruntime": "≤ 0.65", "openvino": "≤ 0.65", "openvino bf16": "≤ 0.36"}
+"""A runtime, with the precision if it is not float32, and the target for the ratio of the network's time."""
+
+PROCESS_TARGET = "≤ 0.5"
+PARTS = ("network", "process")
+
+WITH_PEAK = """
+import atexit, os, re, runpy, sys
+atexit.register(lambda: print("peak", re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]))
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a script, and prints the peak memory of the process, in KiB. Only on Linux."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement; `difference` is relative to the norm of PyTorch's logits in float32."""
+
+    what: str
+    variant: str
+    shown: str
+    ratio: float
+    target: str
+    difference: float | None = None
+    peak: float | None = None
+
+    def cells(self) -> list[str]:
+        """The cells of the table."""
+        difference = "" if self.difference is None else f"{self.difference:.1e}"
+        peak = "" if self.peak is None else f"{self.peak:.0f}"
+        return [self.what, self.variant, self.shown, f"{self.ratio:.2f}", self.target, difference, peak]
+
+
+def main() -> int:
+    """Measure, print and write the results."""
+    args = make_parser().parse_args()
+    rows: list[Row] = []
+    if "network" in args.only:
+        rows += [row for clips in (1, 3) for row in network_rows(args, clips)]
+    if "process" in args.only:
+        rows += process_rows(args)
+    cpu = machine(torch.device("cpu"))
+    title = f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    text = f"{title}\n\n{table(HEADER, [row.cells() for row in rows])}"
+    sys.stdout.write(text)
+    if args.output:
+        save(args.output, text, {"title": title, "rows": [vars(row) for row in rows]})
+    return EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this benchmark."""
+    parser = Parser(prog="python benchmarks/runtimes.py", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="network or process")
+    parser.add_argument("--runtimes", nargs="+", choices=tuple(VARIANTS), default=tuple(VARIANTS), metavar="NAME",
+                        help=f"what to measure: {', '.join(VARIANTS)} (default: all)")  # fmt: skip
+    parser.add_argument("--arch", default="resnet50", metavar="NAME", help="default: resnet50")
+    parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
+    parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="default: 9")
+    parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.md")
+    return parser
+
+
+def make_model(arch: str) -> nn.Module:
+    """A TANet of 8 segments with random weights, whose scores depend on the clip."""
+    torch.manual_seed(0)
+    return build_model(arch, 400, 8).eval()
+
+
+def compute_for(variant: str) -> Compute:
+    """How a variant computes."""
+    runtime, _, amp = variant.partition(" ")
+    return choose_runtime(Compute(torch.device("cpu"), amp or "off"), runtime)
+
+
+@torch.inference_mode()
+def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
+    """The scores of `clips` clips, by CPU time."""
+    model = make_model(args.arch)
+    pixels = torch.randint(0, 256, (clips, 8, 3, args.size, args.size), dtype=torch.uint8)
+    wanted = model(pixels)
+    steps, differences = {}, {}
+    for variant in unique(("torch", *args.runtimes)):
+        compute = compute_for(variant)
+        steps[variant] = partial(score, inference_network(model, compute), compute, pixels)
+        differences[variant] = float((steps[variant]() - wanted).norm() / wanted.norm())
+    times = compare(steps, args.rounds, clock=time.process_time)
+    what = f"scores of {clips} × 8 × {args.size}², {args.arch}, ms"
+    return [
+        Row(what, name, milliseconds(took), took.median / times["torch"].median, VARIANTS[name], differences[name])
+        for name, took in times.items()
+    ]
+
+
+def score(network: nn.Module, compute: Compute, pixels: torch.Tensor) -> torch.Tensor:
+    """The logits of `pixels`, float32."""
+    with compute.autocast():
+        logits: torch.Tensor = network(pixels)
+    return logits.float()
+
+
+def unique(names: tuple[str, ...]) -> list[str]:
+    """The names in order, each once."""
+    return list(dict.fromkeys(names))
+
+
+def process_rows(args: argparse.Namespace) -> list[Row]:
+    """`tools/predict.py` with a video of 10 seconds: CPU seconds and peak memory of whole processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        draw_video(Path(folder, "v.mp4"), 0)
+        weights = {"state_dict": make_model(args.arch).state_dict(), "arch": args.arch}
+        torch.save(weights, Path(folder, "w.pth.tar"))
+        rows = []
+        for sample in ("uniform-1", "dense-10"):
+            commands = {
+                name: partial(predict, Path(folder), name, sample) for name in unique(("torch", *args.runtimes))
+            }
+            rows += rows_of(f"predict.py, a video of 10 s, {sample}, {args.arch}, s", commands, args.rounds)
+        return rows
+
+
+def predict(folder: Path, variant: str, sample: str) -> tuple[float, float]:
+    """CPU seconds and peak memory in MiB of one prediction."""
+    runtime, _, amp = variant.partition(" ")
+    script = ("tools/predict.py", "v.mp4", "--weights", "w.pth.tar", "--device", "cpu", "-j", "1", "--sample", sample)
+    command = [sys.executable, "-c", WITH_PEAK, str(ROOT / script[0]), *script[1:], "--runtime", runtime]
+    cost = cost_of([*command, "--amp", amp or "off"], folder)
+    return cost.cpu, float(cost.printed.rsplit("peak", 1)[1]) / 1024
+
+
+def rows_of(what: str, commands: Mapping[str, Callable[[], tuple[float, float]]], rounds: int) -> list[Row]:
+    """The rows of commands that take turns, after one round to warm up."""
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            cost = command()
+            if number:
+                costs[name].append(cost)
+    seconds = {name: [cpu for cpu, _ in each] for name, each in costs.items()}
+    base = statistics.median(seconds["torch"])
+    return [
+        Row(what, name, spread(seconds[name], 2), statistics.median(seconds[name]) / base,
+            "" if name.startswith("torch") else PROCESS_TARGET, peak=max(peak for _, peak in costs[name]))
+        for name in commands
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main)

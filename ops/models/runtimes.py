@@ -1,0 +1,167 @@
+"""Computing a trained network in another runtime than PyTorch: onnxruntime or OpenVINO, on a CPU."""
+
+import copy
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata, util
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ops.common.device import Compute, fold_batch_norms
+from ops.common.errors import InputError, RunStoppedError
+from ops.common.optional_packages import need
+
+log = logging.getLogger(__name__)
+
+Session = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Clips `[N, T, C, H, W]` → logits `[N, K]`, for the N, T, C, H and W that it was opened with."""
+
+BOUNDS = {"off": 1e-4, "bf16": 0.1}
+"""The largest allowed difference from PyTorch's logits in float32, as ‖a - b‖ / ‖b‖, for each `--amp`.
+
+off: the tolerance of this project towards the published code; another order of summation gives 1e-6 at most.
+bf16: each rounding is up to 2^-8 of a value, which gives 2e-2 in TANet-50; five times that would be an error.
+"""
+
+PACKAGES = {"torch": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
+
+AUTOMATIC = {"off": ("onnxruntime", "openvino"), "bf16": ("openvino",)}
+"""What `auto` tries in turn for each `--amp`, before PyTorch."""
+
+
+def choose_runtime(compute: Compute, name: str) -> Compute:
+    """`compute` with the runtime `name`, "auto" replaced by the one that it finds; InputError if it cannot be used."""
+    if name == "auto":
+        usable = AUTOMATIC.get(compute.amp, ()) if compute.device.type == "cpu" and not compute.compile else ()
+        installed = (runtime for runtime in usable if all(map(util.find_spec, PACKAGES[runtime])))
+        return replace(compute, runtime=next(installed, "torch"))
+    if name not in PACKAGES:
+        raise InputError(f"runtime ({name}) must be auto, {', '.join(PACKAGES)}")
+    if name == "torch":
+        return replace(compute, runtime=name)
+    if compute.device.type != "cpu":
+        raise InputError(f"--runtime {name} computes on the CPU, but the device is {compute.device}: add --device cpu")
+    if compute.compile:
+        raise InputError(f"--compile is for PyTorch: leave it out with --runtime {name}")
+    allowed = ("off", "bf16") if name == "openvino" else ("off",)
+    if compute.amp not in allowed:
+        raise InputError(f"--runtime {name} has no --amp {compute.amp}: use {' or '.join(allowed)}")
+    need(*PACKAGES[name])
+    return replace(compute, runtime=name)
+
+
+def describe_runtime(compute: Compute) -> str:
+    """Name and version of the runtime, as in "onnxruntime 1.32.0"; "torch" alone, whose version is known."""
+    return compute.runtime if compute.runtime == "torch" else f"{compute.runtime} {metadata.version(compute.runtime)}"
+
+
+def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
+    """The fastest form of `model` in the runtime of `compute`: uint8 clips `[N, T, C, H, W]` → logits `[N, K]`."""
+    return compute.for_inference(model) if compute.runtime == "torch" else RuntimeNetwork(model, compute)
+
+
+class RuntimeNetwork(nn.Module):
+    """`model`, its batch norms folded, computed by `compute.runtime`, one clip at a time.
+
+    The first clip of each shape is also computed by PyTorch, which records the network, and the logits are compared.
+    """
+
+    def __init__(self, model: nn.Module, compute: Compute) -> None:
+        super().__init__()
+        self._model, self._compute = [model], compute  # in a list: no part of this module
+        self._sessions: dict[tuple[int, ...], Session] = {}
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """`clips [N, T, C, H, W]`, uint8 → logits `[N, K]`, float32. RunStoppedError if the runtime cannot do it."""
+        return torch.from_numpy(np.concatenate([self._logits(clips[place : place + 1]) for place in range(len(clips))]))
+
+    def _logits(self, clip: Tensor) -> NDArray[np.float32]:
+        session = self._sessions.get(tuple(clip.shape))
+        if session is None:
+            session, wanted = self._open(clip)
+            self._sessions[tuple(clip.shape)] = session
+            got = session(clip.numpy())
+            self._compare(got, wanted.numpy())
+            return got
+        return session(clip.numpy())
+
+    def _open(self, clip: Tensor) -> tuple[Session, Tensor]:
+        from ops.models.onnx_recorder import record_onnx
+
+        name = self._compute.runtime
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            try:
+                with torch.inference_mode(False):
+                    folded = fold_batch_norms(copy.deepcopy(self._model[0]).eval())
+                path, logits = record_onnx(folded, clip, folder)
+            except OSError as error:
+                raise RunStoppedError(f"{folder}: {error.strerror}: --runtime {name} needs space there") from None
+            del folded  # before the runtime makes its copy
+            try:
+                return open_session(name, path, self._compute.amp), logits
+            except Exception as error:  # the runtimes' errors have no other common base class
+                reason = f"{error}".splitlines()[0]
+                raise RunStoppedError(f"{name} cannot use the network ({reason}): use --runtime torch") from None
+
+    def _compare(self, got: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
+        if not np.isfinite(wanted).all():
+            return  # it is the network's fault, and whoever takes the scores says so
+        difference = float(np.linalg.norm(got - wanted) / max(np.linalg.norm(wanted), np.finfo(np.float32).tiny))
+        name, amp = self._compute.runtime, self._compute.amp
+        if not difference <= BOUNDS[amp]:
+            raise RunStoppedError(
+                f"the logits of {name} differ from PyTorch's by {difference:.1e} of their norm, but only "
+                f"{BOUNDS[amp]:g} is allowed: use --runtime torch"
+            )
+        log.debug("%s: the first logits differ from PyTorch's by %.1e of their norm", name, difference)
+
+
+def open_session(runtime: str, path: str | os.PathLike[str], amp: str = "off") -> Session:
+    """The network in the file `path`, which maps `clips` to `logits`, loaded in `runtime`.
+
+    It uses as many threads as PyTorch, which sleep while they wait, so that loaders can work.
+    """
+    return _in_onnxruntime(path) if runtime == "onnxruntime" else _in_openvino(path, amp)
+
+
+def _in_onnxruntime(path: str | os.PathLike[str]) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+    def compute(clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(["logits"], {"clips": clips})[0]
+        return logits
+
+    return compute
+
+
+def _in_openvino(path: str | os.PathLike[str], amp: str) -> Session:
+    import openvino
+
+    core = openvino.Core()
+    options: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # processes that share a machine would be bound to the same cores
+        "INFERENCE_PRECISION_HINT": "bf16" if amp == "bf16" else "f32",  # else it takes bf16 where the CPU has it
+    }
+    network = core.compile_model(core.read_model(os.fspath(path)), "CPU", options)
+
+    def compute(clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = network([np.ascontiguousarray(clips)])["logits"]
+        return logits.copy()  # it is overwritten by the next run
+
+    return compute
