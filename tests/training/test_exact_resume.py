@@ -11,6 +11,7 @@ OPTIONS = {
     "freeze": ["--freeze", "stages", "1", "--tam"],
     "adamw": ["--optimizer", "adamw", "--lr", "1e-4", "--label_smoothing", "0.1", "--class_weights", "balanced"],
     "mixup": ["--mixup", "0.4", "--cutmix", "1", "--accumulate", "2", "--label_smoothing", "0.1"],
+    "randaugment": ["--augment", "randaugment"],
 }
 
 
