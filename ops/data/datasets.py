@@ -70,13 +70,15 @@ class ClipPipeline:
     """How clips are sampled and transformed, in training or validation; random numbers are passed in.
 
     `choose(num_frames, rng)` gives the first frame of each segment, `[T]`; `plan(height, width, label, rng)` the frame
-    plan; `partners [K]` the class of each class's mirror image.
+    plan; `partners [K]` the class of each class's mirror image; `augment(pixels, rng)` the clip `[T, C, H, W]`
+    after further augmentation, if any.
     """
 
     choose: Callable[[int, np.random.Generator], Indices]
     plan: Callable[[int, int, int, np.random.Generator], FramePlan]
     partners: Indices
     new_length: int = 1
+    augment: Callable[[Tensor, np.random.Generator], Tensor] | None = None
 
 
 class ClipDataset(Dataset[Clip]):
@@ -143,6 +145,8 @@ class ClipDataset(Dataset[Clip]):
             lambda height, width: pipeline.plan(height, width, record.label, rng), pipeline.new_length,
         )  # fmt: skip
         pixels = views.only_clip()
+        if pipeline.augment:
+            pixels = pipeline.augment(pixels, rng)
         label = int(pipeline.partners[record.label]) if views.plan.mirrored[0] else record.label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
         return Clip(index, pixels, label, warnings=warnings)

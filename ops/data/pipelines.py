@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from ops.data.datasets import ClipPipeline
+from ops.data.randaugment import RandAugment
 from ops.data.sampling import Indices, Sample, train_indices, val_indices, view_indices
 from ops.data.transforms import FLOW_SCALES, RGB_SCALES, FramePlan, test_plan, train_plan
 from ops.data.views import MakePlan
@@ -38,11 +39,17 @@ class ClipShape:
 
 
 def training_pipeline(
-    shape: ClipShape, dense: bool, mirror: bool, partners: Indices, scales: Sequence[float] | None = None
+    shape: ClipShape,
+    dense: bool,
+    mirror: bool,
+    partners: Indices,
+    scales: Sequence[float] | None = None,
+    augment: str = "published",
 ) -> ClipPipeline:
     """Random sampling and cropping; `mirror` if the dataset allows it, `partners [K]` the classes of mirror images.
 
     `scales` are the sides of crops as fractions of the short side (None: the published ones).
+    With `augment` "randaugment", clips go through `RandAugment` after cropping and mirroring.
     """
     scales = scales or (FLOW_SCALES if shape.modality == "Flow" else RGB_SCALES)
     return ClipPipeline(
@@ -50,6 +57,7 @@ def training_pipeline(
         partial(_training_plan, shape, mirror, partners, scales),
         partners,
         shape.new_length,
+        RandAugment() if augment == "randaugment" else None,
     )
 
 

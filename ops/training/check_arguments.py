@@ -26,6 +26,11 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
     per_rank = args.batch_size // distributed.world_size()
     if args.accumulate > per_rank:
         raise InputError(f"--accumulate ({args.accumulate}) must be at most {per_rank}, the clips per process")
+    if args.augment != "published" and args.modality != "RGB":
+        raise InputError(f"--augment {args.augment} changes colours, which optical flow does not have: RGB only")
+    for flag in ("mixup", "cutmix"):
+        if vars(args)[flag] is not None and per_rank < 2:
+            raise InputError(f"--{flag} needs at least two clips per process (--batch-size)")
     if args.syncbn and device.type == "cpu":
         raise InputError("--syncbn needs GPUs, because PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
     if args.freeze != "none" and args.pretrain == "none" and not (args.tune_from or args.resume):

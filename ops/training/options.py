@@ -129,6 +129,12 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="loss function: nll (cross-entropy)")
     group.add_argument("--label_smoothing", type=fraction, default=0.0, metavar="P",
                        help="share of the target that is spread over all classes (default: 0)")  # fmt: skip
+    group.add_argument("--augment", default="published", choices=("published", "randaugment"),
+                       help="published (default: crops and mirroring), or RandAugment after them")  # fmt: skip
+    group.add_argument("--mixup", type=above_zero, metavar="ALPHA",
+                       help="average pairs of clips and their labels by Beta(ALPHA, ALPHA)")  # fmt: skip
+    group.add_argument("--cutmix", type=above_zero, metavar="ALPHA",
+                       help="fill a box of each clip from another one (with --mixup: either per step)")  # fmt: skip
     group.add_argument("--class_weights", default="none", choices=("none", "balanced"),
                        help="weight classes in the loss inversely to their frequency (default: none)")  # fmt: skip
     group.add_argument("--balance", action="store_true", help="draw clips of all classes equally often")

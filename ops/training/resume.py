@@ -151,7 +151,7 @@ MATTERS = (
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
     "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
     "deterministic", "start_epoch", "keep_last_batch", "patience", "optimizer", "label_smoothing", "class_weights",
-    "balance",
+    "balance", "mixup", "cutmix", "augment",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 

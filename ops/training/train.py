@@ -31,6 +31,7 @@ from ops.training.check_arguments import check_arguments, check_same_everywhere
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
+from ops.training.mixup import Mixing
 from ops.training.optimizer import base_rate, make_optimizer
 from ops.training.pace import Pace
 from ops.training.resume import (
@@ -195,7 +196,7 @@ def fit(
     pace = Pace(
         args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
         args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep, args.patience,
-        args.ema,
+        args.ema, Mixing(args.mixup, args.cutmix),
     )  # fmt: skip
     runlog = None
     if distributed.is_main():

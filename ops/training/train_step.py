@@ -15,6 +15,7 @@ from ops.common.device import Compute
 from ops.common.errors import RunStoppedError
 from ops.data.collate import ClipBatch
 from ops.training.loss import PLAIN, ClassificationLoss
+from ops.training.mixup import NO_MIXING, Mixing, partners
 
 SMALLEST_SCALE = 2.0**-16
 """Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
@@ -40,15 +41,19 @@ class Stepper:
     parts: int = 1
     restorable: bool = False
     loss: ClassificationLoss = PLAIN
+    mixing: Mixing = NO_MIXING
 
     def __call__(self, batch: ClipBatch, weight: float = 1.0) -> tuple[Tensor, Tensor, Tensor] | None:
         """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken.
 
+        With `mixing`, the labels are those of the larger share of each clip.
         `weight` is the factor on the gradients of this process's clips, see `TrainSampler.weight`.
         """
         before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
         self.optimizer.zero_grad(set_to_none=True)
-        scores, labels, loss = accumulate(self.model, batch, self.scaler, self.compute, self.parts, weight, self.loss)
+        scores, labels, loss = accumulate(
+            self.model, batch, self.scaler, self.compute, self.parts, weight, self.loss, self.mixing
+        )
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
         bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
@@ -75,24 +80,30 @@ def accumulate(
     parts: int,
     weight: float = 1.0,
     loss_of: ClassificationLoss = PLAIN,
+    mixing: Mixing = NO_MIXING,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradients of a batch, in `parts`, to those of the model; scores `[N, K]`, labels `[N]`, mean loss.
 
     The gradients, but not the loss, are multiplied by `weight`. A batch of fewer clips than `parts` has one clip in
     each part. Processes that share the gradients wait for each other only after the last part.
     """
-    labels = compute.bring(batch.labels)
+    labels, pixels = compute.bring(batch.labels), batch.pixels
+    mix, others, other_labels = None, pixels, labels
+    if mixing:
+        mix, pixels = mixing.draw(*pixels.shape[-2:]), compute.bring(pixels)
+        others, other_labels = partners(pixels), partners(labels)
     parts = min(parts, len(labels))
     scores, loss = [], torch.zeros((), device=compute.device)
-    pieces = list(zip(batch.pixels.tensor_split(parts), labels.tensor_split(parts), strict=True))
-    for number, (pixels, wanted) in enumerate(pieces, 1):
+    pieces = zip(*(tensor.tensor_split(parts) for tensor in (pixels, labels, others, other_labels)), strict=True)
+    for number, (own, wanted, other, also) in enumerate(pieces, 1):
         with contextlib.nullcontext() if number == parts else _no_sync(model):
-            part = forward(model, pixels, compute)
-            share = loss_of.sum(part, wanted) / len(labels)
+            part = forward(model, mix.pixels(own, other) if mix else own, compute)
+            total = mix.loss(loss_of, part, wanted, also) if mix else loss_of.sum(part, wanted)
+            share = total / len(labels)
             scaler.scale(share if weight == 1 else share * weight).backward()  # type: ignore[no-untyped-call]
         scores.append(part.detach())
         loss += share.detach()
-    return torch.cat(scores), labels, loss
+    return torch.cat(scores), mix.heavier(labels, other_labels) if mix else labels, loss
 
 
 def forward(model: nn.Module, pixels: Tensor, compute: Compute) -> Tensor:

@@ -75,7 +75,7 @@ def open_data(
         )
         training = split == "train"
         if training:
-            pipeline = training_pipeline(shape, args.dense_sample, config.mirror, partners, config.scales)
+            pipeline = training_pipeline(shape, args.dense_sample, config.mirror, partners, config.scales, args.augment)
         else:
             pipeline = validation_pipeline(shape, args.dense_sample, num_classes)
         if distributed.is_main():

@@ -80,6 +80,7 @@ class Trainer:
         self.stepper = Stepper(
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
+            mixing=pace.mixing,
         )  # fmt: skip
         self.ema = ModelEma(model, pace.ema)
         optimizer.register_step_post_hook(lambda *_: self.ema.update())

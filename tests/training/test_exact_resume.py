@@ -10,6 +10,8 @@ from conftest import Call
 OPTIONS = {
     "freeze": ["--freeze", "stages", "1", "--tam"],
     "adamw": ["--optimizer", "adamw", "--lr", "1e-4", "--label_smoothing", "0.1", "--class_weights", "balanced"],
+    "mixup": ["--mixup", "0.4", "--cutmix", "1", "--accumulate", "2", "--label_smoothing", "0.1"],
+    "randaugment": ["--augment", "randaugment"],
 }
 
 
@@ -30,4 +32,8 @@ def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, c
         torch.load(tmp_path / "checkpoints" / run / "ckpt.pth.tar", weights_only=True) for run in ("whole", "parts")
     )
     assert whole["epoch_steps"] == 3 and whole["state_dict"].keys() == parts["state_dict"].keys()
+    if "--mixup" in train:
+        assert whole["meta"]["recipe"]["mixup"] == 0.4 and whole["meta"]["recipe"]["cutmix"] == 1
+        changed = call(*train, "parts", "--mixup", "0.5", "--epochs", "3", "--max_steps", "1").out
+        assert "mixup 0.5, before 0.4" in changed
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())

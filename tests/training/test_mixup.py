@@ -1,0 +1,102 @@
+"""Mixing clips and labels is what its formula says, however a batch is divided into parts."""
+
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from ops.common.device import Compute
+from ops.data.collate import ClipBatch
+from ops.data.transforms import Box
+from ops.training.loss import ClassificationLoss
+from ops.training.mixup import Mix, Mixing, partners
+from ops.training.train_step import accumulate
+
+CPU = Compute(torch.device("cpu"))
+LABELS = torch.tensor([0, 2, 2, 1, 2])
+
+
+def clips() -> torch.Tensor:
+    return torch.randint(256, (5, 2, 3, 6, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+class Network(nn.Module):
+    """Scores that depend on every pixel of a clip, and the pixels that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.head, self.seen = nn.Linear(2 * 3 * 6 * 8, 3), list[torch.Tensor]()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.seen.append(pixels)
+        scores: torch.Tensor = self.head(pixels.flatten(1) / 255)
+        return scores
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+@pytest.mark.parametrize("mixing", [Mixing(mixup=1.0), Mixing(cutmix=1.0)])
+@pytest.mark.parametrize("loss", [ClassificationLoss(), ClassificationLoss(0.2, torch.tensor([0.5, 2.0, 1.0]))])
+def test_a_step_trains_on_mixed_clips_with_mixed_targets(parts: int, mixing: Mixing, loss: ClassificationLoss) -> None:
+    torch.manual_seed(8)
+    mix = mixing.draw(6, 8)
+    before, after = clips(), clips()[[4, 0, 1, 2, 3]]
+    expected = before.clone()
+    if mix.box:
+        rows, columns = (
+            slice(mix.box.top, mix.box.top + mix.box.height),
+            slice(mix.box.left, mix.box.left + mix.box.width),
+        )
+        expected[..., rows, columns] = after[..., rows, columns]
+        assert mix.share == pytest.approx(1 - mix.box.height * mix.box.width / 48) and 0 < mix.share < 1
+    else:
+        expected = (mix.share * before.double() + (1 - mix.share) * after.double()).round().byte()
+    one_hot = nn.functional.one_hot(LABELS, 3)
+    target = mix.share * one_hot + (1 - mix.share) * one_hot.roll(1, 0)
+    weights = torch.ones(3) if loss.weights is None else loss.weights
+    target = target * (1 - loss.label_smoothing) + loss.label_smoothing / 3
+    network = Network()
+    torch.manual_seed(8)
+    batch = ClipBatch(clips(), LABELS, list(range(5)), 5)
+    scores, labels, found = accumulate(network, batch, CPU.scaler(), CPU, parts, 1.0, loss, mixing)
+    seen = torch.cat(network.seen)
+    assert len(network.seen) == parts and (seen.int() - expected.int()).abs().max() <= (0 if mix.box else 1)
+    assert found.item() == pytest.approx(-(target * weights * scores.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+    assert torch.equal(labels, LABELS if mix.share >= 0.5 else LABELS.roll(1, 0))
+    assert torch.equal(batch.pixels, clips())  # the loader's batch is left as it was
+
+
+def test_the_formulas_are_those_of_torchvision() -> None:
+    """On float clips with soft labels, which its transforms can do."""
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    own, targets = clips(), nn.functional.one_hot(LABELS, 3).float()
+    mixup, cutmix = v2.MixUp(num_classes=3), v2.CutMix(num_classes=3)
+    mixup.make_params = types.MethodType(lambda *_: {"lam": 0.25}, mixup)
+    theirs, mixed = mixup(tv_tensors.Video(own.float()), LABELS)
+    ours = Mix(0.25).pixels(own, partners(own))
+    assert (ours - theirs).abs().max() <= 0.51
+    torch.testing.assert_close(mixed, 0.25 * targets + 0.75 * partners(targets))
+    cutmix.make_params = types.MethodType(lambda *_: {"box": (1, 2, 5, 4), "lam_adjusted": 1 - 8 / 48}, cutmix)
+    assert torch.equal(
+        Mix(1 - 8 / 48, Box(2, 1, 2, 4)).pixels(own, partners(own)), cutmix(tv_tensors.Video(own), LABELS)[0]
+    )
+
+
+def test_draws_depend_on_the_seed_of_the_step_alone_and_both_kinds_occur() -> None:
+    both = Mixing(0.4, 1.0)
+    drawn = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        drawn.append(both.draw(32, 32))
+        torch.manual_seed(seed)
+        assert both.draw(32, 32) == drawn[-1]
+    cut = sum(mix.box is not None for mix in drawn)
+    assert 15 < cut < 45 and all(0 <= mix.share <= 1 for mix in drawn)
+    assert not Mixing() and Mixing(mixup=1.0).draw(32, 32).box is None and Mixing(cutmix=1.0).draw(32, 32).box
+
+
+def test_partners_keep_the_memory_format_of_decoders() -> None:
+    own = clips().movedim(-3, -1).contiguous().movedim(-1, -3)
+    assert partners(own).stride() == own.stride() and torch.equal(partners(own), own[[4, 0, 1, 2, 3]])
