@@ -4,7 +4,8 @@ import copy
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -61,6 +62,41 @@ def progress(
         items, total=total, desc=what, unit=unit, disable=not shown, mininterval=every, dynamic_ncols=True,
         leave=leave, delay=0 if leave else 1, unit_scale=unit_scale,
     )  # fmt: skip
+
+
+def terminal_columns() -> int | None:
+    """The width of the terminal that standard error is shown on; None if it is not one, or does not say."""
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    return None
+
+
+def set_figures(bar: "tqdm[Any]", figures: Mapping[str, str], first: Sequence[str]) -> None:
+    """Let `bar` show `figures`, which are names and values, in place of its own times.
+
+    On a terminal that is too narrow for all of them, those named in `first` have precedence, in this order.
+    """
+    columns = terminal_columns()
+    room = sys.maxsize if columns is None else columns - 2 * len(str(bar.total)) - len(f"{bar.desc}: /,") - 1
+    kept = set()
+    for name in sorted(figures, key=lambda name: first.index(name) if name in first else len(first)):
+        width = len(f" {name} {figures[name]}")
+        if width <= room:
+            kept.add(name)
+            room -= width
+    bar.bar_format = "{desc}: {n_fmt}/{total_fmt}{postfix}"
+    bar.set_postfix_str(" ".join(f"{name} {figures[name]}" for name in figures if name in kept), refresh=False)
+
+
+def duration(seconds: float) -> str:
+    """A time in at most six characters: `42s`, `7m05s`, `3h07m`, `5d04h`."""
+    total = round(max(seconds, 0))
+    if total < 60:
+        return f"{total}s"
+    minutes, hours, days = total // 60, total // 3600, total // 86400
+    if minutes < 60:
+        return f"{minutes}m{total % 60:02d}s"
+    return f"{hours}h{minutes % 60:02d}m" if hours < 48 else f"{days}d{hours % 24:02d}h"
 
 
 def has_colours() -> bool:

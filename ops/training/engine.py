@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ops.common.console import progress
+from ops.common.console import duration, progress, set_figures
 from ops.common.device import Compute
 from ops.common.errors import CHECK_ADVICE, InputError, RunStoppedError
 from ops.data.collate import ClipBatch
@@ -22,6 +22,9 @@ from ops.training.train_step import Stepper, forward
 ENOUGH = 100
 """Videos that must have been tried before a share of broken ones says anything."""
 
+SHOWN_FIRST = ("loss", "data", "step", "mem", "left")
+"""What the bar of a training shows on a narrow terminal."""
+
 NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
 
 
@@ -30,12 +33,14 @@ class EpochResult:
     """What a pass over the data gave.
 
     `meter` holds loss and accuracy, `data_seconds` and `compute_seconds` the time spent waiting for clips and
-    working on them; `failures` and `warnings` name the videos that were broken or cut short. `tried` and `failed`
-    count videos of the whole training so far, passes before this one included.
+    working on them, `first_wait` the wait for the first ones, in which loaders start; `failures` and `warnings` name
+    the videos that were broken or cut short. `tried` and `failed` count videos of the whole training so far, passes
+    before this one included.
     """
 
     meter: Meter
     steps: int = 0
+    first_wait: float = 0.0
     data_seconds: float = 0.0
     compute_seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
@@ -43,12 +48,19 @@ class EpochResult:
     tried: int = 0
     failed: int = 0
 
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds from one step to the next, waiting for clips included; None before the second step."""
+        whole = self.steps - 1  # while a step is taken; the wait for the first one says nothing about the others
+        return (self.data_seconds - self.first_wait + self.compute_seconds) / whole if whole > 0 else None
+
     def timed(self, batches: Iterable[ClipBatch]) -> Iterable[ClipBatch]:
         """Iterate over `batches`, counting them, keeping what failed and dividing up the time."""
         mark = time.perf_counter()
         for batch in batches:
             arrived = time.perf_counter()
             self.data_seconds += arrived - mark
+            self.first_wait = self.first_wait or arrived - mark
             self.failures += batch.failures
             self.warnings += batch.warnings
             self.tried += batch.asked + len(batch.failures)
@@ -70,13 +82,15 @@ def train_epoch(
     print_freq: int,
     title: str,
     shown: bool,
+    seconds_left: Callable[[float, int], float],
 ) -> None:
     """Train on `batches`, of which there are `steps`, adding to `result`.
 
     `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate and the
     weight of this process's clips, which is 0 for one that only repeats a clip of another process;
     `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
-    `print_freq` steps: reading the averages waits for the device. RunStoppedError where more than
+    `print_freq` steps: reading the averages waits for the device. `seconds_left(s, n)` is how long the training still
+    takes at `s` seconds per step, after n steps of this epoch. RunStoppedError where more than
     `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, and where nothing can
     be read.
     """
@@ -93,7 +107,7 @@ def train_epoch(
             if taken and weight:
                 result.meter.add(*taken)
             if result.steps % print_freq == 0 or result.steps == steps:
-                bar.set_postfix(_postfix(result, rate, device), refresh=False)
+                set_figures(bar, _figures(result, rate, device, seconds_left), SHOWN_FIRST)
             bar.update()
             if not end_step(result.steps - 1):
                 break
@@ -173,25 +187,32 @@ def score_views(
     return (total / len(each)).float()
 
 
-def _postfix(result: EpochResult, rate: float, device: torch.device) -> dict[str, str]:
-    """What the bar says, as running averages of the epoch: times are per step."""
+def _figures(
+    result: EpochResult, rate: float, device: torch.device, seconds_left: Callable[[float, int], float]
+) -> dict[str, str]:
+    """What the bar says, as running averages of the epoch: times are per step, `left` is for the whole training."""
     averages = result.meter.averages()
+    cuda = device.type == "cuda"
     shown = {
         "loss": f"{averages['loss']:.3f}",
         "top1": f"{averages['top1']:.1f}",
         "lr": f"{rate:.2g}",
-        "data": f"{result.data_seconds / result.steps:.2f}s",
-        "step": f"{result.compute_seconds / max(result.steps - 1, 1):.2f}s",
+        "data": _seconds(result.data_seconds / result.steps),
+        "step": _seconds(result.compute_seconds / max(result.steps - 1, 1)),
+        "mem": f"{torch.cuda.max_memory_allocated(device) / 2**30 if cuda else resident_gib():.1f}G",
     }
-    if device.type == "cuda":
-        shown["mem"] = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f}GiB"
-    else:
-        shown["mem"] = f"{_resident_gib():.1f}GiB"
+    if result.step_seconds is not None:
+        shown["left"] = duration(seconds_left(result.step_seconds, result.steps))
     return shown
 
 
-def _resident_gib() -> float:
-    """Peak memory of this process."""
+def _seconds(value: float) -> str:
+    """`0.05s`, `12.3s`, `123s`: seconds, in at most five characters below 10,000."""
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}s"
+
+
+def resident_gib() -> float:
+    """Peak memory of this process, in GiB."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -48,6 +48,7 @@ from ops.training.resume import (
 from ops.training.run_log import RunLog
 from ops.training.run_metadata import arithmetic, make_meta
 from ops.training.save_interval import parse_interval
+from ops.training.startup_summary import summary_lines
 from ops.training.train_val_data import Data, open_data
 from ops.training.trainer import Trainer
 
@@ -200,14 +201,9 @@ def fit(
     )  # fmt: skip
     runlog = None
     if distributed.is_main():
-        log.info("run folder: %s", folder)
-        runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
-        if origin and isinstance(origin.rest.get("log_row"), Mapping):
-            runlog.restore(origin.rest["log_row"], progress.epoch)
-        runlog.arguments(
-            vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
-            arithmetic=arithmetic(device),
-        )  # fmt: skip
+        for line in summary_lines(args, data, model, len(sampler), rate, compute, folder):
+            log.info("%s", line)
+        runlog = open_log(args, rate, data, folder, progress, origin, device)
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
         make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes,
@@ -232,6 +228,26 @@ def fit(
         runlog.close()
         ending = _ending(args, progress, trainer.early_stopping.is_over)
         log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
+
+
+def open_log(
+    args: argparse.Namespace,
+    rate: float,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+    origin: Checkpoint | None,
+    device: torch.device,
+) -> RunLog:
+    """The log of the run in `folder`, from `progress` on, with the arguments written; `origin` as in `fit`."""
+    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+    if origin and isinstance(origin.rest.get("log_row"), Mapping):
+        runlog.restore(origin.rest["log_row"], progress.epoch)
+    runlog.arguments(
+        vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
+        arithmetic=arithmetic(device),
+    )  # fmt: skip
+    return runlog
 
 
 def _ending(args: argparse.Namespace, progress: Progress, stopped_early: bool) -> str:

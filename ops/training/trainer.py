@@ -34,6 +34,7 @@ from ops.training.epoch_summary import (
     none_is_finite,
     not_finite_in_words,
 )
+from ops.training.eta import Eta
 from ops.training.loss import ClassificationLoss
 from ops.training.lr_schedule import Schedule
 from ops.training.metrics import Meter
@@ -87,6 +88,7 @@ class Trainer:
         self.skipped = 0
         self.early_stopping = EarlyStopping(pace.patience)
         self.saver = CheckpointSaver(folder, pace.keep)
+        self.eta = Eta(len(sampler), schedule.epochs, pace.eval_freq, pace.max_steps)
         self.preemption, self.preempted = Preemption(), False
         self.results: dict[str, Any] = {}  # the figures of the last epoch
         self.row: dict[str, Any] = {}  # its row in the log
@@ -107,6 +109,7 @@ class Trainer:
         """
         left = self.pace.max_steps or sys.maxsize
         self.skipped = progress.skipped
+        self.eta.start(self._global_step(progress))
         while progress.epoch < self.schedule.epochs and left > 0 and not self.early_stopping.is_over:
             began, epoch = time.perf_counter(), progress.epoch
             steps = min(len(self.sampler) - progress.step, left)
@@ -165,7 +168,9 @@ class Trainer:
         path_of = self.loader_val.dataset.records.path  # type: ignore[attr-defined]
         model = self.ema.averaged
         distributed.share_buffers(model)
+        began = time.perf_counter()
         result = validate(model, self.loader_val, self.compute, len(self.loader_val), shown, path_of, going)
+        self.eta.validation_seconds = time.perf_counter() - began
         self.preempted = self.preemption.everywhere(self.compute.device)
         return result
 
@@ -190,6 +195,7 @@ class Trainer:
                 self.pace.print_freq,
                 f"epoch {epoch + 1}/{self.schedule.epochs}",
                 distributed.is_main(),
+                lambda seconds, step: self.eta.seconds(seconds, self._global_step(Progress(epoch, first + step))),
             )
         except RunStoppedError as stopped:
             if stopped.failures:
