@@ -14,7 +14,8 @@ from conftest import Call, Ended, Run
 from PIL import Image
 
 from ops.data.videos import open_video
-from ops.models.checkpoint import load_model, read_checkpoint
+from ops.models.checkpoint import load_model, read_checkpoint, save_checkpoint
+from ops.models.recognizer import build_model
 
 TINY = ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb"]
 TINY += ["--gd", "20", "--device", "cpu"]
@@ -59,8 +60,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints as written by the published code: without classes or sampling."""
-    from ops.models.recognizer import build_model
-
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
     paths = {}
@@ -178,13 +177,31 @@ def test_training_on_frames_and_on_flow(kind: str, modality: str, clips: Clips, 
     assert "6 scored" in done.out and (tmp_path / "checkpoints" / name / "test" / "metrics.json").exists()
 
 
-def test_tuning_from_another_segment_count(clips: Clips, call: Call, weights: dict[str, Path], tmp_path: Path) -> None:
-    arguments = ["main.py", *clips.arguments("frames"), *TINY, "--tam", "-b", "6", "--epochs", "1", "-j", "0"]
-    done = call(*arguments, "--tune_from", weights["five"], "--store_name", "tuned")
-    assert "global branch is initialised again" in done.out and "classifier is initialised again" in done.out
-    assert read_checkpoint(tmp_path / "checkpoints/tuned/ckpt.pth.tar").num_segments == 3
-    again = [*arguments, "--tune_from", weights["five"], "--store_name", "tuned", "--resume", "auto"]
+def test_tuning_takes_from_the_checkpoint_what_is_not_given(clips: Clips, call: Call, tmp_path: Path) -> None:
+    model = build_model("resnet18", 3, 4, tam=True, dropout=0.0)
+    save_checkpoint(tmp_path / "start.pth", model, {"input_size": 32, "num_segments": 4, "dropout": 0.0})
+    arguments = ["main.py", *clips.arguments("frames"), "--npb", "--gd", "20", "-b", "6", "--epochs", "1", "-j", "0"]
+    arguments += ["--device", "cpu", "--tune_from", "start.pth"]
+    done = call(*arguments)
+    assert "classifier is initialised again" in done.out and "as in start.pth: --arch resnet18" in done.out
+    folder = tmp_path / "checkpoints" / "custom_RGB_resnet18_tam_avg_segment4_e1"
+    told = {"arch": "resnet18", "num_segments": 4, "input_size": 32, "dropout": 0.0, "temporal": "tam"}
+    recipe = json.loads((folder / "args.json").read_text())["arguments"]
+    assert {name: recipe[name] for name in told} == told and "given" not in recipe
+    made = read_checkpoint(folder / "ckpt.pth.tar")
+    assert (made.num_segments, made.meta["input_size"], made.meta["recipe"]["arch"]) == (4, 32, "resnet18")
+    again = [*arguments, "--resume", "auto"]
     assert "1 epochs and 0 steps are done" in call(*again).out  # the same command goes on, and does not start anew
+    (tmp_path / "start.pth").rename(tmp_path / "gone.pth")
+    assert "start.pth: " in call(*again, status=2).err  # the name of the folder depends on the file
+    assert "1 epochs and 0 steps" in call(*again, "--store_name", folder.name).out
+    arguments[-1] = "gone.pth"
+    for flags, message in {
+        ("--num_segments", "3"): "--num_segments 3 contradicts gone.pth, which has --num_segments 4:",
+        ("--arch", "resnet34"): "--arch resnet34 contradicts gone.pth, which has --arch resnet18:",
+        ("--shift",): "--shift contradicts gone.pth, which has --temporal tam:",
+    }.items():
+        assert call(*arguments, *flags, status=2).err.startswith(f"error: {message}")
 
 
 @pytest.fixture

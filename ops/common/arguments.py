@@ -13,8 +13,19 @@ AMP = ("off", "bf16", "fp16")
 """Values of --amp: the precision of convolutions and matrix products."""
 
 
+class Arguments(argparse.Namespace):
+    """Parsed arguments. `given` are the names of those on the command line; it is not one of the arguments itself."""
+
+    __slots__ = ("given",)  # so that vars() contains only the arguments
+
+    given: frozenset[str]
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input."""
+    """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input.
+
+    The arguments that it returns are `Arguments`, which tell what was given from what has its default.
+    """
 
     def __init__(self, **options: Any) -> None:
         layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
@@ -27,7 +38,26 @@ class Parser(argparse.ArgumentParser):
         for name in flags:
             if name.startswith("-") and name not in self._option_string_actions and os.path.lexists(name):
                 raise InputError(f"{name}: this file's name begins with -; write ./{name}, or ./* in patterns")
-        return super().parse_args(args, namespace)
+        parsed = super().parse_args(given, namespace or Arguments())
+        if isinstance(parsed, Arguments):
+            parsed.given = self._names_given(given)
+        return parsed
+
+    def _names_given(self, args: Sequence[str]) -> frozenset[str]:
+        """The names of the flags in `args`, which were parsed before: those that have a value without defaults.
+
+        Arguments without a flag always count as given.
+        """
+        defaults, self._defaults = self._defaults, {}
+        before = [(action, action.default) for action in self._actions if action.option_strings]
+        try:
+            for action, _ in before:
+                action.default = argparse.SUPPRESS
+            return frozenset(vars(super().parse_args(args, argparse.Namespace())))
+        finally:
+            self._defaults = defaults
+            for action, default in before:
+                action.default = default
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse when parsing fails."""

@@ -96,7 +96,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--syncbn", action="store_true", help="synchronise batch norms over all GPUs")
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
                        help="imagenet (default; downloaded), none, or a file of backbone weights")  # fmt: skip
-    group.add_argument("--tune_from", metavar="CKPT", help="start from the weights of this checkpoint")
+    group.add_argument("--tune_from", metavar="CKPT", help="start from the weights and settings of this checkpoint")
     group.add_argument("--freeze", nargs="+", action=_Freeze, default="none", metavar="PART",
                        help="keep as it is: backbone (all but the classifier) or stages N (default: none)")  # fmt: skip
     add_temporal_options(parser.add_argument_group("temporal module"))
