@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ops.common.errors import InputError, MediaError, TruncatedMediaError
 from ops.data.dataset_configs import DatasetConfig
+from ops.data.file_search import IMAGE_EXTENSIONS
 from ops.data.frame_source import FrameSource
 from ops.data.images import IMAGE_ERRORS, Pixels, read_image
 from ops.data.jpegs import read_plain_jpeg
 from ops.data.lists import Records
 
-EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".JPG", ".PNG", ".JPEG", ".WEBP", ".BMP")
+EXTENSIONS = (*IMAGE_EXTENSIONS, *map(str.upper, IMAGE_EXTENSIONS))
 PROBES = 20
 """How many folders are inspected to detect the names of frames: the first may be empty."""
 
