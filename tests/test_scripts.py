@@ -222,8 +222,8 @@ def test_a_test_never_replaces_a_broken_video(
         "--input_size", 32, "--device", "cpu", "-j", 1, "--save_scores", "s.npz", "--output", "out", status=1,
     )  # fmt: skip
     assert "videos: 4 expected, 2 scored, 2 failed" in done.out
-    assert "not scored: gone.mp4: No such file" in done.out and "not scored: text.mp4: not a readable video" in done.out
-    assert "cut short, but scored: " in done.out and "but the list says 24" in done.out
+    assert "not scored: gone.mp4: No such file" in done.err and "not scored: text.mp4: not a readable video" in done.err
+    assert "cut short, but scored: " in done.err and "but the list says 24" in done.err
     scores = np.load(tmp_path / "s.npz")
     assert scores["ok"].tolist() == [True, False, False, True]
     assert np.isnan(scores["scores"]).any(1).tolist() == [False, True, True, False]
@@ -236,7 +236,7 @@ def test_training_replaces_broken_videos_and_says_so(damaged: Path, call: Call, 
     train = ["online_main.py", "custom", "RGB", "--train_list", damaged, "--val_list", damaged, "--root_path", "."]
     train += ["--num_class", "2", *TINY, "--tam", "-b", "4", "--epochs", "1", "-j", "0", "--store_name", "run"]
     done = call(*train)
-    assert "gone.mp4 was replaced in training: No such file" in done.out
+    assert "gone.mp4 was replaced in training: No such file" in done.err
     row = rows_of(tmp_path / "checkpoints/run/log.csv")[0]
     assert (row["val_scored"], row["val_failed"]) == ("2", "2")
     named = {(row["path"], row["what"]) for row in rows_of(tmp_path / "checkpoints/run/bad_samples.csv")}
@@ -443,10 +443,61 @@ def test_old_flags_are_taken_and_said_to_do_nothing(clips: Clips, call: Call) ->
     )
 
 
+@pytest.mark.parametrize("line", ["clip 0.mp4 1", "clip 0.mp4", "clip 0.mp4 0", "clip 0.mp4 8 1"])
+def test_a_list_of_videos_given_to_main_names_the_other_script(
+    line: str, clips: Clips, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "l.txt").write_text(f"{line}\n")
+    ended = call("main.py", *clips.arguments("frames"), *TINY, "-b", "1", "--train_list", "l.txt", status=2)
+    assert "videos use online_main.py and online_test_models.py" in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_call_that_fails_leaves_no_folder(clips: Clips, call: Call, tmp_path: Path) -> None:
+    train = [
+        "main.py",
+        *clips.arguments("frames"),
+        "--arch",
+        "resnet18",
+        "-b",
+        "2",
+        "--root_model",
+        "a/b",
+        "--root_log",
+    ]
+    (tmp_path / "there").mkdir()
+    for log in ("a/c", "there"):
+        call(*train, log, "--pretrain", "none.pth", status=2)
+        assert [path.name for path in tmp_path.iterdir()] == ["there"] and not list((tmp_path / "there").iterdir())
+    (tmp_path / "bad.mp4").touch()
+    model = build_model("resnet18", 2, 3, tam=True, dropout=0.0)
+    save_checkpoint(tmp_path / "w.pth", model, {"input_size": 32})
+    for tool in (["tools/predict.py", "--window", "4", "--timeline", "x/y"], ["tools/explain.py", "--output", "x/y"]):
+        call(*tool, "--weights", "w.pth", "bad.mp4", "--device", "cpu", status=2)
+        assert not (tmp_path / "x").exists()
+
+
+def test_warnings_go_to_standard_error_and_results_to_standard_output(
+    damaged: Path, weights: dict[str, Path], call: Call
+) -> None:
+    test = [
+        "online_test_models.py",
+        "custom",
+        "--weights",
+        weights["three"],
+        "--test_list",
+        damaged,
+        "--root_path",
+        ".",
+    ]
+    done = call(*test, "--input_size", 32, "--device", "cpu", "-j", 0, status=1)
+    assert "top-1" in done.out and "warning:" not in done.out
+    assert "warning: not scored: gone.mp4" in done.err and "top-1" not in done.err
+
+
 def test_a_rate_that_does_not_fit_the_batch_is_warned_of(clips: Clips, call: Call) -> None:
     arguments = clips.arguments("frames")
     arguments[0] = "something"
     train = ["main.py", *arguments, *TINY, "-b", "2", "--epochs", "1", "-j", "0", "--max_steps", "1"]
-    assert "--lr 0.01 does not fit a batch size of 2" in call(*train, "--store_name", "a").out
+    assert "--lr 0.01 does not fit a batch size of 2" in call(*train, "--store_name", "a").err
     done = call(*train, "--scale_lr", "64", "--store_name", "b")
-    assert "does not fit" not in done.out and "learning rate 0.0003125" in done.out
+    assert "does not fit" not in done.err and "learning rate 0.0003125" in done.out

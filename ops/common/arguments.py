@@ -86,6 +86,21 @@ not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number 
 above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
+SEGMENT_FLAGS = ("--num_segments", "--test_segments", "--segments", "--to_segments")
+"""The flags for the frames of a clip: a script shows one of them in its help and takes them all."""
+
+
+def add_segments_option(group: Any, shown: str, **options: Any) -> None:
+    """Add the flag `shown`, one of `SEGMENT_FLAGS`, and the others as further spellings that the help does not show.
+
+    `group` is a parser or one of its groups; `options` are those of `add_argument`.
+    """
+    group.add_argument(shown, **options)
+    others = [flag for flag in SEGMENT_FLAGS if flag != shown]
+    hidden = {"dest": shown.removeprefix("--"), "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    group.add_argument(*others, **{**options, **hidden})
+
+
 MAX_CLASSES = 1_000_000
 class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")
 seed = number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")

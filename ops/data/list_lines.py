@@ -68,7 +68,9 @@ class Form:
 
     def refusal(self, reason: object, line: str) -> str:
         """The message for a line that cannot be read: the reason, the expected format and the line."""
-        return f"{reason}; expected {self}, got '{quote(line)}'"
+        is_of_videos = self.counts_in_pairs and (is_video(line) or _AFTER_VIDEO.fullmatch(line))
+        advice = "; for a list of videos use online_main.py and online_test_models.py" if is_of_videos else ""
+        return f"{reason}; expected {self}, got '{quote(line)}'{advice}"
 
 
 def quote(line: str) -> str:

@@ -9,6 +9,7 @@ from ops.common.arguments import (
     Parser,
     above_zero,
     add_compute_options,
+    add_segments_option,
     class_count,
     count,
     fraction,
@@ -87,7 +88,8 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: boo
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--arch", default="resnet50", help=f"{', '.join(ARCHITECTURES)} (default: resnet50)")
-    group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
+    add_segments_option(group, "--num_segments", type=positive, default=8, metavar="T",
+                        help="frames per clip (default: 8)")  # fmt: skip
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES,
                        help="how segments are combined (default: avg)")  # fmt: skip
     group.add_argument("--dropout", "--do", type=fraction, default=0.5, metavar="P",

@@ -17,7 +17,7 @@ from ops.common.console import start_logging
 from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, RunStoppedError
 from ops.common.open_files import PER_LOADER, allow_open_files
-from ops.common.storage import atomic_file, make_folder
+from ops.common.storage import atomic_file, make_folder, no_empty_folders
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps_per_epoch, workers_of
 from ops.data.dataset_configs import DatasetConfig
@@ -70,8 +70,9 @@ def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
     check_arguments(args, device)
-    with ExitStack() as locks:
-        return run_in(run_folder(args), args, config, make_reader, device, locks, start)
+    folder = run_folder(args)
+    with no_empty_folders(folder, Path(args.root_log) / folder.name), ExitStack() as locks:
+        return run_in(folder, args, config, make_reader, device, locks, start)
 
 
 def run_in(

@@ -317,7 +317,7 @@ def test_lists_are_renewed_unless_they_were_edited(tmp_path: Path, call: Call) -
     for old, new in zip(before, after, strict=True):
         assert set(old.splitlines()) - {"run/000.mp4 4 1"} <= set(new.splitlines())
     (tmp_path / "lists/val.txt").write_text("jump/new0.mp4 4 0\n")
-    assert "was edited by hand, so the lists stay as they are" in call(*make).out
+    assert "was edited by hand, so the lists stay as they are" in call(*make).err
     assert (tmp_path / "lists/val.txt").read_text() == "jump/new0.mp4 4 0\n"
 
 
@@ -412,7 +412,7 @@ def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
     assert (out / "ucf101_train_list.txt").read_text() == "ApplyMakeup/v_A_g08_c01.avi 6 1\n"
     assert (out / "ucf101_val_list.txt").read_text() == "ApplyMakeup/v_A_g01_c01.mp4 6 1\n"
     assert (out / "missing_ucf101_train_list.txt").read_text() == "Basketball/v_B_g08_c01 no such video\n"
-    assert "videos not in the annotations, left out: 1" in done.out and "--root_path UCF-101" in done.out
+    assert "videos not in the annotations, left out: 1" in done.err and "--root_path UCF-101" in done.out
 
 
 def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
     media.write_video(clips / "stray.mp4", 2)
     done = call(TOOL, "folder", "--data", clips, "--out", "lists", "--val_fraction", "0.3", "-j", "1", status=1)
     lists = {path.name: path.read_text() for path in (tmp_path / "lists").glob("*.txt")}
-    assert lists["class_names.txt"].splitlines() == classes and "videos outside class folders, left out: 1" in done.out
+    assert lists["class_names.txt"].splitlines() == classes and "videos outside class folders, left out: 1" in done.err
     lines = (lists["train.txt"] + lists["val.txt"]).splitlines()
     wanted = [f"{name}/-{number} #.mp4 8 {label}" for label, name in enumerate(classes) for number in range(3)]
     assert sorted(lines) == sorted(wanted)
