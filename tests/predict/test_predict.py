@@ -91,7 +91,7 @@ def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
     assert str(clips / "b.video") in call(TOOL, clips, "--weights", weights, "-e", "video").out
     assert "a.mkv" in call(TOOL, clips, "--weights", weights).out
     ended = call(TOOL, clips, "--weights", weights, "-e", "mov", status=2)
-    assert "no videos in this folder (there are .video, .txt, .mkv)" in ended.err
+    assert "no videos or frames in this folder (there are .video, .txt, .mkv)" in ended.err
 
 
 def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
@@ -180,7 +180,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         ("concat:clips/b.mp4|clips/b.mp4", "not a plain file path"),
         ("clips/notes.txt", "clips/notes.txt: not a readable video"),
         ("clips/*.avi", "clips/*.avi: no such file"),
-        ("void", "void: there are no videos in this folder"),
+        ("void", "void: there are no videos or frames in this folder"),
     ],
 )
 def test_where_nothing_can_be_read_one_line_says_so(
