@@ -292,7 +292,7 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
     [
         ([], "no videos: give files, a folder, or --list"),
         (["nowhere.mp4"], "nowhere.mp4: no such file or folder"),
-        (["empty"], "empty: there are no videos in this folder"),
+        (["empty"], "empty: there are no videos or frames in this folder"),
         (["broken.mp4"], "broken.mp4: not a readable video"),
         (["broken.mp4", "--root_path", "x"], "--root_path can only be used with --list"),
         (
