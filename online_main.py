@@ -7,7 +7,7 @@ docs/training.md describes the files that it writes and how to continue a run.
 
 from functools import partial
 
-from ops import data, models, training
+from ops import data, training
 from ops.common.errors import run
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     """Parse the command line and do what it says."""
     args = training.train_parser(__doc__, tuple(data.DECODERS)).parse_args()
     data.check_lists_exist(args, "train", "val")
-    models.check_weights(args.tune_from)
+    training.check_tune_from(args)
     return training.run_training(args, partial(data.video_reader, decoder=args.decoder))
 
 

@@ -14,7 +14,8 @@ from conftest import Call, Ended, Run
 from PIL import Image
 
 from ops.data.videos import open_video
-from ops.models.checkpoint import load_model, read_checkpoint
+from ops.models.checkpoint import load_model, read_checkpoint, save_checkpoint
+from ops.models.recognizer import build_model
 
 TINY = ["--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32", "--npb"]
 TINY += ["--gd", "20", "--device", "cpu"]
@@ -59,8 +60,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints as written by the published code: without classes or sampling."""
-    from ops.models.recognizer import build_model
-
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
     paths = {}
@@ -178,13 +177,31 @@ def test_training_on_frames_and_on_flow(kind: str, modality: str, clips: Clips, 
     assert "6 scored" in done.out and (tmp_path / "checkpoints" / name / "test" / "metrics.json").exists()
 
 
-def test_tuning_from_another_segment_count(clips: Clips, call: Call, weights: dict[str, Path], tmp_path: Path) -> None:
-    arguments = ["main.py", *clips.arguments("frames"), *TINY, "--tam", "-b", "6", "--epochs", "1", "-j", "0"]
-    done = call(*arguments, "--tune_from", weights["five"], "--store_name", "tuned")
-    assert "global branch is initialised again" in done.out and "classifier is initialised again" in done.out
-    assert read_checkpoint(tmp_path / "checkpoints/tuned/ckpt.pth.tar").num_segments == 3
-    again = [*arguments, "--tune_from", weights["five"], "--store_name", "tuned", "--resume", "auto"]
+def test_tuning_takes_from_the_checkpoint_what_is_not_given(clips: Clips, call: Call, tmp_path: Path) -> None:
+    model = build_model("resnet18", 3, 4, tam=True, dropout=0.0)
+    save_checkpoint(tmp_path / "start.pth", model, {"input_size": 32, "num_segments": 4, "dropout": 0.0})
+    arguments = ["main.py", *clips.arguments("frames"), "--npb", "--gd", "20", "-b", "6", "--epochs", "1", "-j", "0"]
+    arguments += ["--device", "cpu", "--tune_from", "start.pth"]
+    done = call(*arguments)
+    assert "classifier is initialised again" in done.out and "as in start.pth: --arch resnet18" in done.out
+    folder = tmp_path / "checkpoints" / "custom_RGB_resnet18_tam_avg_segment4_e1"
+    told = {"arch": "resnet18", "num_segments": 4, "input_size": 32, "dropout": 0.0, "temporal": "tam"}
+    recipe = json.loads((folder / "args.json").read_text())["arguments"]
+    assert {name: recipe[name] for name in told} == told and "given" not in recipe
+    made = read_checkpoint(folder / "ckpt.pth.tar")
+    assert (made.num_segments, made.meta["input_size"], made.meta["recipe"]["arch"]) == (4, 32, "resnet18")
+    again = [*arguments, "--resume", "auto"]
     assert "1 epochs and 0 steps are done" in call(*again).out  # the same command goes on, and does not start anew
+    (tmp_path / "start.pth").rename(tmp_path / "gone.pth")
+    assert "start.pth: " in call(*again, status=2).err  # the name of the folder depends on the file
+    assert "1 epochs and 0 steps" in call(*again, "--store_name", folder.name).out
+    arguments[-1] = "gone.pth"
+    for flags, message in {
+        ("--num_segments", "3"): "--num_segments 3 contradicts gone.pth, which has --num_segments 4:",
+        ("--arch", "resnet34"): "--arch resnet34 contradicts gone.pth, which has --arch resnet18:",
+        ("--shift",): "--shift contradicts gone.pth, which has --temporal tam:",
+    }.items():
+        assert call(*arguments, *flags, status=2).err.startswith(f"error: {message}")
 
 
 @pytest.fixture
@@ -205,8 +222,8 @@ def test_a_test_never_replaces_a_broken_video(
         "--input_size", 32, "--device", "cpu", "-j", 1, "--save_scores", "s.npz", "--output", "out", status=1,
     )  # fmt: skip
     assert "videos: 4 expected, 2 scored, 2 failed" in done.out
-    assert "not scored: gone.mp4: No such file" in done.out and "not scored: text.mp4: not a readable video" in done.out
-    assert "cut short, but scored: " in done.out and "but the list says 24" in done.out
+    assert "not scored: gone.mp4: No such file" in done.err and "not scored: text.mp4: not a readable video" in done.err
+    assert "cut short, but scored: " in done.err and "but the list says 24" in done.err
     scores = np.load(tmp_path / "s.npz")
     assert scores["ok"].tolist() == [True, False, False, True]
     assert np.isnan(scores["scores"]).any(1).tolist() == [False, True, True, False]
@@ -219,7 +236,7 @@ def test_training_replaces_broken_videos_and_says_so(damaged: Path, call: Call, 
     train = ["online_main.py", "custom", "RGB", "--train_list", damaged, "--val_list", damaged, "--root_path", "."]
     train += ["--num_class", "2", *TINY, "--tam", "-b", "4", "--epochs", "1", "-j", "0", "--store_name", "run"]
     done = call(*train)
-    assert "gone.mp4 was replaced in training: No such file" in done.out
+    assert "gone.mp4 was replaced in training: No such file" in done.err
     row = rows_of(tmp_path / "checkpoints/run/log.csv")[0]
     assert (row["val_scored"], row["val_failed"]) == ("2", "2")
     named = {(row["path"], row["what"]) for row in rows_of(tmp_path / "checkpoints/run/bad_samples.csv")}
@@ -426,10 +443,61 @@ def test_old_flags_are_taken_and_said_to_do_nothing(clips: Clips, call: Call) ->
     )
 
 
+@pytest.mark.parametrize("line", ["clip 0.mp4 1", "clip 0.mp4", "clip 0.mp4 0", "clip 0.mp4 8 1"])
+def test_a_list_of_videos_given_to_main_names_the_other_script(
+    line: str, clips: Clips, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "l.txt").write_text(f"{line}\n")
+    ended = call("main.py", *clips.arguments("frames"), *TINY, "-b", "1", "--train_list", "l.txt", status=2)
+    assert "videos use online_main.py and online_test_models.py" in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_call_that_fails_leaves_no_folder(clips: Clips, call: Call, tmp_path: Path) -> None:
+    train = [
+        "main.py",
+        *clips.arguments("frames"),
+        "--arch",
+        "resnet18",
+        "-b",
+        "2",
+        "--root_model",
+        "a/b",
+        "--root_log",
+    ]
+    (tmp_path / "there").mkdir()
+    for log in ("a/c", "there"):
+        call(*train, log, "--pretrain", "none.pth", status=2)
+        assert [path.name for path in tmp_path.iterdir()] == ["there"] and not list((tmp_path / "there").iterdir())
+    (tmp_path / "bad.mp4").touch()
+    model = build_model("resnet18", 2, 3, tam=True, dropout=0.0)
+    save_checkpoint(tmp_path / "w.pth", model, {"input_size": 32})
+    for tool in (["tools/predict.py", "--window", "4", "--timeline", "x/y"], ["tools/explain.py", "--output", "x/y"]):
+        call(*tool, "--weights", "w.pth", "bad.mp4", "--device", "cpu", status=2)
+        assert not (tmp_path / "x").exists()
+
+
+def test_warnings_go_to_standard_error_and_results_to_standard_output(
+    damaged: Path, weights: dict[str, Path], call: Call
+) -> None:
+    test = [
+        "online_test_models.py",
+        "custom",
+        "--weights",
+        weights["three"],
+        "--test_list",
+        damaged,
+        "--root_path",
+        ".",
+    ]
+    done = call(*test, "--input_size", 32, "--device", "cpu", "-j", 0, status=1)
+    assert "top-1" in done.out and "warning:" not in done.out
+    assert "warning: not scored: gone.mp4" in done.err and "top-1" not in done.err
+
+
 def test_a_rate_that_does_not_fit_the_batch_is_warned_of(clips: Clips, call: Call) -> None:
     arguments = clips.arguments("frames")
     arguments[0] = "something"
     train = ["main.py", *arguments, *TINY, "-b", "2", "--epochs", "1", "-j", "0", "--max_steps", "1"]
-    assert "--lr 0.01 does not fit a batch size of 2" in call(*train, "--store_name", "a").out
+    assert "--lr 0.01 does not fit a batch size of 2" in call(*train, "--store_name", "a").err
     done = call(*train, "--scale_lr", "64", "--store_name", "b")
-    assert "does not fit" not in done.out and "learning rate 0.0003125" in done.out
+    assert "does not fit" not in done.err and "learning rate 0.0003125" in done.out

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from ops.common.arguments import SEGMENT_FLAGS
+
 SLOW = {"torch", "torchvision", "cv2", "av", "matplotlib", "scipy", "sklearn", "PIL", "jinja2", "tensorboardX"}
 SCRIPTS = [
     *("main.py", "online_main.py", "test_models.py", "online_test_models.py"),
@@ -69,6 +71,24 @@ MISTAKES = {
     "a dataset to check": ("tools/check_dataset.py", "kinetic"),
     "annotations": ("tools/gen_labels.py", "ucf101", "--data", "."),
 }
+
+
+SEGMENTS = {
+    "main.py": ("kinetics", "RGB"), "online_main.py": ("kinetics", "RGB"), "test_models.py": ("k", "--weights", "w"),
+    "online_test_models.py": ("k", "--weights", "w"), "tools/predict.py": ("v", "--weights", "w"),
+    "tools/explain.py": ("v", "--weights", "w"), "tools/export.py": ("w", "o"),
+    "tools/convert_checkpoint.py": ("w", "o"), "tools/check_dataset.py": ("kinetics",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SEGMENTS)
+def test_all_spellings_of_the_segments_are_one_flag(script: str, tmp_path: Path) -> None:
+    """Asked for nonsense, so that nothing but the flag is looked at."""
+    for flag in SEGMENT_FLAGS:
+        said = run(tmp_path, script, *SEGMENTS[script], flag, "none", status=2).stderr
+        assert "argument --" in said and flag in said and "'none' must be an integer" in said
+    shown = run(tmp_path, script, "--help", status=0).stdout
+    assert sum(f"  {flag} " in shown for flag in SEGMENT_FLAGS) == 1
 
 
 @pytest.mark.parametrize("case", MISTAKES)

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "predict": {"common", "models", "data", "training", "testing"},
     "explain": {"common", "models", "data", "training", "predict"},
     "report": {"common", "data", "training"},
+    "finetune": {"common", "data", "prepare", "training", "testing"},
     "export": {"common", "models", "data", "predict"},
 }
 """What the modules of a package import besides each other."""

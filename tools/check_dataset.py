@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops import prepare
-from ops.common.arguments import Parser, class_count, positive
+from ops.common.arguments import Parser, add_segments_option, class_count, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError, run
 from ops.common.storage import check_writable, make_folder
@@ -99,7 +99,8 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--num_class", type=class_count, metavar="K", help="number of classes (default: the dataset's)")
     group.add_argument("--class_names", metavar="FILE", help="file of class names, in label order or numbered")
     add_template_option(group)
-    group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
+    add_segments_option(group, "--num_segments", type=positive, default=8, metavar="T",
+                        help="frames per clip (default: 8)")  # fmt: skip
     group.add_argument("--dense_sample", action="store_true",
                        help="sample 64-frame windows (default for Kinetics)")  # fmt: skip
     group = parser.add_argument_group("check")

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops import export, models
-from ops.common.arguments import Parser, positive, seed
+from ops.common.arguments import Parser, add_segments_option, positive, seed
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, run
 from ops.common.storage import check_writable
@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--classes_from", "--classes-from", metavar="FILE", help="class names of IN, if it does not contain them"
     )
     parser.add_argument("--classes_to", "--classes-to", metavar="FILE", help="the same class names in the wanted order")
-    parser.add_argument("--to_segments", type=positive, metavar="T",
+    add_segments_option(parser, "--to_segments", type=positive, metavar="T",
                         help="change to clips of T frames; TAM's global branch is initialised again")  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="seed of that initialisation (default: 0)")
     return parser

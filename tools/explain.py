@@ -19,13 +19,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops import explain, models
-from ops.common.arguments import Parser, count, positive
+from ops.common.arguments import Parser, add_segments_option, count, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
-from ops.common.storage import make_folder
-from ops.data.lists import read_records
+from ops.common.storage import make_folder, no_empty_folders
 from ops.models.weights import results_beside
-from ops.predict.inputs import find_inputs
+from ops.predict.inputs import find_inputs, listed_inputs
 
 
 def main() -> int:
@@ -38,21 +37,24 @@ def main() -> int:
     )
     target = None if args.target is None else explain.find_class(args.target, predictor)
     videos = spread_over(find_videos(args, predictor.model.num_classes, predictor.class_names), args.max_num)
-    folder = make_folder(output_folder(args))
     options = explain.ExplainOptions(target, args.drawn, args.workers, args.fix_kernels)
-    return explain.explain_into(folder, predictor, videos, options)
+    with no_empty_folders(output_folder(args)):
+        return explain.explain_into(make_folder(output_folder(args)), predictor, videos, options)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
     parser.add_argument(
-        "videos", nargs="*", metavar="VIDEO", help="a file, a folder (with all videos below it), or a pattern in quotes"
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="a file, a folder of frames, a folder with any of these below it, or a pattern in quotes",
     )
     parser.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
     )
-    parser.add_argument("--list", metavar="FILE", help="a list of videos, instead of or in addition to VIDEO")
+    parser.add_argument("--list", nargs="+", default=[], metavar="FILE", help="lists as for training, besides VIDEO")
     parser.add_argument("--root_path", metavar="DIR", default="", help="folder that paths in the list are relative to")
     parser.add_argument("--max_num", type=positive, metavar="N", help="use only N videos, evenly spread over all")
     parser.add_argument("--dataset", metavar="NAME", help="dataset that the model was trained on (default: detected)")
@@ -62,7 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
                         "(default: the predicted one)")  # fmt: skip
     parser.add_argument("--sample", choices=("dense", "uniform"),
                         help="how the frames of the clip are chosen (default: as in a test)")  # fmt: skip
-    parser.add_argument("--test_segments", type=positive, metavar="T", help="frames per clip, for models without TAM")
+    add_segments_option(parser, "--test_segments", type=positive, metavar="T",
+                        help="frames per clip, for models without TAM")  # fmt: skip
     parser.add_argument("--fix_kernels", action="store_true",
                         help="also score the videos with the mean kernels of all of them")  # fmt: skip
     parser.add_argument("--drawn", type=count, default=8, metavar="N",
@@ -81,10 +84,9 @@ def find_videos(args: argparse.Namespace, num_classes: int, class_names: list[st
             raise InputError(f"{found.path}: {found.reason}")
         videos.append(explain.Video(found.path, found.path))
     if args.list:
-        records = read_records(args.list, False, class_names)
-        records.check_labels(num_classes, required=False)
-        records.check_some_exist(args.root_path, "videos")
-        videos += [explain.Video(os.path.join(args.root_path, r.path), r.path, r.label) for r in records]
+        for file in args.list:
+            listed = listed_inputs(file, args.root_path, class_names, num_classes)
+            videos += [explain.Video(video.path, video.name, video.label) for video in listed]
     elif args.root_path:
         raise InputError("--root_path can only be used with --list")
     if not videos:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ops.common.arguments import Parser, positive
+from ops.common.arguments import Parser, add_segments_option, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.optional_packages import need
@@ -120,8 +120,8 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--input_size", type=positive, metavar="PIXELS",
                        help="input size (default: as trained, else 224)")  # fmt: skip
     group.add_argument("--full_res", action="store_true", help="crop squares as large as the short side (256 for 224)")
-    group.add_argument("--segments", type=positive, metavar="T",
-                       help="frames per clip, for a model without TAM (default: as trained)")  # fmt: skip
+    add_segments_option(group, "--segments", type=positive, metavar="T",
+                        help="frames per clip, for a model without TAM (default: as trained)")  # fmt: skip
     return parser
 
 

@@ -4,8 +4,8 @@
     python tools/gen_labels.py ucf101 --annotations ucfTrainTestlist/ --data UCF-101 --kind videos --split 1
     python tools/gen_labels.py folder --data clips --out lists --val_fraction 0.2
 
-The dataset `folder` is any folder with one sub-folder per class, in alphabetical order; a share of each class is drawn
-for validation. For all other datasets the lists go where training looks for them, by default under $TAM_DATASETS:
+`folder` is one folder per class, or train and val with these, or --annotations FILE of paths and labels (list or CSV).
+Lists of the other datasets go where training looks for them, by default under $TAM_DATASETS:
 
     annotations/train.txt, val.txt     frame folders: path num_frames label; also test.txt if it is annotated
     ucf101_train_list.txt, …           videos: path num_frames label; with the index of the videos as LIST.index
@@ -13,7 +13,7 @@ for validation. For all other datasets the lists go where training looks for the
     damaged_train.txt, …               listed videos that are shorter than they claim, if there are any
     annotations/class_names.txt        one class per line, in order of the labels
 
-An interrupted run continues where it stopped. Exit status: 0 done, 1 some files cannot be read, 2 bad input.
+An interrupted run continues. Exit status: 0 done, 1 some files cannot be read, 2 bad input.
 """
 
 import argparse
@@ -59,6 +59,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def single_list(annotations: list[str] | None) -> str | None:
+    """The list of paths and labels that --annotations gives for the dataset `folder`."""
+    if annotations and (len(annotations) > 1 or Path(annotations[0]).is_dir()):
+        raise InputError("--annotations must be a single file for the dataset folder: a list of paths and labels")
+    return annotations[0] if annotations else None
+
+
 def main() -> int:
     """Read the annotations, find and count the frames, write the lists."""
     args = make_parser().parse_args()
@@ -77,7 +84,9 @@ def main() -> int:
     )
     options = job_options(args)
     if is_folder:
-        return prepare.make_folder_lists(place, args.val_fraction, args.seed, options, args.keep_split)
+        labels = single_list(args.annotations)
+        division = prepare.Division(args.val_fraction, args.seed, args.keep_split, labels, args.class_names)
+        return prepare.make_folder_lists(place, division, options)
     return prepare.make_dataset_lists(
         args.dataset, place, args.annotations, args.class_names, args.num_class, args.split, options
     )

@@ -16,8 +16,19 @@ RUNTIMES = ("torch", "auto", "onnxruntime", "openvino")
 """Values of --runtime: what computes a trained network."""
 
 
+class Arguments(argparse.Namespace):
+    """Parsed arguments. `given` are the names of those on the command line; it is not one of the arguments itself."""
+
+    __slots__ = ("given",)  # so that vars() contains only the arguments
+
+    given: frozenset[str]
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input."""
+    """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input.
+
+    The arguments that it returns are `Arguments`, which tell what was given from what has its default.
+    """
 
     def __init__(self, **options: Any) -> None:
         layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
@@ -30,7 +41,26 @@ class Parser(argparse.ArgumentParser):
         for name in flags:
             if name.startswith("-") and name not in self._option_string_actions and os.path.lexists(name):
                 raise InputError(f"{name}: this file's name begins with -; write ./{name}, or ./* in patterns")
-        return super().parse_args(args, namespace)
+        parsed = super().parse_args(given, namespace or Arguments())
+        if isinstance(parsed, Arguments):
+            parsed.given = self._names_given(given)
+        return parsed
+
+    def _names_given(self, args: Sequence[str]) -> frozenset[str]:
+        """The names of the flags in `args`, which were parsed before: those that have a value without defaults.
+
+        Arguments without a flag always count as given.
+        """
+        defaults, self._defaults = self._defaults, {}
+        before = [(action, action.default) for action in self._actions if action.option_strings]
+        try:
+            for action, _ in before:
+                action.default = argparse.SUPPRESS
+            return frozenset(vars(super().parse_args(args, argparse.Namespace())))
+        finally:
+            self._defaults = defaults
+            for action, default in before:
+                action.default = default
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse when parsing fails."""
@@ -58,6 +88,21 @@ count = number(int, lambda value: value >= 0, "an integer of at least 0")
 not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
+
+SEGMENT_FLAGS = ("--num_segments", "--test_segments", "--segments", "--to_segments")
+"""The flags for the frames of a clip: a script shows one of them in its help and takes them all."""
+
+
+def add_segments_option(group: Any, shown: str, **options: Any) -> None:
+    """Add the flag `shown`, one of `SEGMENT_FLAGS`, and the others as further spellings that the help does not show.
+
+    `group` is a parser or one of its groups; `options` are those of `add_argument`.
+    """
+    group.add_argument(shown, **options)
+    others = [flag for flag in SEGMENT_FLAGS if flag != shown]
+    hidden = {"dest": shown.removeprefix("--"), "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    group.add_argument(*others, **{**options, **hidden})
+
 
 MAX_CLASSES = 1_000_000
 class_count = number(int, lambda value: 1 <= value <= MAX_CLASSES, f"an integer from 1 to {MAX_CLASSES}")

@@ -14,20 +14,24 @@ from ops.common.text import one_line, printable
 
 
 class _BarSafeHandler(logging.Handler):
-    """Writes records to standard output through tqdm, so that they do not break a progress bar.
+    """Writes records through tqdm, so that they do not break a progress bar.
+
+    Warnings go to standard error, all others to standard output.
 
     Line breaks in a message's arguments are escaped, unless the record has `lines` set.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        encoding = sys.stdout.encoding or "utf-8"  # may lack characters that occur in file names
+        is_warning = record.levelno >= logging.WARNING
+        prefix, stream = ("warning: ", sys.stderr) if is_warning else ("", sys.stdout)
+        encoding = stream.encoding or "utf-8"  # may lack characters that occur in file names
         record = copy.copy(record)  # other handlers must get the original
         if isinstance(record.args, tuple) and not getattr(record, "lines", False):
             record.args = tuple(map(_in_one_line, record.args))
         text = printable(f"{prefix}{record.getMessage()}").encode(encoding, "backslashreplace").decode(encoding)
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        sys.stdout.flush()  # what was said before comes before, where both go to one place
+        tqdm.write(text, file=stream)
+        stream.flush()
 
 
 def _in_one_line(value: Any) -> Any:

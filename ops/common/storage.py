@@ -91,6 +91,19 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+@contextmanager
+def no_empty_folders(*folders: str | os.PathLike[str]) -> Iterator[None]:
+    """If the block ends in an InputError, remove what it made of `folders` and those above, if nothing is in them."""
+    made = [path for folder in map(Path, folders) for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except InputError:
+        for path in sorted(set(made), key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
 def begins_with(path: str | os.PathLike[str], content: bytes) -> bool:
     """Whether `path` is a regular file, not a link, that begins with `content`."""
     path = Path(path)

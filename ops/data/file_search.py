@@ -15,6 +15,9 @@ VIDEO_EXTENSIONS = (
 )  # fmt: skip
 """File extensions of videos; case is ignored."""
 
+IMAGE_EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp")
+"""File extensions of frames."""
+
 Above = tuple[tuple[int, int], ...]
 """Device and inode of the folders above, so that a symbolic link back to one of them is not followed."""
 

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ops.common.errors import InputError, MediaError, TruncatedMediaError
 from ops.data.dataset_configs import DatasetConfig
+from ops.data.file_search import IMAGE_EXTENSIONS
 from ops.data.frame_source import FrameSource
 from ops.data.images import IMAGE_ERRORS, Pixels, read_image
 from ops.data.jpegs import read_plain_jpeg
 from ops.data.lists import Records
 
-EXTENSIONS = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".JPG", ".PNG", ".JPEG", ".WEBP", ".BMP")
+EXTENSIONS = (*IMAGE_EXTENSIONS, *map(str.upper, IMAGE_EXTENSIONS))
 PROBES = 20
 """How many folders are inspected to detect the names of frames: the first may be empty."""
 
@@ -91,6 +92,13 @@ class FrameReader:
         if num_frames < 1:
             raise MediaError(path, f"the list says {num_frames} frames")
         yield FolderSource(path, num_frames, template, self.flow)
+
+    def count(self, path: str) -> int:
+        """The frames in one folder, up to the first number that is missing; MediaError if it has none."""
+        template = template_in(path, self.pattern, self.flow, self.named)
+        names = set(os.listdir(path))
+        wanted = ({template.name(path, index, axis) for axis in template.axes} for index in itertools.count())
+        return sum(1 for _ in itertools.takewhile(names.issuperset, wanted))
 
     def first_file(self, path: str) -> str:
         """The first image of the folder at `path`; the folder itself if no image is found."""
@@ -191,6 +199,15 @@ def common_template(folders: Iterable[str], pattern: str, flow: bool, named: boo
     if refused:
         raise refused
     return None
+
+
+def frames_in(folder: str) -> bool:
+    """Whether images in `folder` have one of the usual names of RGB frames, such as img_00001.jpg."""
+    try:
+        detect_template(folder, "img_{index:05d}.jpg", flow=False)
+    except InputError:
+        return False
+    return True
 
 
 def template_in(folder: str, pattern: str, flow: bool, named: bool = False) -> FrameTemplate:

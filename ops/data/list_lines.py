@@ -40,7 +40,7 @@ _COLUMNS = {
     "label": "label labels class class_id class_idx class_index classid label_id label_idx target action_cls action "
              "category",
 }  # fmt: skip
-_MEANING = {word: column for column, words in _COLUMNS.items() for word in words.split()}
+COLUMN_MEANINGS = {word: column for column, words in _COLUMNS.items() for word in words.split()}
 """Names of columns in the header line of a list, and the column that each means."""
 
 _ANNOTATIONS = {"youtube_id", "video_id", "vid_name", "id"}
@@ -68,7 +68,9 @@ class Form:
 
     def refusal(self, reason: object, line: str) -> str:
         """The message for a line that cannot be read: the reason, the expected format and the line."""
-        return f"{reason}; expected {self}, got '{quote(line)}'"
+        is_of_videos = self.counts_in_pairs and (is_video(line) or _AFTER_VIDEO.fullmatch(line))
+        advice = "; for a list of videos use online_main.py and online_test_models.py" if is_of_videos else ""
+        return f"{reason}; expected {self}, got '{quote(line)}'{advice}"
 
 
 def quote(line: str) -> str:
@@ -105,7 +107,7 @@ def header_form(line: str, form: Form) -> Form | None:
     if line in ("{", "[") or line.startswith(('{"', "[{", '["')):
         raise ValueError("this looks like JSON; a list has one line per video")
     words = [word.strip().strip("\"'").lower() for word in (line.split(",") if "," in line else line.split())]
-    columns = [_MEANING.get(word, "") for word in words]
+    columns = [COLUMN_MEANINGS.get(word, "") for word in words]
     annotations = not _ANNOTATIONS.isdisjoint(words)
     if len(words) < 2 or not {"label", "num_frames"} & {*columns}:
         return None

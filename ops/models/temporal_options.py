@@ -193,6 +193,12 @@ def add_temporal_options(group: argparse._ArgumentGroup) -> None:
                        help=f"add non-local blocks: {', '.join(NON_LOCAL_MODES)} (without MODE the first)")  # fmt: skip
 
 
+def temporal_arguments(options: TemporalOptions) -> dict[str, Any]:
+    """The arguments, by name, from which `temporal_options` makes these options; --tam and --shift are not needed."""
+    values = {flag.removeprefix("--"): getattr(options, name) for name, flag in _FLAGS.items()}
+    return {**values, "temporal_stages": list(options.stages)}
+
+
 def temporal_options(args: argparse.Namespace) -> TemporalOptions:
     """The temporal module that the flags ask for; InputError where they contradict each other."""
     modules = {"--tam": "tam" if args.tam else "", "--shift": "tsm" if args.shift else "", "--temporal": args.temporal}

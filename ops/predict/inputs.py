@@ -1,4 +1,4 @@
-"""The videos given on a command line (files, folders, patterns), and names for the results of each."""
+"""The videos given on a command line (files, folders, patterns, lists), and names for the results of each."""
 
 import glob
 import logging
@@ -13,55 +13,91 @@ from ops.data.list_lines import names_protocol
 
 log = logging.getLogger(__name__)
 
-FRAMES = "frames, which test_models.py scores (a line 'path num_frames' in --test_list)"
-
 
 @dataclass(frozen=True)
 class Video:
-    """One video: its path, the part of it below the given folder, and why it cannot be used ("": it can)."""
+    """One video or frame folder: its path, the part of it below the given folder, and why it cannot be used ("").
+
+    `label` is that of a list, -1 if there is none.
+    """
 
     path: str
     name: str
     reason: str = ""
+    label: int = -1
 
 
 def find_inputs(
     arguments: Sequence[str], apart_from: Iterable[str] = (), endings: Sequence[str] = VIDEO_EXTENSIONS
 ) -> list[Video]:
-    """The videos given by `arguments`, each once, in the order given; those below a folder are sorted.
+    """The videos and frame folders given by `arguments`, each once, in the order given; those below a folder sorted.
 
-    An argument is a file, a folder, searched at any depth for what has one of the `endings`, or a pattern as shells
-    have them (`**`: any depth). Folders among `apart_from`, where results go, are not searched. What is none of these
-    comes along with the reason. Folders of frames beside videos are left out, which a line of the log says.
+    An argument is a file, a folder of frames, another folder, searched at any depth for what has one of the `endings`
+    and for folders of frames, or a pattern as shells have them (`**`: any depth). Folders among `apart_from`, where
+    results go, are not searched. What is none of these comes along with the reason.
     """
     skipped = tuple(os.path.join(os.path.realpath(folder), "") for folder in apart_from)
     found: dict[str, Video] = {}
     for argument in arguments:
         for video in _expand(argument, endings):
-            if video.name == video.path or not os.path.realpath(video.path).startswith(skipped):
+            inside = os.path.join(os.path.realpath(video.path), "").startswith(skipped)
+            if video.name == video.path or not inside:
                 found.setdefault(os.path.normpath(video.path), video)
-        if os.path.isdir(argument):
-            _say_left_out(argument, {Path(path).parent for path in found}, skipped)
     return list(found.values())
 
 
-def _say_left_out(folder: str, with_videos: Collection[Path], skipped: tuple[str, ...]) -> None:
-    """Name the folders of frames below `folder` that are left out: those that hold images and no videos."""
-    top = Path(os.path.normpath(folder))
-    if not any(path.is_relative_to(top) for path in with_videos):
-        return  # without any video the error says what is there
-    images = sorted({(top / name).parent for name in _images_in(folder)} - set(with_videos))
-    left = [path for path in images if not os.path.join(path.resolve(), "").startswith(skipped)]
-    if left:
-        what = f"{len(left)} folders of images are left out, such as {left[0]}"
-        log.warning("%s: %s: these are %s", folder, what, FRAMES)
+def listed_inputs(
+    file: str, root: str, class_names: Sequence[str] | None = None, num_classes: int | None = None
+) -> list[Video]:
+    """The entries of a list as training and tests take it, of videos or of frame folders; `root` is its `--root_path`.
+
+    Labels may be `class_names`, and must be below `num_classes` if that is given. InputError for a list that cannot be
+    read, or of which nothing is there.
+    """
+    from ops.data.lists import read_records
+
+    is_frames = _lists_folders(file, root)
+    records = read_records(file, is_frames, class_names)
+    if num_classes:
+        records.check_labels(num_classes, required=False)
+    records.check_some_exist(root)
+    return [_listed(root, record.path, record.label) for record in records]
 
 
-def _images_in(folder: str) -> Iterable[str]:
-    """The images below `folder`, relative to it."""
-    from ops.data.frames import EXTENSIONS  # slow to import
+def _lists_folders(file: str, root: str) -> bool:
+    """Whether the first entry of a list that is there is a folder: the number after its path is then no label."""
+    from ops.data.lists import read_records
 
-    return find_videos(folder, EXTENSIONS)
+    for in_pairs in (True, False):  # a list of videos without labels, or with names, fits only the second
+        try:
+            paths = [os.path.join(root, record.path) for record in read_records(file, in_pairs)]
+        except InputError:
+            continue
+        there = next(filter(os.path.exists, paths), None)
+        if there is not None:
+            return os.path.isdir(there)
+    return False
+
+
+def _listed(root: str, path: str, label: int) -> Video:
+    full = os.path.join(root, path)
+    inner = Path(os.path.normpath(path))
+    is_below = not inner.is_absolute() and os.pardir not in inner.parts
+    reason = "" if os.path.exists(full) else "no such file or folder"
+    return Video(full, path if is_below else full, reason, label)
+
+
+def _frame_folders(folder: str, with_videos: Collection[str]) -> list[str]:
+    """The folders of frames below `folder`, or `folder` itself (""), relative to it; others with images are named."""
+    from ops.data.frames import EXTENSIONS, frames_in  # slow to import
+
+    images = sorted({os.path.dirname(name) for name in find_videos(folder, EXTENSIONS)} - set(with_videos))  # noqa: PTH120
+    frames = [inner for inner in images if frames_in(os.path.join(folder, inner))]
+    left = [inner for inner in images if inner and inner not in frames]
+    if left and (frames or with_videos):
+        what = f"{len(left)} folders of images are left out, such as {os.path.join(folder, left[0])}"
+        log.warning("%s: %s: their names are not those of frames, such as img_00001.jpg", folder, what)
+    return frames
 
 
 def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
@@ -86,19 +122,15 @@ def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
 
 def _below(folder: str, endings: Sequence[str]) -> Iterator[Video]:
     try:
-        names = find_videos(folder, endings)
+        names = list(find_videos(folder, endings))
+        frames = _frame_folders(folder, {os.path.dirname(name) for name in names})  # noqa: PTH120
     except InputError as error:
         yield Video(folder, folder, str(error).removeprefix(f"{folder}: "))
         return
-    if not len(names):
-        yield Video(folder, folder, f"there are no videos in this folder{endings_there(folder)}{_about_frames(folder)}")
-    for name in names:
-        yield Video(os.path.join(folder, name), name)
-
-
-def _about_frames(folder: str) -> str:
-    """What to do with a folder of images, for a message; "" where there are none."""
-    return f": these are {FRAMES}" if any(_images_in(folder)) else ""
+    if not names and not frames:
+        yield Video(folder, folder, f"there are no videos or frames in this folder{endings_there(folder)}")
+    for name in [*names, *frames]:
+        yield Video(os.path.join(folder, name) if name else folder, name or folder)
 
 
 def output_names(videos: Sequence[Video], ending: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ops.common.arguments import add_compute_options, add_runtime_option, positive
+from ops.common.arguments import add_compute_options, add_runtime_option, add_segments_option, positive
 from ops.data.dataset_configs import DATASETS
 from ops.data.decoders import DECODERS
 from ops.data.options import add_protocol_options
@@ -17,7 +17,9 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--class_names", metavar="FILE", help="file of class names (default: from the checkpoint)")
     group.add_argument("--dataset", choices=tuple(DATASETS), metavar="NAME",
                        help="default: from the checkpoint")  # fmt: skip
-    group.add_argument("--test_segments", type=positive, metavar="T", help="frames per clip (default: as trained)")
+    add_segments_option(
+        group, "--test_segments", type=positive, metavar="T", help="frames per clip (default: as trained)"
+    )
     add_protocol_options(parser)
     group = parser.add_argument_group("machine")
     group.add_argument("--decoder", choices=tuple(DECODERS), default="pyav", metavar="NAME",

@@ -17,7 +17,9 @@ from ops.data.class_order import differing_order
 from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.data.decoders import video_reader
 from ops.data.frame_source import Reader
+from ops.data.frames import frame_reader
 from ops.data.mirror import mirror_partners
+from ops.data.mixed_reader import MixedReader
 from ops.data.open_lists import count_classes, find_class_names
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for
 from ops.data.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
@@ -86,7 +88,7 @@ class Predictor:
     views_per_forward: int | None = None
 
     def __call__(self, path: str | os.PathLike[str]) -> Prediction:
-        """Score the video file at `path`; MediaError if it cannot be read."""
+        """Score the video, or the folder of frames, at `path`; MediaError if it cannot be read."""
         views = self.views(path)
         return self.prediction(path, self.logits(views).numpy(), views.truncated)
 
@@ -183,9 +185,10 @@ def open_predictor(
     compute = choose_runtime(compute, runtime)
     compute.prepare(model)
     size = input_size or int(checkpoint.meta.get("input_size") or 224)
+    reader = MixedReader(video_reader(config, model.modality, decoder), frame_reader(config, model.modality))
     return Predictor(
         checkpoint, model, ClipShape(model.num_segments, model.modality, size), views, crops, full_res, names,
-        mirror_partners(config, model.num_classes, names), video_reader(config, model.modality, decoder), compute,
+        mirror_partners(config, model.num_classes, names), reader, compute,
         views_per_forward,
     )  # fmt: skip
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.common.console import progress
-from ops.common.errors import InputError, TruncatedMediaError, memory_errors_as_media_errors
+from ops.common.errors import InputError, MediaError, TruncatedMediaError, memory_errors_as_media_errors
 from ops.data.frame_source import FrameSource
+from ops.data.frames import FolderSource
 from ops.data.sampling import Indices, Sample, stack_indices
 from ops.data.transforms import FramePlan
 from ops.data.videos import VideoSource, open_video
@@ -180,6 +181,8 @@ def predict_windows(
         raise InputError(f"windows of {windows.length} frames are shorter than {predictor.model.num_segments} segments")
     done: list[Window] = []
     with memory_errors_as_media_errors(path), predictor.reader.open(path, -1) as source:
+        if isinstance(source, FolderSource):
+            raise MediaError(path, "frames have no times: windows, timelines and drawings need a video")
         truncated = source.shortfall if isinstance(source, VideoSource) else ""
         spans, seconds = windows.spans(len(source)), _seconds(source)
         with progress(None, len(spans), "windows", "window", shown, leave=False) as bar:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from ops.prepare.check_rules import ERROR as ERROR
     from ops.prepare.dataset_lists import Data as Data
     from ops.prepare.dataset_lists import make_dataset_lists as make_dataset_lists
-    from ops.prepare.dataset_lists import make_folder_lists as make_folder_lists
     from ops.prepare.extract_frames import FrameOptions as FrameOptions
     from ops.prepare.extract_frames import extract_video as extract_video
+    from ops.prepare.folder_lists import Division as Division
+    from ops.prepare.folder_lists import make_folder_lists as make_folder_lists
     from ops.prepare.image_folders import ImageJob as ImageJob
     from ops.prepare.jobs import Job as Job
     from ops.prepare.kinetics_lists import make_kinetics_lists as make_kinetics_lists
@@ -54,9 +55,10 @@ __getattr__ = lazy_names(
         "ERROR": "check_rules",
         "Data": "dataset_lists",
         "make_dataset_lists": "dataset_lists",
-        "make_folder_lists": "dataset_lists",
         "FrameOptions": "extract_frames",
         "extract_video": "extract_frames",
+        "Division": "folder_lists",
+        "make_folder_lists": "folder_lists",
         "ImageJob": "image_folders",
         "Job": "jobs",
         "make_kinetics_lists": "kinetics_lists",

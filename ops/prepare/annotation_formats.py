@@ -3,7 +3,7 @@
 import json
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,7 +26,6 @@ from ops.prepare.annotations import (
     words_of,
 )
 from ops.prepare.match_names import Rules, last, last_two, whole
-from ops.prepare.validation_split import draw_validation
 
 Pair = tuple[str, int]
 """The name of a video and its label, -1 if unknown."""
@@ -53,7 +52,7 @@ def read_ucf101(files: Sequence[Path], number: int) -> Annotations:
     wanted = {"train": f"trainlist{number:02d}.txt", "val": f"testlist{number:02d}.txt"}
     index, *lists = (needed(named.get(name.lower()), name, files) for name in ("classInd.txt", *wanted.values()))
     classes = read_class_names(index)
-    place = _places(classes)
+    place = places_of(classes)
 
     def pairs(path: Path) -> Iterator[Pair]:
         for where, text in _lines(path):
@@ -64,7 +63,7 @@ def read_ucf101(files: Sequence[Path], number: int) -> Annotations:
                 raise InputError(f"{where}: {folder} has number {label + 1} in {index.name}, got {text[:80]!r}")
             yield f"{folder}/{PurePosixPath(video).stem}", label
 
-    return Annotations(classes, [_split(name, pairs(path)) for name, path in zip(wanted, lists, strict=True)])
+    return Annotations(classes, [split_of(name, pairs(path)) for name, path in zip(wanted, lists, strict=True)])
 
 
 def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
@@ -86,7 +85,7 @@ def read_hmdb51(files: Sequence[Path], number: int) -> Annotations:
                 if use == mark:
                     yield f"{name}/{PurePosixPath(video.strip()).stem}", label
 
-    return Annotations(classes, [_split("train", pairs("1")), _split("val", pairs("2"))])
+    return Annotations(classes, [split_of("train", pairs("1")), split_of("val", pairs("2"))])
 
 
 def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
@@ -105,7 +104,7 @@ def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
         classes = sorted(text for _, text in _lines(index))
     else:
         classes = sorted({label for _, path in found if _columns(path) for _, _, label in _rows(path) if label})
-    place = _places(classes)
+    place = places_of(classes)
     answers = _answers(files)
 
     def pairs(path: Path, split: str) -> Iterator[Pair]:
@@ -115,7 +114,7 @@ def read_labels_csv(files: Sequence[Path], number: int) -> Annotations:
             where, label = (where, label) if label else answers.get(name, (where, ""))
             yield name, _label(label, place, where) if label else -1
 
-    return Annotations(classes, [_split(name, pairs(path, name)) for name, path in found])
+    return Annotations(classes, [split_of(name, pairs(path, name)) for name, path in found])
 
 
 def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
@@ -140,7 +139,7 @@ def read_somethingv2(files: Sequence[Path], number: int) -> Annotations:
             yield name, _label(template, numbers, where or f"{path}: video {name}") if template else -1
 
     found = _tables(files, tables)
-    return Annotations(classes, [_split(name, _checked(path, pairs(path, name))) for name, path in found])
+    return Annotations(classes, [split_of(name, _checked(path, pairs(path, name))) for name, path in found])
 
 
 def read_diving48(files: Sequence[Path], number: int) -> Annotations:
@@ -157,7 +156,7 @@ def read_diving48(files: Sequence[Path], number: int) -> Annotations:
 
     found = {"train": pick(tables, ("train",), "the training set"), "val": pick(tables, ("test",), "the test set")}
     paths = {name: needed(path, f"the JSON file of {name}", files) for name, path in found.items()}
-    return Annotations(classes, [_split(name, _checked(path, pairs(path))) for name, path in paths.items()])
+    return Annotations(classes, [split_of(name, _checked(path, pairs(path))) for name, path in paths.items()])
 
 
 FORMATS = {
@@ -170,31 +169,9 @@ FORMATS = {
 }
 
 
-def split_folders(
-    paths: StringArray, val_fraction: float, seed: int, sides: Mapping[str, bool] | None = None
-) -> Annotations:
-    """Classes from the first folder of each of `paths`, sorted `class/…`; a fraction of each class becomes val.
-
-    See `draw_validation`; videos in `sides` stay on their side. Paths without a folder belong to no class.
-    """
-    marks = draw_validation(paths, val_fraction, seed, sides)
-    classes = sorted(marks)
-    place = _places(classes)
-
-    def pairs(val: bool) -> Iterator[Pair]:
-        left = {name: iter(chosen) for name, chosen in marks.items()}
-        for path in paths:
-            name = path.split("/", 1)[0]
-            if "/" in path and next(left[name]) == val:
-                yield path, place[name]
-
-    splits = [_split("train", pairs(False)), _split("val", pairs(True))]
-    return Annotations(classes, [split for split in splits if len(split.names)])
-
-
 def reordered(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
     """The annotations with classes in the order of `names`, from the file `source`; InputError if one is missing."""
-    place = _places(names)
+    place = places_of(names)
     order = np.array([*(_label(name, place, source) for name in annotations.classes), -1], np.int32)
     return Annotations(
         list(names), [Split(split.name, split.names, order[split.labels], split.source) for split in annotations.splits]
@@ -239,7 +216,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
         yield where, name.strip(), label.strip()
 
 
-def _split(name: str, pairs: Iterable[Pair]) -> Split:
+def split_of(name: str, pairs: Iterable[Pair]) -> Split:
+    """The split `name` with the videos and labels of `pairs`."""
     labels = array("i")
 
     def names() -> Iterator[str]:
@@ -250,7 +228,8 @@ def _split(name: str, pairs: Iterable[Pair]) -> Split:
     return Split(name, StringArray(names()), np.array(labels, np.int32))
 
 
-def _places(classes: Sequence[str]) -> Place:
+def places_of(classes: Sequence[str]) -> Place:
+    """The label of each class name."""
     return {name: label for label, name in enumerate(classes)}
 
 

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.common.errors import EXIT_DONE, InputError
+from ops.common.errors import InputError
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DatasetConfig, dataset_config
-from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, relative
+from ops.data.file_search import VIDEO_EXTENSIONS, relative
 from ops.data.frames import common_template
-from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
-from ops.prepare.annotations import SPLITS, annotation_files
+from ops.prepare.annotation_formats import FORMATS, reordered
+from ops.prepare.annotations import annotation_files
 from ops.prepare.kinetics_lists import RULES, kinetics_plans, read_kinetics
 from ops.prepare.options import KINETICS, JobOptions
-from ops.prepare.ownership import WrittenFiles
 from ops.prepare.source_files import Located, Plan, Source, locate
-from ops.prepare.validation_split import report_changes, sides_of
 from ops.prepare.write_lists import check_places, make_lists, write_class_names
 
 log = logging.getLogger(__name__)
@@ -87,7 +85,7 @@ def make_dataset_lists(
     config = dataset_config(name)
     files = annotation_files(annotations)
     source = place.source(config)
-    _check_folder(place.data)
+    check_folder(place.data)
     if name in KINETICS.values():
         dataset = next(short for short, known in KINETICS.items() if known == name)
         known = read_kinetics(files, dataset, class_names, num_class)[1]
@@ -103,80 +101,31 @@ def make_dataset_lists(
         check_class_count(named, known.classes, name, config.num_classes, num_class, advice)
         plans = [Plan(split, place.under, place.list_path(config, split.name)) for split in known.splits]
     parts = locate(plans, source, rules)
-    _check_template(source, parts)
+    check_template(source, parts)
     class_file = place.out / "annotations" / "class_names.txt"
     check_places(parts, place.out)
     write_class_names(class_file, known.classes, place.out)
     status = make_lists(parts, source, place.out, options)
     if place.root != str(config.root()):  # where training looks by default
-        _say_how_to_train(name, place, plans, class_file)
+        say_how_to_train(name, place, plans, class_file)
     return status
 
 
-def make_folder_lists(
-    place: Data, val_fraction: float, seed: int, options: JobOptions, keep_split: bool = False
-) -> int:
-    """Make lists of videos or frame folders in class folders: `data/class/…` (see `split_folders`).
-
-    With `keep_split`, videos in the lists that are already there stay in their list, and only new ones are divided.
-    Lists that were edited by hand stay as they are.
-    """
-    config = dataset_config("custom")
-    source = place.source(config, place.data)
-    _check_folder(place.data)
-    paths = source.find("")
-    lists = place.list_path(config, "train"), place.list_path(config, "val")
-    sides = sides_of(*lists, place.kind == "frames") if keep_split else {}
-    if sides and _edited(lists, place.out):
-        return EXIT_DONE
-    known = split_folders(paths, val_fraction, seed, sides)
-    if not known.splits:
-        there = endings_there(place.data) if place.kind == "videos" else ""
-        raise InputError(f"{place.data}: none of its folders contains {source.unit}s{there}; they must be in CLASS/…")
-    if len(known.classes) > 1 and set(known.classes) <= {name for names in SPLITS.values() for name in names}:
-        raise InputError(
-            f"{place.data}: contains splits ({', '.join(known.classes)}) instead of classes; "
-            "use each of them as --data, with --val_fraction 0 and its own --out"
-        )
-    outside = len(paths) - sum(len(split.names) for split in known.splits)
-    if outside:
-        log.warning("%ss outside class folders, left out: %d", source.unit, outside)
-    plans = [Plan(split, "", place.list_path(config, split.name)) for split in known.splits]
-    class_file = place.out / "class_names.txt"
-    parts = locate(plans, source, ())
-    _check_template(source, parts)
-    check_places(parts, place.out)
-    write_class_names(class_file, known.classes, place.out)
-    status = make_lists(parts, source, place.out, options)
-    if sides:
-        report_changes(sides, sides_of(*lists, place.kind == "frames"))
-    _say_how_to_train("custom", place, plans, class_file)
-    return status
-
-
-def _edited(lists: Sequence[Path], out: Path) -> bool:
-    """Whether lists were changed since they were made; logs it."""
-    try:
-        WrittenFiles(out).check(lists)
-    except InputError:
-        log.warning("%s: was edited by hand, so the lists stay as they are, without any new files", lists[0].parent)
-        return True
-    return False
-
-
-def _check_folder(path: str) -> None:
+def check_folder(path: str) -> None:
+    """InputError unless `path`, the value of `--data`, is a folder."""
     if not os.path.isdir(path):
         raise InputError(f"--data {path}: no such folder")
 
 
-def _check_template(source: Source, parts: Sequence[Located]) -> None:
+def check_template(source: Source, parts: Sequence[Located]) -> None:
     """InputError if `--frame_template` fits none of the first frame folders: then the template is wrong, not they."""
     if source.named and source.kind == "frames":
         folders = (os.path.join(source.root, item) for part in parts for item in part)
         common_template(folders, source.pattern, source.flow, named=True)
 
 
-def _say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:
+def say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:
+    """Log the command that trains on lists that were just made."""
     if not all(plan.path.exists() for plan in plans):
         return  # other shards are not finished
     command = ["python", "online_main.py" if place.kind == "videos" else "main.py", name]

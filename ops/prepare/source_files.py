@@ -27,6 +27,7 @@ class Source:
     kind: "videos", counted according to `verify` (see `ops.prepare.count_frames`), or "frames", folders whose images
         are named by the template of `config`.
     endings: file extensions of videos.
+    listed: if given, the only files; the folder is not searched for others.
     """
 
     root: str
@@ -35,9 +36,12 @@ class Source:
     verify: str = "packets"
     flow: bool = False
     endings: Sequence[str] = VIDEO_EXTENSIONS
+    listed: StringArray | None = None
 
     def find(self, under: str) -> StringArray:
         """All videos or frame folders below `root/under`, relative to `root`."""
+        if self.listed is not None:
+            return self.listed
         if self.kind == "videos":
             return find_videos(self.root, self.endings, under)
         return find_frame_folders(self.root, under)

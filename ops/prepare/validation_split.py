@@ -16,18 +16,17 @@ SHOWN = 3
 
 
 def draw_validation(
-    paths: Iterable[str], val_fraction: float, seed: int, sides: Mapping[str, bool] | None = None
+    items: Iterable[tuple[str, str]], val_fraction: float, seed: int, sides: Mapping[str, bool] | None = None
 ) -> dict[str, list[bool]]:
-    """Whether each of `paths`, `class/…`, is for validation: for each class, in order of its paths.
+    """Whether each of `items`, paths with their classes, is for validation: for each class, in order of its paths.
 
     A class with a single video has it in training; other classes have at least one in each split, unless `val_fraction`
     is 0. The draw depends only on the seed, the class's name and its paths. Videos in `sides` stay on their side (True:
     validation); of the others as many are drawn as bring validation to its share.
     """
     known: dict[str, list[bool | None]] = {}
-    for path in paths:
-        if "/" in path:
-            known.setdefault(path.split("/", 1)[0], []).append(sides.get(path) if sides else None)
+    for path, name in items:
+        known.setdefault(name, []).append(sides.get(path) if sides else None)
     marks = {}
     for name, there in known.items():
         share = min(max(round(len(there) * val_fraction), 1), len(there) - 1) if val_fraction else 0

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -98,7 +99,8 @@ def group_runs(found: Sequence[Results]) -> list[Module]:
 def _top1_with_fixed_kernels(results: Results) -> float | None:
     """Top-1 in percent with the mean kernels of all videos; None if it was not measured."""
     path = results.folder / EXPLANATION
-    found = table(results.read(path, read_json, {}).get("fixed_kernels")) if path.exists() else {}
+    written: dict[str, Any] = results.read(path, read_json, {}) if path.exists() else {}
+    found = table(written.get("fixed_kernels"))
     right, labelled = finite(found.get("right_fixed")), finite(found.get("labelled"))
     return 100 * right / labelled if right is not None and labelled else None
 

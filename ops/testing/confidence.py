@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,32 @@ def videos_needed(chance: float, z: float = Z95) -> int:
     return math.floor(z * z * chance / (1 - chance)) + 1
 
 
+FEW = 50
+"""With fewer test videos, the interval is wider than 25 percentage points where half of them are right."""
+
+
+def few_videos(counts: Collection[int]) -> str:
+    """What a test with so many videos of each class cannot tell, in words; "" where there are at least `FEW`."""
+    videos = sum(counts)
+    if videos >= FEW:
+        return ""
+    chance = max(counts, default=0) / max(videos, 1)
+    if chance in (0, 1):
+        return f"the {videos} test videos are not of several classes: a test with them says nothing"
+    low, high = wilson_interval(videos // 2, videos)
+    if videos < videos_needed(chance):
+        least = 100 * wilson_interval(videos, videos)[0]
+        return (
+            f"there are only {videos} test videos: even if all are right, the true accuracy may be as low as "
+            f"{least:.0f} %, which is not better than chance ({100 * chance:.0f} %); "
+            f"at least {videos_needed(chance)} are needed"
+        )
+    return (
+        f"there are only {videos} test videos: the accuracy measured with them is uncertain by up to "
+        f"{50 * (high - low):.0f} percentage points either way"
+    )
+
+
 def verdict(folder: str | os.PathLike[str]) -> str:
     """Whether the test with results in `folder` was better than chance, in a few words with the interval.
 
@@ -49,7 +76,7 @@ def verdict(folder: str | os.PathLike[str]) -> str:
     if chance == 1:
         return f"no verdict: {found}: the test videos are all of one class"
     if low > chance:
-        return f"better than chance: {found}"
+        return f"better than chance, by at least {100 * (low - chance):.0f} percentage points: {found}"
     if high < chance:
         return f"worse than chance: {found}"
     if videos < videos_needed(chance):

@@ -3,7 +3,15 @@
 import argparse
 from collections.abc import Sequence
 
-from ops.common.arguments import Parser, add_compute_options, add_runtime_option, class_count, number, positive
+from ops.common.arguments import (
+    Parser,
+    add_compute_options,
+    add_runtime_option,
+    add_segments_option,
+    class_count,
+    number,
+    positive,
+)
 from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_protocol_options, add_template_option
 from ops.training.options import add_machine_options, add_no_effect_options
@@ -38,8 +46,8 @@ def _add_members(parser: argparse.ArgumentParser) -> None:
         metavar="CKPT[,CKPT…]",
         help="checkpoints to test: files, published names or addresses",
     )
-    group.add_argument("--test_segments", type=_split_positive, metavar="T[,T…]",
-                       help="frames per clip (default: as trained)")  # fmt: skip
+    add_segments_option(group, "--test_segments", type=_split_positive, metavar="T[,T…]",
+                        help="frames per clip (default: as trained)")  # fmt: skip
     group.add_argument("--coeff", type=_split_numbers, metavar="C[,C…]",
                        help="weights of the models' scores (default: 1)")  # fmt: skip
     group.add_argument("--softmax", action="store_true", help="fuse probabilities instead of logits")

@@ -9,6 +9,7 @@ from ops.common.arguments import (
     Parser,
     above_zero,
     add_compute_options,
+    add_segments_option,
     class_count,
     count,
     fraction,
@@ -20,6 +21,7 @@ from ops.data.dataset_configs import DATASETS
 from ops.data.options import add_template_option
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
 from ops.models.temporal_options import STAGES, add_temporal_options
+from ops.models.weights import check_weights
 from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
@@ -87,7 +89,8 @@ def _add_data(parser: argparse.ArgumentParser, lists: Sequence[str], frames: boo
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--arch", default="resnet50", help=f"{', '.join(ARCHITECTURES)} (default: resnet50)")
-    group.add_argument("--num_segments", type=positive, default=8, metavar="T", help="frames per clip (default: 8)")
+    add_segments_option(group, "--num_segments", type=positive, default=8, metavar="T",
+                        help="frames per clip (default: 8)")  # fmt: skip
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES,
                        help="how segments are combined (default: avg)")  # fmt: skip
     group.add_argument("--dropout", "--do", type=fraction, default=0.5, metavar="P",
@@ -96,7 +99,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--syncbn", action="store_true", help="synchronise batch norms over all GPUs")
     group.add_argument("--pretrain", default="imagenet", metavar="WEIGHTS",
                        help="imagenet (default; downloaded), none, or a file of backbone weights")  # fmt: skip
-    group.add_argument("--tune_from", metavar="CKPT", help="start from this checkpoint: a file, name or address")
+    group.add_argument("--tune_from", metavar="CKPT",
+                       help="start from the weights and settings of this file, published name or address")  # fmt: skip
     group.add_argument("--freeze", nargs="+", action=_Freeze, default="none", metavar="PART",
                        help="keep as it is: backbone (all but the classifier) or stages N (default: none)")  # fmt: skip
     add_temporal_options(parser.add_argument_group("temporal module"))
@@ -202,3 +206,9 @@ def add_no_effect_options(parser: argparse.ArgumentParser, also: Sequence[str] =
     for flag in (*NO_EFFECT, *also):
         parser.add_argument(flag, action=_NoEffect, nargs="?", help=argparse.SUPPRESS)
     parser.set_defaults(no_effect=[])
+
+
+def check_tune_from(args: argparse.Namespace) -> None:
+    """InputError for a `--tune_from` that names no weights, unless the run may go on without them."""
+    if args.resume is None or not args.store_name:  # else its own checkpoint may have the settings: see `open_start`
+        check_weights(args.tune_from)

@@ -17,13 +17,13 @@ from ops.common.console import start_logging
 from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, RunStoppedError
 from ops.common.open_files import PER_LOADER, allow_open_files
-from ops.common.storage import atomic_file, make_folder
+from ops.common.storage import atomic_file, make_folder, no_empty_folders
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps_per_epoch, workers_of
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
-from ops.models.checkpoint import Checkpoint, load_state, read_checkpoint, tune_from, use_normalisation
+from ops.models.checkpoint import Checkpoint, load_state, tune_from, use_normalisation
 from ops.models.freeze import freeze
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
@@ -51,6 +51,7 @@ from ops.training.save_interval import parse_interval
 from ops.training.startup_summary import summary_lines
 from ops.training.train_val_data import Data, open_data
 from ops.training.trainer import Trainer
+from ops.training.tune_arguments import open_start
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
     """Train (or, with `--evaluate`, only validate) as the arguments say; returns the exit status."""
     start_logging(distributed.is_main())
     say_what_has_no_effect(args)
+    start = open_start(args)
     if wants_launch(args.gpus, args.device):
         status = distributed.launch(len(args.gpus), sys.argv[0], sys.argv[1:])
         return EXIT_DONE if status > distributed.SIGNALLED and (run_folder(args) / PREEMPTED).exists() else status
@@ -70,8 +72,9 @@ def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
     check_arguments(args, device)
-    with ExitStack() as locks:
-        return run_in(run_folder(args), args, config, make_reader, device, locks)
+    folder = run_folder(args)
+    with no_empty_folders(folder, Path(args.root_log) / folder.name), ExitStack() as locks:
+        return run_in(folder, args, config, make_reader, device, locks, start)
 
 
 def run_in(
@@ -81,8 +84,12 @@ def run_in(
     make_reader: MakeReader,
     device: torch.device,
     locks: ExitStack,
+    start: Checkpoint | None = None,
 ) -> int:
-    """Run in `folder`, which the first process locks before anything in it is read or written."""
+    """Run in `folder`, which the first process locks before anything in it is read or written.
+
+    A new run begins with the weights of `start`.
+    """
     folders = [] if args.evaluate else [folder, Path(args.root_log) / folder.name]
     there = [path for path in folders if path.is_dir()]
     lock_folders(there, locks)
@@ -92,7 +99,7 @@ def run_in(
         check_resumable(args, resumed, data.num_classes, data.class_names)
         keep_threads(resumed, device)
         warn_of_changes(args, resumed, data.list_hashes(), device, data.changed_files(resumed.meta.get("file_sizes")))
-    origin = resumed or (read_checkpoint(args.tune_from, distributed.world_size() > 1) if args.tune_from else None)
+    origin = resumed or start
     compute = compute_of(args, device, fixed_shapes=True)
     for path in folders:
         make_folder(path)

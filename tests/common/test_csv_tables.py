@@ -119,10 +119,10 @@ run(main)
 
 
 def test_log_lines_bring_no_escapes_to_a_bare_output_either(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in a program of one's own, in which nothing else watches over standard output."""
+    """As in a program of one's own, in which nothing else watches over standard error."""
     start_logging()
     logging.getLogger("ops.test").warning("one\x1b[2Jline of %s", "two\nlines\x07")
-    assert capsys.readouterr().out == "warning: one\\x1b[2Jline of two\\nlines\\x07\n"
+    assert capsys.readouterr().err == "warning: one\\x1b[2Jline of two\\nlines\\x07\n"
 
 
 def test_letters_that_the_output_does_not_have_are_escaped(tmp_path: Path) -> None:
@@ -183,4 +183,4 @@ def test_a_name_with_a_line_feed_is_one_line_everywhere(tmp_path: Path, call: Ca
     (tmp_path / "l.txt").write_text("x\x1b[2J.mp4 0\n")
     flags = ("--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", ".", "--device", "cpu", "-j", "0")
     done = call("online_test_models.py", "custom", *flags, "--input_size", "32", status=1)
-    assert "not scored: x\\x1b[2J.mp4: not a readable video" in done.out and "\x1b[2J" not in done.out + done.err
+    assert "not scored: x\\x1b[2J.mp4: not a readable video" in done.err and "\x1b[2J" not in done.out + done.err

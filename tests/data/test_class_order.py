@@ -91,5 +91,5 @@ def test_a_test_whose_list_numbers_classes_differently_says_so(call: Call, tmp_p
     test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", "."]
     done = call(*test, "--input_size", "32", "--device", "cpu", "-j", "0")
     assert "top-1 0.00 %" in done.out
-    assert "warning: the classes seem to be numbered differently: top-1 is 0.0 %, but 100.0 % after" in done.out
+    assert "warning: the classes seem to be numbered differently: top-1 is 0.0 %, but 100.0 % after" in done.err
     assert "numbered differently" in (tmp_path / "test/metrics.json").read_text()

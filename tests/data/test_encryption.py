@@ -268,9 +268,9 @@ def test_every_tool_says_that_a_video_is_encrypted(tmp_path: Path, call: Call) -
     tested = ("online_test_models.py", "custom", *model, "--test_list", "l.txt", "--root_path", "clips", "-j", "0")
     for decoder in ("pyav", "opencv"):
         done = call(*tested, "--decoder", decoder, "--output", decoder, status=1)
-        assert f"not scored: {bad}: {SAYS}" in done.out and "2 scored, 1 failed" in done.out
+        assert f"not scored: {bad}: {SAYS}" in done.err and "2 scored, 1 failed" in done.out
     done = call("tools/predict.py", "clips", *model, status=1)
-    assert f"not scored: clips/{bad}: {SAYS}" in done.out
+    assert f"not scored: clips/{bad}: {SAYS}" in done.err
     for windows in ((), ("--window", "8")):
         done = call("tools/predict.py", f"clips/{bad}", *model, *windows, status=2)
         assert done.err == f"error: clips/{bad}: {SAYS}\n"

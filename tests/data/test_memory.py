@@ -55,7 +55,7 @@ def test_such_a_video_is_named_and_the_others_are_scored(ribbon: Path, tmp_path:
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "list.txt", "--root_path", ".", "--device", "cpu"]
     done = call("online_test_models.py", *flags, "-j", "0", "--input_size", "56", status=1)
-    assert "not scored: ribbon.mkv: frames of 16000 x 2 pixels: one side is more than" in done.out
+    assert "not scored: ribbon.mkv: frames of 16000 x 2 pixels: one side is more than" in done.err
     assert "2 expected, 1 scored, 1 failed" in done.out
     done = call("tools/predict.py", "ribbon.mkv", "--weights", "w.pth.tar", "--device", "cpu", status=2)
     assert "ribbon.mkv: frames of 16000 x 2 pixels" in done.err

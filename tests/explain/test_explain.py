@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, Call
-from media import write_video
+from media import write_frames, write_video
 from torch import Tensor, nn
 
 from ops.common.errors import InputError
@@ -225,6 +225,23 @@ def test_one_video(call: Call, tmp_path: Path, checkpoints: dict[str, Path], vid
     assert all(text in page for text in ("Prediction", "Importance of frames", "Kernels", "Where the evidence is"))
 
 
+def test_frame_folders_and_several_lists_are_explained(
+    call: Call, tmp_path: Path, checkpoints: dict[str, Path], videos: list[Path]
+) -> None:
+    write_frames(tmp_path / "frames/one", 16)
+    write_frames(tmp_path / "frames/two", 16)
+    (tmp_path / "frames.txt").write_text("frames/one 16 2\n")
+    (tmp_path / "videos.txt").write_text("videos/b/film.mp4 3\n")
+    call("tools/explain.py", "frames", "--list", "frames.txt", "videos.txt", "--weights", checkpoints["tanet"],
+         "--output", "out", "--drawn", 1)  # fmt: skip
+    rows = json.loads((tmp_path / "out/explain.json").read_text())["videos"]
+    assert {row["name"]: row["label"] for row in rows} == {
+        "frames/one": "sit & wait", "frames/two": None, "videos/b/film.mp4": "left",
+    }  # fmt: skip
+    ended = call("tools/explain.py", "none", "--weights", checkpoints["tanet"], "--output", "x", status=2)
+    assert ended.err == "error: none: no such file or folder\n" and not (tmp_path / "x").exists()
+
+
 def test_several_videos_of_which_one_is_broken(
     call: Call, tmp_path: Path, checkpoints: dict[str, Path], videos: list[Path]
 ) -> None:
@@ -235,7 +252,7 @@ def test_several_videos_of_which_one_is_broken(
         "tools/explain.py", "--list", "list.txt", "--root_path", "videos", "--weights", checkpoints["tanet"],
         "--output", "out", "--drawn", 1, "--target", "sit & wait", "--fix_kernels", "-j", 1, status=1,
     )  # fmt: skip
-    assert "warning: broken.mp4: not a readable video" in ended.out and "3 of 4 videos explained" in ended.out
+    assert "warning: broken.mp4: not a readable video" in ended.err and "3 of 4 videos explained" in ended.out
     out = tmp_path / "out"
     summary = json.loads((out / "explain.json").read_text())
     assert [row["name"] for row in summary["videos"]] == ["b/film.mp4", "a/film.mp4", "b/other.mkv"]
@@ -275,7 +292,7 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
     [
         ([], "no videos: give files, a folder, or --list"),
         (["nowhere.mp4"], "nowhere.mp4: no such file or folder"),
-        (["empty"], "empty: there are no videos in this folder"),
+        (["empty"], "empty: there are no videos or frames in this folder"),
         (["broken.mp4"], "broken.mp4: not a readable video"),
         (["broken.mp4", "--root_path", "x"], "--root_path can only be used with --list"),
         (

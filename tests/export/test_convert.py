@@ -165,9 +165,9 @@ def test_for_other_segments_the_global_branch_alone_starts_anew(
     assert after.num_segments == 16 and "best_prec1" not in after.rest and not after.meta["results"]
     assert load_model(tmp_path / "more").num_segments == 16
     open_predictor(str(sources["tam"]))
-    assert "is not trained yet" not in capsys.readouterr().out
+    assert "is not trained yet" not in capsys.readouterr().err
     open_predictor(str(tmp_path / "more"))
-    assert f"TAM's global branch ({renewed} tensors) is not trained yet" in capsys.readouterr().out
+    assert f"TAM's global branch ({renewed} tensors) is not trained yet" in capsys.readouterr().err
 
     done = call("tools/convert_checkpoint.py", sources["plain"], "plain", "--to_segments", "16")
     assert "largest difference 0" in done.out and load_model(tmp_path / "plain").num_segments == 16

@@ -115,7 +115,7 @@ def test_a_deterministic_run_goes_on_bit_for_bit(
     run(*train, "-j", "1", "--store_name", "whole")
     run(*train, "-j", "0", "--store_name", "parts", "--max_steps", "3")
     again = run(*train, "-j", "0", "--store_name", "parts", "--resume", "auto")
-    assert "not as in the run so far" not in (again.stdout if device == "cuda" else again.out)
+    assert "not as in the run so far" not in (again.stderr if device == "cuda" else again.err)
     whole, parts = state_of(clips, "whole"), state_of(clips, "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,7 @@ def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
     assert str(clips / "b.video") in call(TOOL, clips, "--weights", weights, "-e", "video").out
     assert "a.mkv" in call(TOOL, clips, "--weights", weights).out
     ended = call(TOOL, clips, "--weights", weights, "-e", "mov", status=2)
-    assert "no videos in this folder (there are .video, .txt, .mkv)" in ended.err
+    assert "no videos or frames in this folder (there are .video, .txt, .mkv)" in ended.err
 
 
 def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
@@ -115,26 +114,44 @@ def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path,
     assert float(rows[0]["probability_1"]) == pytest.approx(best["probability"], abs=1e-6)
 
 
-def test_folders_of_frames_are_told_from_videos(weights: Path, tmp_path: Path, call: Call) -> None:
+def test_folders_of_frames_and_lists_are_predicted_as_a_test_scores_them(
+    weights: Path, tmp_path: Path, call: Call
+) -> None:
     write_frames(tmp_path / "frames/jump/a", 6)
-    says = "there are no videos in this folder (there are .png): these are frames, which test_models.py scores"
-    for folder in ("frames", "frames/jump/a"):
-        done = call(TOOL, folder, "--weights", weights, "--device", "cpu", status=2)
-        assert done.err == f"error: {folder}: {says} (a line 'path num_frames' in --test_list)\n"
-    (tmp_path / "l.txt").write_text("frames/jump/a 6\n")
-    done = call("test_models.py", "custom", "--weights", weights, "--test_list", "l.txt", "--root_path", ".", "-j", 0,
-                "--device", "cpu", "--output", "out")  # fmt: skip
-    assert "1 scored" in done.out
+    write_frames(tmp_path / "frames/jump/c/d", 5)
     write_video(tmp_path / "frames/jump/b.mp4", 6)
-    write_frames(tmp_path / "frames/jump/c/d", 2)
-    predict = (TOOL, "frames", "--weights", weights, "--device", "cpu", "--timeline", "frames/out", "--window", 4)
-    for _ in range(2):  # the pictures of its own results are no frames
-        (said,) = [line for line in call(*predict).out.splitlines() if "left out" in line]
-        assert said.startswith("warning: frames: 2 folders of images are left out, such as frames/jump/a: these are fr")
+    (tmp_path / "frames/thumbs").mkdir()
+    (tmp_path / "frames/thumbs/cover.png").touch()
     (tmp_path / "frames/jump/poster.png").touch()
-    shutil.rmtree(tmp_path / "frames/jump/a")
-    shutil.rmtree(tmp_path / "frames/jump/c")
-    assert "left out" not in call(*predict).out
+    predict = (TOOL, "--weights", weights, "--device", "cpu", "--json", "p.json")
+
+    def predicted() -> dict[str, list[float]]:
+        return {one["path"]: one["logits"] for one in json.loads((tmp_path / "p.json").read_text())["videos"]}
+
+    done = call(*predict, "frames")
+    whole = predicted()
+    assert list(whole) == ["frames/jump/b.mp4", "frames/jump/a", "frames/jump/c/d"]
+    assert "warning: frames: 1 folders of images are left out, such as frames/thumbs: " in done.err
+    call(*predict, "frames/jump/a", "frames/jump/b.mp4", "frames/jump/c")
+    assert predicted() == whole
+    (tmp_path / "l.txt").write_text("jump/a 6 0\njump/c/d 5 1\n")
+    (tmp_path / "v.txt").write_text("jump/b.mp4 0\ngone.mp4 1\n")
+    done = call(*predict, "--list", "l.txt", "v.txt", "--root_path", "frames", status=1)
+    assert "not scored: frames/gone.mp4: no such file" in done.err
+    made = json.loads((tmp_path / "p.json").read_text())["videos"]
+    assert {one["path"]: one["logits"] for one in made if one["ok"]} == whole
+    call("test_models.py", "custom", "--weights", weights, "--test_list", "l.txt", "--root_path", "frames", "-j", 0,
+         "--device", "cpu", "--output", "out", "--save_scores", "s.npz")  # fmt: skip
+    scores = np.load(tmp_path / "s.npz")["scores"]
+    assert np.allclose(scores, [whole["frames/jump/a"], whole["frames/jump/c/d"]], atol=1e-5)
+    done = call(*predict[:-2], "frames/jump/a", "--window", 4, status=2)
+    assert "frames have no times: windows, timelines and drawings need a video" in done.err
+    for arguments, message in (
+        ((), "no videos: give files, folders, or --list"), (("x", "--root_path", "."), "--root_path can only be used"),
+        (("frames/thumbs",), "frames/thumbs: there are no videos or frames in this folder (there are .png)"),
+        (("--list", "none.txt"), "none.txt: cannot read the list"),
+    ):  # fmt: skip
+        assert call(*predict, *arguments, status=2).err.startswith(f"error: {message}")
 
 
 def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
@@ -145,7 +162,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
     ended = call(TOOL, *given, "--weights", weights, "--csv", "all.csv", status=1)
     rows = {Path(row["path"]).name: row for row in csv.DictReader((tmp_path / "all.csv").open())}
     assert [name for name, row in rows.items() if row["ok"] == "True"] == ["b.mp4", "cut.mp4", "a.mkv"]
-    assert "of 40 frames" in rows["cut.mp4"]["reason"] and "cut short, but scored" in ended.out
+    assert "of 40 frames" in rows["cut.mp4"]["reason"] and "cut short, but scored" in ended.err
     for name, reason in {
         "empty.mp4": "not a readable video",
         "sound.mp4": "has no video stream",
@@ -155,7 +172,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         "*.mp4": "no file matches",
     }.items():
         assert reason in rows[name]["reason"]
-        assert sum("not scored" in line and f"{name}: " in line for line in ended.out.splitlines()) == 1
+        assert sum("not scored" in line and f"{name}: " in line for line in ended.err.splitlines()) == 1
     assert "videos: 9 expected, 3 scored, 6 failed" in ended.out
 
 
@@ -167,7 +184,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         ("concat:clips/b.mp4|clips/b.mp4", "not a plain file path"),
         ("clips/notes.txt", "clips/notes.txt: not a readable video"),
         ("clips/*.avi", "clips/*.avi: no such file"),
-        ("void", "void: there are no videos in this folder"),
+        ("void", "void: there are no videos or frames in this folder"),
     ],
 )
 def test_where_nothing_can_be_read_one_line_says_so(

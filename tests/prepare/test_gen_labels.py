@@ -13,11 +13,11 @@ import torch
 from conftest import ROOT, Call
 
 from ops.common.errors import InputError, MediaError
-from ops.common.string_array import StringArray
 from ops.data.class_names import read_class_names
-from ops.prepare.annotation_formats import FORMATS, reordered, split_folders
+from ops.prepare.annotation_formats import FORMATS, reordered
 from ops.prepare.annotations import Annotations, annotation_files
 from ops.prepare.count_frames import count_frames
+from ops.prepare.folder_lists import annotations_of, class_entries
 from ops.prepare.match_names import match
 
 TOOL = "tools/gen_labels.py"
@@ -257,6 +257,11 @@ def test_flat_folders_do_where_names_are_unique() -> None:
     assert matches.files.tolist() == [1, 0]
 
 
+def split_classes(paths: list[str], *division: object) -> Annotations:
+    entries = list(class_entries(paths))
+    return annotations_of(entries, sorted({entry.label for entry in entries}), *division)  # type: ignore[arg-type]
+
+
 def paths_of(counts: dict[str, int]) -> list[str]:
     return [f"{name}/{number:03d}.mp4" for name, count in counts.items() for number in range(count)]
 
@@ -265,7 +270,7 @@ def paths_of(counts: dict[str, int]) -> list[str]:
     ("count", "fraction", "val"), [(1, 0.2, 0), (2, 0.2, 1), (2, 0.99, 1), (10, 0.2, 2), (10, 0.0, 0), (3, 0.99, 2)]
 )
 def test_each_class_is_split_by_the_fraction(count: int, fraction: float, val: int) -> None:
-    parts = pairs_of(split_folders(StringArray(paths_of({"jump": count, "run": 5})), fraction, 0))
+    parts = pairs_of(split_classes((paths_of({"jump": count, "run": 5})), fraction, 0))
     of_jump = {name: [path for path, label in pairs if label == 0] for name, pairs in parts.items()}
     assert (len(of_jump["train"]), len(of_jump.get("val", []))) == (count - val, val)
     assert sorted(path for pairs in parts.values() for path, _ in pairs) == paths_of({"jump": count, "run": 5})
@@ -273,19 +278,19 @@ def test_each_class_is_split_by_the_fraction(count: int, fraction: float, val: i
 
 def test_the_split_is_a_function_of_seed_and_class() -> None:
     paths = paths_of({"jump": 30, "run": 30})
-    one, same, other = (pairs_of(split_folders(StringArray(paths), 0.3, seed)) for seed in (0, 0, 1))
+    one, same, other = (pairs_of(split_classes((paths), 0.3, seed)) for seed in (0, 0, 1))
     assert one == same and one["val"] != other["val"]
-    alone = pairs_of(split_folders(StringArray(["stray.mp4", *paths_of({"run": 30})]), 0.3, 0))
+    alone = pairs_of(split_classes((["stray.mp4", *paths_of({"run": 30})]), 0.3, 0))
     assert [path for path, _ in alone["val"]] == [path for path, _ in one["val"] if path.startswith("run")]
 
 
 @pytest.mark.parametrize("added", [{"jump": 1}, {"jump": 10, "run": 4}, {"swim": 3}, {}])
 def test_new_videos_change_no_side(added: dict[str, int]) -> None:
-    first = pairs_of(split_folders(StringArray(paths_of({"jump": 8, "run": 1})), 0.25, 0))
+    first = pairs_of(split_classes((paths_of({"jump": 8, "run": 1})), 0.25, 0))
     sides = {path: name == "val" for name, pairs in first.items() for path, _ in pairs}
     counts = {name: {"jump": 8, "run": 1}.get(name, 0) + added.get(name, 0) for name in ("jump", "run", "swim")}
     paths = [f"{path[:-4]}a.mp4" if path not in sides else path for path in paths_of(counts)]
-    second = pairs_of(split_folders(StringArray(sorted(paths)), 0.25, 0, sides))
+    second = pairs_of(split_classes((sorted(paths)), 0.25, 0, sides))
     now = {path: name == "val" for name, pairs in second.items() for path, _ in pairs}
     assert {path: now[path] for path in sides} == sides and sorted(now) == sorted(paths)
     for name, count in counts.items():
@@ -312,7 +317,7 @@ def test_lists_are_renewed_unless_they_were_edited(tmp_path: Path, call: Call) -
     for old, new in zip(before, after, strict=True):
         assert set(old.splitlines()) - {"run/000.mp4 4 1"} <= set(new.splitlines())
     (tmp_path / "lists/val.txt").write_text("jump/new0.mp4 4 0\n")
-    assert "was edited by hand, so the lists stay as they are" in call(*make).out
+    assert "was edited by hand, so the lists stay as they are" in call(*make).err
     assert (tmp_path / "lists/val.txt").read_text() == "jump/new0.mp4 4 0\n"
 
 
@@ -407,7 +412,7 @@ def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
     assert (out / "ucf101_train_list.txt").read_text() == "ApplyMakeup/v_A_g08_c01.avi 6 1\n"
     assert (out / "ucf101_val_list.txt").read_text() == "ApplyMakeup/v_A_g01_c01.mp4 6 1\n"
     assert (out / "missing_ucf101_train_list.txt").read_text() == "Basketball/v_B_g08_c01 no such video\n"
-    assert "videos not in the annotations, left out: 1" in done.out and "--root_path UCF-101" in done.out
+    assert "videos not in the annotations, left out: 1" in done.err and "--root_path UCF-101" in done.out
 
 
 def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Path) -> None:
@@ -421,7 +426,7 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
     media.write_video(clips / "stray.mp4", 2)
     done = call(TOOL, "folder", "--data", clips, "--out", "lists", "--val_fraction", "0.3", "-j", "1", status=1)
     lists = {path.name: path.read_text() for path in (tmp_path / "lists").glob("*.txt")}
-    assert lists["class_names.txt"].splitlines() == classes and "videos outside class folders, left out: 1" in done.out
+    assert lists["class_names.txt"].splitlines() == classes and "videos outside class folders, left out: 1" in done.err
     lines = (lists["train.txt"] + lists["val.txt"]).splitlines()
     wanted = [f"{name}/-{number} #.mp4 8 {label}" for label, name in enumerate(classes) for number in range(3)]
     assert sorted(lines) == sorted(wanted)
@@ -470,12 +475,77 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["labels"]
 
 
-def test_folders_of_splits_are_not_taken_for_classes(call: Call, tmp_path: Path) -> None:
-    for name in ("train/jump/a.mp4", "val/jump/b.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
-    ended = call(TOOL, "folder", "--data", ".", "--out", "lists", status=2)
-    assert ended.err.startswith("error: .: contains splits (train, val) instead of classes")
+FOLDER_CASES = {
+    "train and val": ([], ["train/run/a.mp4", "train/jump/b.mp4", "val/jump/c.mp4"], {"train": "b0 a1", "val": "c0"}),
+    "a test instead": ([], ["Train/run/a.mp4", "test/run/c.mp4"], {"train": "a0", "val": "c0"}),
+    "all three": (
+        [],
+        ["train/x/a.mp4", "validation/x/c.mp4", "test/x/d.mp4"],
+        {"train": "a0", "val": "c0", "test": "d0"},
+    ),
+    "frames": (
+        ["--kind", "frames"],
+        ["train/x/a/img_00001.jpg", "val/x/b/img_00001.jpg"],
+        {"train": "a0", "val": "b0"},
+    ),
+    "a list": (["--annotations", "l.txt", "--val_fraction", "0"], ["a.mp4", "in/b c.mp4"], {"train": "a1 b0"}),
+    "a csv file with splits": (["--annotations", "l.csv"], ["a.mp4", "in/b c.mp4"], {"train": "b1", "val": "a0"}),
+}
+LISTS = {
+    "l.txt": "a.mp4 10\nin/b c.mp4 12 9\n",
+    "l.csv": "label,path,x,split\n9,a.mp4,7,Valid\n10,in/b c.mp4,7,train\n",
+}
+
+
+@pytest.mark.parametrize("case", FOLDER_CASES)
+def test_lists_of_split_folders_and_of_labelled_lists(case: str, call: Call, tmp_path: Path) -> None:
+    flags, paths, wanted = FOLDER_CASES[case]
+    for name, text in LISTS.items():
+        (tmp_path / name).write_text(text)
+    for path in paths:
+        (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        if path.endswith("jpg"):
+            media.write_frames((tmp_path / "data" / path).parent, 2)
+        else:
+            media.write_video(tmp_path / "data" / path, 2)
+    run = [TOOL, "folder", "--data", "data", "--out", "lists", "-j", "1", *flags]
+    call(*run)
+    made = {}
+    for file in (tmp_path / "lists").glob("t*.txt"), (tmp_path / "lists").glob("val.txt"):
+        for path in file:
+            lines = [line.rsplit(" ", 2) for line in path.read_text().splitlines()]
+            made[path.stem] = " ".join(sorted(f"{Path(line[0]).name[0]}{line[2]}" for line in lines))
+    assert made == {name: " ".join(sorted(text.split())) for name, text in wanted.items()}
+    assert "as before" in call(*run, "--keep_split").out or not (tmp_path / "lists/val.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "said"),
+    [
+        (["train/a.mp4", "val/b.mp4"], None, "data: contains splits (train, val) without a folder for each class in"),
+        (["val/x/a.mp4", "valid/x/b.mp4"], None, "data: contains two folders of one split (val, valid); keep one"),
+        (["val/x/a.mp4", "test/x/b.mp4"], None, "there are no videos for training"),
+        (["a.mp4"], "b.mp4 1\n", "l: none of its 1 paths exist; the first should be data/b.mp4"),
+        (["a.mp4"], "a.mp4\n", "l:1: no label; expected 'path label' or CSV with path,label, got 'a.mp4'"),
+        (["a.mp4"], "path,split\na.mp4,val\n", "l:1: a header without columns named path and label"),
+        (["a.mp4"], "path,label,set\na.mp4,1,mine\n", "l:2: the split 'mine' must be train, val or test"),
+        (["a.mp4"], "a.mp4,1,val\na.mp4,1\n", "l: only some of its lines tell the split"),
+        (["a.mp4"], "a.mp4,1,2,3\n", "l:1: 4 columns: name them in a header"),
+        (["a.mp4"], "http://a/b.mp4 1\n", "l:1: not a plain file path"),
+        (["a.mp4"], "# nothing\n", "l: the list is empty"),
+    ],
+)
+def test_folders_and_lists_without_classes_or_splits_are_refused(
+    paths: list[str], labels: str | None, said: str, call: Call, tmp_path: Path
+) -> None:
+    for name in paths:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    (tmp_path / "l").write_text(labels or "")
+    flags = [] if labels is None else ["--annotations", "l"]
+    ended = call(TOOL, "folder", "--data", "data", "--out", "lists", "-j", "1", *flags, status=2)
+    assert ended.err.startswith(f"error: {said}") and ended.err.count("\n") == 1
+    assert not (tmp_path / "lists").exists()
 
 
 def commands_of(document: str, script: str) -> list[list[str]]:

@@ -421,7 +421,7 @@ def test_trees_are_walked_in_order_and_not_in_circles(tmp_path: Path) -> None:
 def test_the_log_takes_any_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging()
     logging.getLogger("ops.prepare").warning("%s is odd", "é\udce9")
-    assert capsys.readouterr().out == "warning: é\\udce9 is odd\n"
+    assert capsys.readouterr().err == "warning: é\\udce9 is odd\n"
 
 
 def test_many_texts_take_little_room() -> None:

@@ -132,7 +132,7 @@ def test_the_script_makes_only_what_is_missing(tmp_path: Path) -> None:
     assert status == 0 and ["tam_seed0" in " ".join(words) for words in ran] == [True, True, True, False]
     explained = explain_parser().parse_args(ran[2][1:])
     assert Path(ran[2][0]).name == "explain.py" and explained.fix_kernels
-    assert explained.list == str(tmp_path / "data" / "Motion" / "motion_val_list.txt")
+    assert explained.list == [str(tmp_path / "data" / "Motion" / "motion_val_list.txt")]
 
 
 @pytest.mark.parametrize("flags", [["--modules", "nothing"], ["--fast"], ["kinetics"]])

@@ -155,7 +155,7 @@ def test_from_training_to_a_page_with_pictures(call: Call, tmp_path: Path) -> No
     root.rename(tmp_path / "moved")
     done = call(TOOL, "checkpoints/run/test", "--output", "other.html")
     page = Page(tmp_path / "other.html")
-    assert "no picture of" in done.out and not page.pictures("jpeg")
+    assert "no picture of" in done.err and not page.pictures("jpeg")
     assert page.text.count("no picture: ") == wrong and "No such file or directory" in page.text
     call(TOOL, "checkpoints/run", "--root_path", "moved", "--output", "other.html", "--mistakes", "1")
     assert len(Page(tmp_path / "other.html").pictures("jpeg")) == 1
@@ -188,7 +188,7 @@ def test_one_file_alone_makes_a_page_that_says_what_is_missing(
     others = ("log.csv", "args.json") if name in TRAINING_FILES else ("metrics.json", "predictions.csv", "mistakes.csv")
     for other in others:
         assert (f"alone/{other}: does not exist" in page.text) == (other != name)
-        assert (f"missing: alone/{other}: does not exist" in done.out) == (other != name)
+        assert (f"missing: alone/{other}: does not exist" in done.err) == (other != name)
     if name in ("log.csv", "curves.png", "confusion.npy", "confusion.png"):
         assert len(page.pictures("png")) == 1
 
@@ -213,7 +213,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(
         np.save(path, np.zeros((2, 3)))
     else:
         path.write_bytes(content)
-    assert f"missing: {path.relative_to(tmp_path)}: cannot be read (" in call(TOOL, "run").out
+    assert f"missing: {path.relative_to(tmp_path)}: cannot be read (" in call(TOOL, "run").err
     page = Page(run / "report.html")
     assert "cannot be read (" in page.text and ("0.125" in page.text or name == "args.json")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ops.common.errors import InputError
-from ops.testing.confidence import verdict, videos_needed, wilson_interval
+from ops.testing.confidence import few_videos, verdict, videos_needed, wilson_interval
 
 
 @pytest.mark.parametrize(("right", "videos"), [(0, 1), (1, 1), (1, 2), (7, 8), (50, 100), (761, 1000)])
@@ -25,9 +25,32 @@ def test_enough_videos_are_just_enough(chance: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (
+            [1, 1],
+            "only 2 test videos: even if all are right, the true accuracy may be as low as 34 %, which is not better",
+        ),
+        ([2, 2], "only 4 test videos: the accuracy measured with them is uncertain by up to 35 percentage points"),
+        (
+            [20, 20, 9],
+            "only 49 test videos: the accuracy measured with them is uncertain by up to 13 percentage points",
+        ),
+        ([5], "the 5 test videos are not of several classes"),
+        ([25, 25], ""),
+    ],
+)
+def test_few_videos_are_warned_of(counts: list[int], said: str) -> None:
+    assert said in few_videos(counts) and bool(said) == bool(few_videos(counts))
+
+
+@pytest.mark.parametrize(
     ("confusion", "said"),
     [
-        ([[4, 0], [0, 4]], "better than chance: 8 of 8 test videos are right, 100 % (95 % confidence interval: 68 to "),
+        (
+            [[4, 0], [0, 4]],
+            "better than chance, by at least 18 percentage points: 8 of 8 test videos are right, 100 % (95 % ",
+        ),
         ([[1, 0], [0, 1]], "too few test videos to tell: 2 of 2 test videos are right"),
         ([[1, 0], [0, 1]], "at least 4 are needed: add videos, or choose"),
         ([[10, 10], [10, 10]], "not better than chance, as far as these videos can tell: 20 of 40"),

@@ -26,8 +26,8 @@ def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, c
     train += ["2", "--keep_last_batch", "--balance", *OPTIONS[name], "--store_name"]
     call(*train, "whole")
     call(*train, "parts", "--max_steps", "2")
-    resumed = call(*train, "parts").out
-    assert "0 epochs and 2 steps are done" in resumed and "not as in the run so far" not in resumed
+    resumed = call(*train, "parts")
+    assert "0 epochs and 2 steps are done" in resumed.out and "not as in the run so far" not in resumed.err
     whole, parts = (
         torch.load(tmp_path / "checkpoints" / run / "ckpt.pth.tar", weights_only=True) for run in ("whole", "parts")
     )

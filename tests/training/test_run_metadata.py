@@ -76,8 +76,8 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
     train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
-    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
-    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").err
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").err
     folder = tmp_path / "checkpoints" / "run"
     facts = json.loads((folder / "args.json").read_text())
     assert facts["commit"] == source_commit() and facts["versions"]["torch"] == torch.__version__
@@ -85,7 +85,7 @@ def test_a_run_says_what_ran_and_a_resumed_one_what_changed(call: Call, tmp_path
     meta = torch.load(folder / "ckpt.pth.tar", weights_only=True)["meta"]
     assert meta["commit"] == facts["commit"] and meta["lists_sha256"] == facts["lists_sha256"]
     again = call(*train, "--epochs", "2", "--lr", "0.5", "--no_fc_lr5", status=2)
-    warnings = [line for line in again.out.splitlines() if "not as in the run so far" in line]
+    warnings = [line for line in again.err.splitlines() if "not as in the run so far" in line]
     assert any(line.endswith("lr 0.5, before 0.01") for line in warnings)
     assert any(line.endswith("no_fc_lr5 True, before False") for line in warnings)
 
@@ -99,9 +99,9 @@ def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
     call(*train, "--epochs", "1")
     (tmp_path / "0.mp4").touch()  # as a copy on another disk
-    assert "not as in the run so far" not in call(*train, "--epochs", "1").out
+    assert "not as in the run so far" not in call(*train, "--epochs", "1").err
     media.write_video(tmp_path / "1.mp4", 20, seed=7)
-    assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").out
+    assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").err
 
 
 def test_a_checkpoint_that_was_replaced_is_named(call: Call, tmp_path: Path) -> None:
@@ -115,16 +115,15 @@ def test_a_checkpoint_that_was_replaced_is_named(call: Call, tmp_path: Path) -> 
     last = tmp_path / "checkpoints/run/ckpt.pth.tar"
     own = last.read_bytes()
     again = [*train, "--store_name", "run", "--resume"]
-    assert "not as in the run so far" not in call(*again, "auto", "--epochs", "1").out
+    assert "not as in the run so far" not in call(*again, "auto", "--epochs", "1").err
     for changed in ((tmp_path / "checkpoints/other/ckpt.pth.tar").read_bytes(), edited(own)):
         last.unlink()  # the same file as the best one
         last.write_bytes(changed)
         said = "checkpoints/run/ckpt.pth.tar, which was replaced or changed since the run saved it"
         for resume in ("auto", last):  # who means it can go on
-            lines = call(*again, resume, "--epochs", "1").out.splitlines()
-            named = [number for number, line in enumerate(lines) if line.endswith(said)]
-            assert len(named) == 1 and "resumed" not in "".join(lines[: named[0]])
-    assert "not as in the run so far" not in call(*again, "checkpoints/other/ckpt.pth.tar", "--epochs", "1").out
+            lines = call(*again, resume, "--epochs", "1").err.splitlines()
+            assert sum(line.endswith(said) for line in lines) == 1
+    assert "not as in the run so far" not in call(*again, "checkpoints/other/ckpt.pth.tar", "--epochs", "1").err
 
 
 def edited(checkpoint: bytes) -> bytes:
