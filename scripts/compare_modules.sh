@@ -52,7 +52,7 @@ train_and_test() {
     shift
     [ ! -f "$RUNS/$name/test/metrics.json" ] || return 0
     "$PYTHON" -u "$ROOT/online_main.py" "$DATASET" RGB --arch resnet18 --pretrain none --num_segments 8 \
-        --input_size 56 --epochs "$EPOCHS" --batch-size 8 --lr 0.03 --lr_steps 5 --warmup_epochs 1 --no_fc_lr5 \
+        --input_size 32 --epochs "$EPOCHS" --batch-size 8 --lr 0.03 --lr_steps 5 --warmup_epochs 1 --no_fc_lr5 \
         --dropout 0 --wd 0.0005 --gd 2 --npb --eval-freq "$EPOCHS" -j 2 --device cpu --root_log "$RUNS" \
         --root_model "$RUNS" --store_name "$name" --resume auto ${QUICK[@]+"${QUICK[@]}"} "$@" \
         ${MORE[@]+"${MORE[@]}"} || return 1

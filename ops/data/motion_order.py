@@ -1,17 +1,18 @@
 """The built-in dataset that ranks temporal modules: the class is the order of two events, seen by a moving camera.
 
 A shape leaves its home, a ring on the ground, and comes back: it slides (to the left or the right), lifts (up or down),
-grows or turns. A class is two of these events in one order: twelve in all, in six pairs such as slide-lift and
-lift-slide. Each event takes a time of its own, so that speeds differ within a film and between films; the camera pans
-over the ground during each event and is back where it began at its end.
+grows or turns, and meanwhile takes on the colour of that event. A class is two of these events in one order: twelve in
+all, in six pairs such as slide-lift and lift-slide. Each event takes a time of its own, so that speeds differ within a
+film and between films; the camera pans over the ground during each event and is back where it began at its end.
 
 Every film exists in both orders in the same split, cut from the same frames: events begin and end at rest, so either
 order is a film without jumps. Frames are key frames of constant quality, so both videos contain the same decoded
 pictures, each as often. And the 8 frames that `uniform-1` samples do not tell the order either, as long as their own
 order is not looked at: before each event there is a pause of 0 to 8 frames, as many as lie from one sample to the next.
 So every phase of an event is sampled equally often, in either order, independently of the other event and of both
-lengths. Frames show which two events there are; a network that averages frames is right in half of the cases, and one
-that sees time must relate events that lie apart.
+lengths. Frames show which two events there are, also by colour, without which a network from scratch needs far more
+films to learn that; one that averages frames is right in half of the cases, and one that sees time must relate events
+that lie apart.
 """
 
 import itertools
@@ -24,10 +25,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.data.drawing import FIXED, FIXED_BITS, Image, bright_colour, texture
+from ops.data.drawing import FIXED, FIXED_BITS, Image, texture
 from ops.data.generated_dataset import Clip, GeneratedDataset
 
 EVENTS = ("slide", "lift", "grow", "turn")
+COLOURS = ((255, 40, 40), (40, 255, 40), (60, 80, 255), (255, 230, 40))
+"""The colour, RGB, that the shape has in the middle of each event."""
 ORDERS = tuple(order for pair in itertools.combinations(range(len(EVENTS)), 2) for order in (pair, pair[::-1]))
 """The classes as numbers of events; the two orders of a pair follow each other."""
 
@@ -46,14 +49,14 @@ SIZE = 64
 GROUND = 2 * SIZE
 """Side of the ground over which the camera moves, in pixels."""
 
-FILMS = {"train": 240, "val": 60}
+FILMS = {"train": 324, "val": 84}
 """Films per split; each is stored in both orders."""
 
 PAN = (2.0, 6.0)
 """How far the camera moves away during an event, in pixels."""
 
 SEED = 200506804
-VERSION = 1
+VERSION = 2
 """Stored in the marker file: data of another version are generated again."""
 
 
@@ -61,11 +64,12 @@ VERSION = 1
 class Event:
     """What happens to the shape in one event, of `length` frames; lengths in pixels.
 
-    At its middle the shape is `away` from home, `scale` times as large and turned by `angle`, in radians, and the
-    camera is `pan` away from its place.
+    At its middle the shape has the event's `colour`, is `away` from home, `scale` times as large and turned by `angle`,
+    in radians, and the camera is `pan` away from its place.
     """
 
     length: int
+    colour: tuple[int, ...]
     away: tuple[float, float]
     scale: float
     angle: float
@@ -76,8 +80,9 @@ class Event:
 class Film:
     """A film before its events are ordered.
 
-    `pauses` are the frames of rest before the first and the second event, whichever these are; what is missing to
-    `NUM_FRAMES` comes last. `place` is where the camera looks at rest: pixels from home.
+    `colour` is that of the shape at rest. `pauses` are the frames of rest before the first and the second event,
+    whichever these are; what is missing to `NUM_FRAMES` comes last. `place` is where the camera looks at rest: pixels
+    from home.
     """
 
     ground: Image
@@ -119,22 +124,24 @@ class Film:
         turned = strength * event.angle
         turn = np.array([[math.cos(turned), math.sin(turned)], [-math.sin(turned), math.cos(turned)]])
         points = self.outline @ turn * self.radius * (1 + strength * (event.scale - 1)) + centre
-        cv2.fillPoly(image, [np.rint(points * FIXED).astype(np.int32)], self.colour, cv2.LINE_AA, FIXED_BITS)
+        mixed = [(1 - strength) * rest + strength * own for rest, own in zip(self.colour, event.colour, strict=True)]
+        cv2.fillPoly(image, [np.rint(points * FIXED).astype(np.int32)], mixed, cv2.LINE_AA, FIXED_BITS)
         return image
 
 
 def draw_film(pair: tuple[int, ...], rng: np.random.Generator) -> Film:
     """A random film with the two events of `pair`."""
     radius = float(rng.uniform(8, 11))
-    events = tuple(_draw_event(EVENTS[event], rng) for event in pair)
-    colour = bright_colour(rng)
+    events = tuple(_draw_event(event, rng) for event in pair)
+    colour = (int(rng.integers(150, 220)),) * 3
     ground = _ground(rng, radius)
     place = (float(rng.uniform(-4, 4)), float(rng.uniform(-4, 4)))
     pauses = tuple(int(pause) for pause in rng.integers(TICK, size=len(events)))
     return Film(ground, _outline(rng), colour, radius, pauses, place, events)
 
 
-def _draw_event(name: str, rng: np.random.Generator) -> Event:
+def _draw_event(event: int, rng: np.random.Generator) -> Event:
+    name = EVENTS[event]
     distance, scale, angle = float(rng.uniform(12, 18) * rng.choice([-1, 1])), 1.0, 0.0
     away = {"slide": (distance, 0.0), "lift": (0.0, distance)}.get(name, (0.0, 0.0))
     if name == "grow":
@@ -143,7 +150,7 @@ def _draw_event(name: str, rng: np.random.Generator) -> Event:
         angle = float(rng.uniform(0.7, 1.1) * math.pi * rng.choice([-1, 1]))
     direction, far = rng.uniform(0, 2 * math.pi), rng.uniform(*PAN)
     pan = (float(far * math.cos(direction)), float(far * math.sin(direction)))
-    return Event(int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), away, scale, angle, pan)
+    return Event(int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), COLOURS[event], away, scale, angle, pan)
 
 
 def _ground(rng: np.random.Generator, radius: float) -> Image:
