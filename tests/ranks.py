@@ -83,6 +83,19 @@ def train_on_other_files(folder: Path) -> None:
     leave()
 
 
+def train_with_mixing(folder: Path) -> None:
+    """Train with --mixup and --cutmix, without and with an interruption, and without them."""
+    distributed.start(CPU.device)
+    leave, distributed.stop = distributed.stop, lambda: None
+    mixing = ["--mixup", "0.4", "--cutmix", "1"]
+    for flags in (["whole", *mixing], ["parts", *mixing, "--max_steps", "3"], ["parts", *mixing], ["plain"]):
+        run = [*TRAIN, "-b", "4", "--train_list", "l0.txt", "--resume", "auto", "--store_name", *flags]
+        run_training(make_train_parser(None, tuple(DECODERS)).parse_args(run), video_reader)
+        distributed.barrier()  # the next one looks for the checkpoint that the first process has saved
+    distributed.stop = leave
+    leave()
+
+
 def network() -> Recognizer:
     """A network in double precision with frozen batch norms, so that clips do not affect each other."""
     torch.manual_seed(0)

@@ -1,9 +1,13 @@
 """Mixing clips and labels is what its formula says, however a batch is divided into parts."""
 
 import types
+from pathlib import Path
 
+import media
 import pytest
+import ranks
 import torch
+from conftest import Call
 from torch import nn
 
 from ops.common.device import Compute
@@ -100,3 +104,24 @@ def test_draws_depend_on_the_seed_of_the_step_alone_and_both_kinds_occur() -> No
 def test_partners_keep_the_memory_format_of_decoders() -> None:
     own = clips().movedim(-3, -1).contiguous().movedim(-1, -3)
     assert partners(own).stride() == own.stride() and torch.equal(partners(own), own[[4, 0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize("flag", ["--mixup", "--cutmix"])
+def test_one_clip_per_process_is_refused(flag: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("a.mp4 0\nb.mp4 1\n")
+    lists = ["--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
+    refused = call("online_main.py", "custom", "RGB", *lists, "--device", "cpu", "-b", "1", flag, "1", status=2).err
+    assert f"{flag} needs at least two clips per process" in refused
+
+
+def test_two_processes_continue_in_the_middle_of_an_epoch_bit_for_bit(tmp_path: Path) -> None:
+    for number in range(8):
+        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
+    (tmp_path / "l0.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(8)))
+    ranks.start("train_with_mixing", tmp_path, 2)
+    whole, parts, plain = (
+        torch.load(tmp_path / "checkpoints" / run / "ckpt.pth.tar", weights_only=True)["state_dict"]
+        for run in ("whole", "parts", "plain")
+    )
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    assert not all(torch.equal(value, plain[name]) for name, value in whole.items())
