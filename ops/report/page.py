@@ -31,6 +31,7 @@ class Line:
     name: str
     model: str
     top1: float | None
+    interval: str
     top5: float | None
     class_mean: float | None
     scored: str
@@ -83,6 +84,12 @@ def write_report(path: str | os.PathLike[str], found: Sequence[Results], root: s
     )
 
 
+def _interval_in_words(value: object) -> str:
+    """`[71.2, 80.4]` → "71.2 – 80.4"; "" for anything else, as in results of earlier versions."""
+    ends = [finite(end) for end in value] if isinstance(value, list) else []
+    return f"{ends[0]:.1f} – {ends[1]:.1f}" if len(ends) == 2 and None not in ends else ""
+
+
 def summary_line(results: Results) -> Line:
     """The run in one row of the summary."""
     training, test = results.training, results.test
@@ -93,6 +100,7 @@ def summary_line(results: Results) -> Line:
         results.name,
         model_in_words(training, test),
         test.metric("top1") if test else None,
+        _interval_in_words(test.metrics.get("top1_interval")) if test else "",
         test.metric("top5") if test else None,
         test.metric("mean_class_accuracy") if test else None,
         f"{scored:.0f} of {expected:.0f}" if scored is not None and expected is not None else "",

@@ -228,11 +228,12 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
         "videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers)
         + f"; {facts['seconds']:.1f} s"
     )
-    if figures["top1"] == figures["top1"]:
+    if interval := results.top1_interval(result):
         log.info(
             "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %; "
             "{scored} of {expected} videos scored".format(**figures, **numbers)
         )
+        log.info("95 %% confidence interval of top-1: %.2f to %.2f %%", *interval)
     else:
         log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
     if facts["published"]:

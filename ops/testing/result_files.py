@@ -20,8 +20,8 @@ from ops.testing.results import MISTAKES, PER_CLASS, PREDICTIONS, WORST, TestRes
 METRICS = "metrics.json"
 """Written last and removed first: if it is missing, the results are incomplete."""
 
-TABLES = {"predictions.csv": PREDICTIONS, "per_class.csv": PER_CLASS, "mistakes.csv": MISTAKES}
-"""The CSV files and their columns."""
+TABLES = {"predictions.csv": PREDICTIONS[:7], "per_class.csv": PER_CLASS[:7], "mistakes.csv": MISTAKES}
+"""The CSV files and their first columns, which earlier versions wrote too."""
 
 FILES = (*TABLES, "worst.txt", "confusion.npy", "confusion.png", METRICS)
 """All result files, in the order in which they are moved into place. Not every test writes all of them."""
@@ -75,7 +75,7 @@ def check_results_replaceable(folder: Path) -> None:
 def _is_result(folder: Path, name: str) -> bool:
     path = folder / name
     if name in TABLES:
-        return begins_with(path, header_line(TABLES[name]))
+        return begins_with(path, header_line(TABLES[name], end=""))
     if name == "worst.txt":
         return begins_with(path, WORST.encode())
     if name == METRICS:
@@ -84,7 +84,7 @@ def _is_result(folder: Path, name: str) -> bool:
             return isinstance(content, dict) and {"expected", "scored", "failed"} <= content.keys()
         return False
     # Arrays and images do not show who wrote them, but come with this table.
-    return path.is_file() and begins_with(folder / "per_class.csv", header_line(PER_CLASS))
+    return path.is_file() and _is_result(folder, "per_class.csv")
 
 
 def write_files(
@@ -95,7 +95,7 @@ def write_files(
     With `softmax`, scores are probabilities.
     """
     with whole_results(folder) as staged:
-        results.write_predictions(staged / "predictions.csv", result, class_names)
+        results.write_predictions(staged / "predictions.csv", result, class_names, softmax)
         if result.counted.any():
             _write_details(staged, result, class_names, softmax)
         results.write_metrics(staged / METRICS, result, facts)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
+from ops.testing.confidence import wilson_interval
 from ops.training.metrics import mean_class_accuracy
 
 TOP = 5
 
-PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason")
-PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times")
+PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason", "probabilities")
+PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times", "precision", "f1")
 MISTAKES = ("path", "label", "prediction", "confidence", "confidence_in_label")
 """The columns of the CSV files."""
 
@@ -76,6 +77,44 @@ def accuracies(result: TestResult) -> dict[str, float]:
     }
 
 
+def top1_interval(result: TestResult) -> tuple[float, float] | None:
+    """The 95 % confidence interval of top-1, in percent (Wilson's); None if no video counts."""
+    counted = result.counted
+    if not counted.any():
+        return None
+    right = int((result.ranked[counted, 0] == result.labels[counted]).sum())
+    low, high = wilson_interval(right, int(counted.sum()))
+    return 100 * low, 100 * high
+
+
+def precision_and_f1(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision and F1 of each class in percent, `[K]` each, of a `confusion [K, K]` with a row per true class.
+
+    Both are 0 for a class that was never predicted, and NaN for one without videos. (Recall is the class's top-1.)
+    """
+    right, videos, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision = 100.0 * right / np.maximum(predicted, 1)
+    f1 = 200.0 * right / np.maximum(videos + predicted, 1)
+    return np.where(videos > 0, precision, np.nan), np.where(videos > 0, f1, np.nan)
+
+
+def macro_averages(result: TestResult) -> dict[str, float]:
+    """The means of precision and F1 in percent, over the classes that have videos."""
+    if not result.counted.any():
+        return dict.fromkeys(("macro_precision", "macro_f1"), float("nan"))
+    precision, f1 = precision_and_f1(confusion_matrix(result))
+    return {"macro_precision": float(np.nanmean(precision)), "macro_f1": float(np.nanmean(f1))}
+
+
+def probabilities_of(result: TestResult, probabilities: bool) -> NDArray[np.float64]:
+    """The probability of each class, `[N, K]`: softmax of the scores, unless these are sums of `probabilities`."""
+    scores = result.scores.astype(np.float64)
+    if not probabilities:
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = scores / scores.sum(axis=1, keepdims=True)
+    return shares
+
+
 def counts(result: TestResult) -> dict[str, int]:
     """The numbers of videos: expected, scored, failed, cut short, and scored without a label."""
     scored = int(result.ok.sum())
@@ -89,8 +128,9 @@ def counts(result: TestResult) -> dict[str, int]:
 
 
 def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> None:
-    """`metrics.json`: accuracies, counts and `facts`; NaN becomes null."""
-    content = {**accuracies(result), **counts(result), **facts}
+    """`metrics.json`: accuracies with the interval of top-1, counts and `facts`; NaN becomes null."""
+    figures = {**accuracies(result), "top1_interval": top1_interval(result), **macro_averages(result)}
+    content = {**figures, **counts(result), **facts}
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in content.items()}
     with atomic_file(path, "w", encoding="utf-8") as file:
         json.dump(clean, file, indent=2)
@@ -106,8 +146,14 @@ def write_scores(path: str | os.PathLike[str], result: TestResult) -> None:
         np.savez(file, **arrays)
 
 
-def write_predictions(path: Path, result: TestResult, class_names: Sequence[str] | None) -> None:
-    """`predictions.csv`: path, label, prediction, its score, the five best, ok, reason; class names if known."""
+def write_predictions(
+    path: Path, result: TestResult, class_names: Sequence[str] | None, probabilities: bool = False
+) -> None:
+    """`predictions.csv`: path, label, prediction, its score, the five best and their probabilities, ok, reason.
+
+    Classes have their names, if known. With `probabilities`, scores are probabilities instead of logits.
+    """
+    shares = probabilities_of(result, probabilities)
 
     def name(index: int) -> str:
         return class_names[index] if class_names else str(index)
@@ -118,11 +164,12 @@ def write_predictions(path: Path, result: TestResult, class_names: Sequence[str]
         for i, ranked in enumerate(result.ranked):
             label = name(int(result.labels[i])) if result.labels[i] >= 0 else ""
             if result.reasons[i]:
-                writer.writerow((result.paths[i], label, "", "", "", False, result.reasons[i]))
+                writer.writerow((result.paths[i], label, "", "", "", False, result.reasons[i], ""))
                 continue
             best = [name(int(k)) for k in ranked]
             score = f"{result.scores[i, ranked[0]]:.6g}"
-            writer.writerow((result.paths[i], label, best[0], score, ";".join(best), True, result.truncated[i]))
+            five = ";".join(f"{share:.4f}" for share in shares[i, ranked])
+            writer.writerow((result.paths[i], label, best[0], score, ";".join(best), True, result.truncated[i], five))
 
 
 def write_published_csv(path: str, result: TestResult, class_names: Sequence[str] | None) -> None:
@@ -147,8 +194,12 @@ def confusion_matrix(result: TestResult) -> NDArray[np.int64]:
 
 
 def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) -> list[str]:
-    """`per_class.csv`: videos, top-1, top-5 and commonest mistake of each class; returns the worst classes in words."""
+    """`per_class.csv`: videos, top-1 (its recall), top-5, commonest mistake, precision and F1 of each class.
+
+    Returns the worst classes in words.
+    """
     confusion = confusion_matrix(result)
+    precision, f1 = precision_and_f1(confusion)
     counted = result.counted
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
     worst: list[tuple[float, str]] = []
@@ -158,7 +209,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
         for k, name in enumerate(class_names):
             videos = int(confusion[k].sum())
             if not videos:
-                writer.writerow((k, name, 0, "", "", "", ""))
+                writer.writerow((k, name, 0, *[""] * 6))
                 continue
             wrong = confusion[k].copy()
             wrong[k] = 0
@@ -166,7 +217,8 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
             top1 = 100.0 * float(confusion[k, k]) / videos
             top5 = 100.0 * float(in_five[counted & (result.labels == k)].mean())
             taken_for = class_names[other] if times else ""
-            writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times))
+            more = f"{precision[k]:.2f}", f"{f1[k]:.2f}"
+            writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times, *more))
             mistake = f", {times} times predicted as {taken_for}" if times else ""
             worst.append((top1, f"{top1:5.1f} %  {name} ({videos} videos{mistake})"))
     return [line for _, line in sorted(worst)]
@@ -177,10 +229,7 @@ def write_mistakes(path: Path, result: TestResult, class_names: Sequence[str], p
 
     With `probabilities`, scores are probabilities (summed over models) instead of logits.
     """
-    scores = result.scores.astype(np.float64)
-    if not probabilities:
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares = scores / scores.sum(axis=1, keepdims=True)
+    shares = probabilities_of(result, probabilities)
     wrong = np.flatnonzero(result.counted & (result.ranked[:, 0] != result.labels))
     wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
     lines = []

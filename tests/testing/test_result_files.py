@@ -137,6 +137,16 @@ def test_results_of_a_test_are_known_as_such(data: Path, call: Call) -> None:
         check_results_replaceable(data / "out")
 
 
+def test_results_of_earlier_versions_with_fewer_columns_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_bytes(b"path,label,prediction,score,top5,ok,reason\r\na,1,1,0.5,1,True,\r\n")
+    (tmp_path / "per_class.csv").write_bytes(b"class,name,videos,top1,top5,taken_for,times\r\n0,a,1,100,100,,0\r\n")
+    (tmp_path / "confusion.npy").write_bytes(b"numbers")
+    check_results_replaceable(tmp_path)
+    (tmp_path / "per_class.csv").write_bytes(b"class,name,videos\r\n")
+    with pytest.raises(InputError, match=r"per_class\.csv: already exists"):
+        check_results_replaceable(tmp_path)
+
+
 def test_the_hash_is_that_of_the_bytes_that_were_read(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint is replaced after it was read, before the videos are scored."""
     before = (data / "w.pth.tar").read_bytes()

@@ -41,7 +41,8 @@ def test_metrics_hold_no_nan(result: TestResult, tmp_path: Path) -> None:
     nothing = TestResult(["a"], np.array([-1]), result.scores[4:5], ["gone"], [""])
     write_metrics(tmp_path / "m.json", nothing, {"protocol": "p"})
     metrics = json.loads((tmp_path / "m.json").read_text())
-    assert metrics["top1"] is None and metrics["failed"] == 1 and metrics["protocol"] == "p"
+    assert metrics["top1"] is None and metrics["top1_interval"] is None and metrics["macro_f1"] is None
+    assert metrics["failed"] == 1 and metrics["protocol"] == "p"
 
 
 def test_scores_keep_list_order_and_failures(result: TestResult, tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_predictions_name_classes_and_reasons(result: TestResult, tmp_path: Path
     rows = list(csv.DictReader((tmp_path / "p.csv").open(newline="")))
     assert rows[3] == {
         "path": "d", "label": "plum, ripe", "prediction": "plum, ripe", "score": "2",
-        "top5": "plum, ripe;pear;apple", "ok": "True", "reason": "cut",
+        "top5": "plum, ripe;pear;apple", "ok": "True", "reason": "cut", "probabilities": "0.6652;0.2447;0.0900",
     }  # fmt: skip
     assert (rows[4]["prediction"], rows[4]["ok"], rows[4]["reason"]) == ("", "False", "gone")
     assert rows[5]["label"] == ""
@@ -72,6 +73,42 @@ def test_classes_and_mistakes_are_ranked(result: TestResult, tmp_path: Path) -> 
     ]  # fmt: skip
     mistakes = write_mistakes(tmp_path / "m.csv", result, NAMES, probabilities=False)
     assert mistakes == ["1.00  c: pear, predicted as apple"]
+
+
+def test_fused_scores_are_probabilities_already(result: TestResult, tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", result, NAMES, probabilities=True)
+    rows = list(csv.DictReader((tmp_path / "p.csv").open(newline="")))
+    assert rows[3]["probabilities"] == "0.6667;0.3333;0.0000" and rows[4]["probabilities"] == ""
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7, 30])
+def test_precision_and_f1_are_those_of_scikit_learn(classes: int, tmp_path: Path) -> None:
+    """Also where classes have no videos, and where some are never predicted."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    rng = np.random.default_rng(classes)
+    scores, labels = rng.normal(size=(40, classes)).astype(np.float32), rng.integers(0, classes, 40)
+    result = TestResult([f"{n}" for n in range(40)], labels, scores, [""] * 40, [""] * 40)
+    present = np.unique(labels)
+    expected = precision_recall_fscore_support(labels, scores.argmax(1), labels=present, zero_division=0)
+    write_per_class(tmp_path / "c.csv", result, [f"{k}" for k in range(classes)])
+    rows = list(csv.DictReader((tmp_path / "c.csv").open(newline="")))
+    assert [int(row["class"]) for row in rows if row["precision"]] == present.tolist()
+    found = [[float(rows[k][name]) for k in present] for name in ("precision", "top1", "f1")]
+    np.testing.assert_allclose(found, 100 * np.stack(expected[:3]), atol=0.006)
+    write_metrics(tmp_path / "m.json", result, {})
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    means = [metrics[name] for name in ("macro_precision", "mean_class_accuracy", "macro_f1")]
+    np.testing.assert_allclose(means, 100 * np.stack(expected[:3]).mean(1))
+
+
+def test_the_interval_of_top_1_is_wilsons(result: TestResult, tmp_path: Path) -> None:
+    from scipy.stats import binomtest
+
+    write_metrics(tmp_path / "m.json", result, {})
+    expected = binomtest(3, 4).proportion_ci(method="wilson")
+    found = json.loads((tmp_path / "m.json").read_text())["top1_interval"]
+    np.testing.assert_allclose(found, [100 * expected.low, 100 * expected.high], rtol=1e-6)
 
 
 def test_mistakes_cluster() -> None:
