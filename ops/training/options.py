@@ -210,5 +210,7 @@ def add_no_effect_options(parser: argparse.ArgumentParser, also: Sequence[str] =
 
 def check_tune_from(args: argparse.Namespace) -> None:
     """InputError for a `--tune_from` that names no weights, unless the run may go on without them."""
-    if args.resume is None or not args.store_name:  # else its own checkpoint may have the settings: see `open_start`
+    # A named run that goes on has the settings in its own checkpoint (see `open_start`), and beside another `--resume`
+    # than auto `check_arguments` refuses the flag.
+    if args.resume is None or (args.resume == "auto" and not args.store_name):
         check_weights(args.tune_from)

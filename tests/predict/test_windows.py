@@ -313,7 +313,7 @@ def test_a_long_name_costs_nobody_his_predictions(weights: Path, tmp_path: Path,
         write_video(tmp_path / "clips" / name, 12)
     flags = ["--weights", weights, "--window", 8, "--timeline", "out", "--json", "all.json", "--csv", "all.csv"]
     done = call("tools/predict.py", "clips", *flags, status=1)
-    assert "predicted, but out/ccc" in done.out and "File name too long" in done.out
+    assert "predicted, but out/ccc" in done.err and "File name too long" in done.err
     with (tmp_path / "all.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["ok"] for row in rows] == ["True"] * 3 and (tmp_path / "all.json").exists()

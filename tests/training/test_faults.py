@@ -69,7 +69,7 @@ def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: 
     assert "step 2: the loss is nan" in done.err and "for the videos a.mp4, a.mp4; there is no checkpoint" in done.err
     assert len(done.err.strip().splitlines()) >= 1 and not list(tmp_path.rglob("*.tar"))
     done = call(*train, "--skip_nonfinite", "1", status=3)
-    assert "skipped (1 of 1)" in done.out and "step 3: the loss is nan" in done.err
+    assert "skipped (1 of 1)" in done.err and "step 3: the loss is nan" in done.err
 
 
 def test_all_processes_stop_where_one_meets_it(script: Run, tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call,
     content = torch.load(path, weights_only=True)
     assert content["skipped"] == 0
     done = call(*train, "--lr", "1e30", status=3)  # which is the one that may be passed over, and then another one
-    assert "skipped (1 of 1)" in done.out and "the loss is nan" in done.err
+    assert "skipped (1 of 1)" in done.err and "the loss is nan" in done.err
     torch.save({**content, "skipped": 1}, path)
     done = call(*train, "--lr", "1e30", status=3)
-    assert "skipped (1 of 1)" not in done.out and "the loss is nan" in done.err
+    assert "skipped (1 of 1)" not in done.err and "the loss is nan" in done.err
 
 
 def test_a_full_disk_is_one_line_for_logs_too(tmp_path: Path) -> None:
