@@ -142,7 +142,7 @@ def test_scores_that_are_not_finite_are_no_scores(poisoned: float, scored: int, 
     torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth.tar")
     test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", write_list(tmp_path, 3, 0)]
     done = call(*test, "--root_path", ".", "--input_size", "32", "--device", "cpu", "-j", "0", status=int(not scored))
-    assert f"3 expected, {scored} scored" in done.out and ("its scores are not finite" in done.out) == (not scored)
+    assert f"3 expected, {scored} scored" in done.out and ("its scores are not finite" in done.err) == (not scored)
     predict = ["tools/predict.py", "a.mp4", "--weights", "w.pth.tar", "--input_size", "32", "--device", "cpu"]
     done = call(*predict, status=0 if scored else 2)
     assert ("w.pth.tar: its scores are not finite" in done.err) == (not scored)
@@ -310,5 +310,5 @@ def test_a_bad_cell_in_the_log_is_left_out_and_named(call: Call, tmp_path: Path)
     lines = path.read_text().splitlines()
     cells = lines[1].split(",")
     path.write_text(f"{lines[0]}\n{','.join([cells[0], cells[1], 'about 0.01', *cells[3:]])}\n")
-    assert "log.csv: 'about 0.01' is not a number (lr)" in call(*train, "--epochs", "2").out
+    assert "log.csv: 'about 0.01' is not a number (lr)" in call(*train, "--epochs", "2").err
     assert len(path.read_text().splitlines()) == 3
