@@ -159,7 +159,8 @@ def test_names_of_tensors_reach_no_terminal_as_they_are(
     )  # fmt: skip
     assert "\x1b" not in done.stdout + done.stderr and "Traceback" not in done.stderr
     assert "\nbias" not in done.stdout + done.stderr
-    assert done.returncode in (0, 2) and (done.returncode == 0 or done.stderr.count("\n") == 1), done
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    assert done.returncode in (0, 2) and (done.returncode == 0 or len(errors) == 1), done
 
 
 def everything(folder: Path, but: str) -> dict[str, bytes | None]:

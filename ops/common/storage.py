@@ -94,7 +94,7 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 @contextmanager
 def no_empty_folders(*folders: str | os.PathLike[str]) -> Iterator[None]:
     """If the block ends in an InputError, remove what it made of `folders` and those above, if nothing is in them."""
-    made = [path for folder in map(Path, folders) for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for folder in map(Path, folders) for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
         yield
     except InputError:

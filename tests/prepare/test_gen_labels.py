@@ -412,7 +412,7 @@ def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
     assert (out / "ucf101_train_list.txt").read_text() == "ApplyMakeup/v_A_g08_c01.avi 6 1\n"
     assert (out / "ucf101_val_list.txt").read_text() == "ApplyMakeup/v_A_g01_c01.mp4 6 1\n"
     assert (out / "missing_ucf101_train_list.txt").read_text() == "Basketball/v_B_g08_c01 no such video\n"
-    assert "videos not in the annotations, left out: 1" in done.err and "--root_path UCF-101" in done.out
+    assert "videos not in the annotations, left out: 1" in done.out and "--root_path UCF-101" in done.out
 
 
 def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Path) -> None:
