@@ -96,7 +96,7 @@ def test_the_tool_says_what_it_does(call: Call, sources: dict[str, Path], tmp_pa
     assert f"{after:.1f} MB from {before:.1f} MB; left out: optimizer, step" in done.out and after < 0.6 * before
     written = load_tensors(tmp_path / "new/a.safetensors")
     assert all(name.startswith("module.") for name in written["state_dict"]) and written["meta"]["class_names"] == NAMES
-    assert "has no class names" in call("tools/convert_checkpoint.py", sources["bare"], "b").out
+    assert "has no class names" in call("tools/convert_checkpoint.py", sources["bare"], "b").err
     assert call("tools/convert_checkpoint.py", sources["bare"], sources["bare"], status=2).err.endswith(
         "choose another name for the result\n"
     )
@@ -159,7 +159,7 @@ def test_for_other_segments_the_global_branch_alone_starts_anew(
     assert all(torch.equal(before.state[name], after.state[name]) for name in kept)
     renewed = len(before.state) - len(kept)
     assert (
-        f"so its {renewed} tensors are initialised again" in done.out and f"the other {len(kept)} are kept" in done.out
+        f"so its {renewed} tensors are initialised again" in done.err and f"the other {len(kept)} are kept" in done.err
     )
     assert "logits cannot be compared" in done.out
     assert after.num_segments == 16 and "best_prec1" not in after.rest and not after.meta["results"]
