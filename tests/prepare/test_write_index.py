@@ -83,5 +83,5 @@ def test_a_file_of_another_origin_is_not_overwritten(call: Call, tmp_path: Path)
     foreign = index_file_of(tmp_path / "train.txt")
     foreign.write_text("an index of mine\n")
     ended = call(CHECK, "custom", "--train_list", "train.txt", "--root_path", ".", "--num_class", 2, "-j", 1)
-    assert "train.txt.index: was not written by this project and is not overwritten" in ended.out
+    assert "train.txt.index: was not written by this project and is not overwritten" in ended.err
     assert foreign.read_text() == "an index of mine\n" and not is_index_file(foreign)

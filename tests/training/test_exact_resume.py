@@ -34,6 +34,6 @@ def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, c
     assert whole["epoch_steps"] == 3 and whole["state_dict"].keys() == parts["state_dict"].keys()
     if "--mixup" in train:
         assert whole["meta"]["recipe"]["mixup"] == 0.4 and whole["meta"]["recipe"]["cutmix"] == 1
-        changed = call(*train, "parts", "--mixup", "0.5", "--epochs", "3", "--max_steps", "1").out
+        changed = call(*train, "parts", "--mixup", "0.5", "--epochs", "3", "--max_steps", "1").err
         assert "mixup 0.5, before 0.4" in changed
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
