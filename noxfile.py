@@ -16,6 +16,7 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13"]
 REQUIREMENTS = ("-r", "requirements.txt", "-r", "requirements-optional.txt")
 SUITE = ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+SUITE += ("--max-worker-restart", "0")  # a worker that died would leave its tests waiting for ever
 
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"

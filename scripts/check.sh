@@ -23,5 +23,5 @@ source scripts/environment.sh requirements-dev.txt
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
 export OMP_NUM_THREADS=1 # threads of several processes on the same cores wait for each other
-"$PYTHON" -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
+"$PYTHON" -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder "$@"
 [ -z "$ALL" ] || "$PYTHON" -m nox -- "$@"

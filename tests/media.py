@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 SHAPES = 3
+X265_ALONE = "log-level=none:pools=none:frame-threads=1"  # x265 makes threads of its own, whatever thread_count says
 
 
 def schedule_as_usual() -> None:
@@ -74,7 +75,7 @@ def write_video(
         context.time_base = Fraction(1, fps)
         # Key frames where `gop` says, not where the picture changes; and x264's macroblock tree, whose bytes differ
         # once in a hundred encodes of the same frames, left out.
-        context.options = {"sc_threshold": "0", "x264-params": "mbtree=0"}
+        context.options = {"sc_threshold": "0", "x264-params": "mbtree=0", "x265-params": X265_ALONE}
         for name, value in settings.items():
             setattr(context, name, value)
         for number, picture in enumerate(pictures):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from av.video.reformatter import Interpolation
-from media import Pixels, draw, remux, write_video
+from media import X265_ALONE, Pixels, draw, remux, write_video
 from torch import Tensor
 
 from ops.data import numbered_packets
@@ -135,7 +135,6 @@ X264 = "mp4 mov mkv avi asf flv ts mpg nut m4v 3gp mxf"
 MPEG2 = "mp4 mov mkv avi asf ts mpg nut mxf vob"
 MPEG4 = "mp4 mov mkv avi asf ts mpg nut m4v 3gp"
 VP9 = "mp4 mkv webm avi asf flv nut ivf"
-QUIET = "log-level=none:pools=1:frame-threads=1"
 FIELDS = int(av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me)
 WITHOUT_KEYS = tuple(number for number in range(COUNT) if number % 8)
 FAST_VP9 = {"options": {"deadline": "realtime", "cpu-used": "8"}}
@@ -157,13 +156,13 @@ CODINGS = {
     "h264 bottom field first": Coding("libx264", X264, {"b_frames": 2, **x264(bff=1)}, opencv=False),
     "h264 fake fields": Coding("libx264", X264, x264(**{"fake-interlaced": 1}), opencv=False),
     "h264 B untimed": Coding("libx264", "mp4 mov mkv flv ts nut", {"b_frames": 2}, untimed),
-    "hevc": Coding("libx265", "mp4 mov mkv ts flv nut mpg", {"options": {"x265-params": f"{QUIET}:bframes=0"}}),
+    "hevc": Coding("libx265", "mp4 mov mkv ts flv nut mpg", {"options": {"x265-params": f"{X265_ALONE}:bframes=0"}}),
     "hevc B": Coding("libx265", "mp4 mov mkv ts flv nut mpg",
-                     {"gop": 8, "options": {"x265-params": f"{QUIET}:bframes=3:open-gop=1"}}),
+                     {"gop": 8, "options": {"x265-params": f"{X265_ALONE}:bframes=3:open-gop=1"}}),
     "hevc B untimed": Coding("libx265", "mp4 mkv ts nut",
-                             {"gop": 8, "options": {"x265-params": f"{QUIET}:bframes=3"}}, untimed),
+                             {"gop": 8, "options": {"x265-params": f"{X265_ALONE}:bframes=3"}}, untimed),
     "hevc all keys": Coding("libx265", "mp4 mov mkv ts flv nut mpg",
-                            {"gop": 1, "options": {"x265-params": f"{QUIET}:bframes=0:keyint=1"}}),
+                            {"gop": 1, "options": {"x265-params": f"{X265_ALONE}:bframes=0:keyint=1"}}),
     "mpeg2": Coding("mpeg2video", MPEG2),
     "mpeg2 B": Coding("mpeg2video", MPEG2, {"b_frames": 2}),
     "mpeg2 fields": Coding("mpeg2video", MPEG2, {"b_frames": 2, "flags": FIELDS}, opencv=False),
