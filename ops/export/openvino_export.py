@@ -19,7 +19,7 @@ from ops.common.errors import InputError
 from ops.export.onnx_export import clip_shape, facts_for_users, to_onnx
 from ops.export.options import turn_off_statistics
 from ops.export.verification import Exported, verify
-from ops.models.runtimes import open_session
+from ops.models.runtimes import open_session, openvino_core
 from ops.predict.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def export_openvino(
     with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as folder:
         source, written = Path(folder, "model.onnx"), Path(folder, target.name)
         onnx.save(to_onnx(predictor.model, shape, "fp32"), source)
-        model = openvino.Core().read_model(source)
+        model = openvino_core().read_model(source)
         if precision == "int8":
             model = quantised(model, calibration)
         for key, value in facts_for_users(predictor, shape[-1], precision).items():

@@ -1,6 +1,7 @@
 """Computing a trained network in another runtime than PyTorch: onnxruntime or OpenVINO, on a CPU."""
 
 import copy
+import functools
 import logging
 import os
 import tempfile
@@ -147,10 +148,21 @@ def _in_onnxruntime(path: str | os.PathLike[str]) -> Session:
     return compute
 
 
-def _in_openvino(path: str | os.PathLike[str], amp: str) -> Session:
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's entry point: one for the process, which is never released.
+
+    OpenVINO's CPU plugin (seen in 2026.4.1) gives the thread that loads it another stack for signal handlers, and puts
+    the one before back when it is released. Where two of them are not released in the reverse order, the thread is
+    left with a stack that is gone, and the next signal, such as the end of a loader's process, ends the process.
+    """
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _in_openvino(path: str | os.PathLike[str], amp: str) -> Session:
+    core = openvino_core()
     options: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,

@@ -1,7 +1,10 @@
 """Networks compute the same in onnxruntime and OpenVINO as in PyTorch, and what cannot be computed there is refused."""
 
+import ctypes
+import gc
 import itertools
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +70,35 @@ def test_clips_do_not_depend_on_each_other_and_may_change_their_size(runtime: st
         larger = clips(1, 80)
         assert difference(network(larger), model(larger)) < 1e-5
         assert torch.equal(network(pixels), together)
+
+
+class SignalStack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2)."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack() -> tuple[int, bool]:
+    """The address of this thread's stack for signal handlers, 0 for none, and whether there is memory."""
+    stack = SignalStack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in lines]
+    return stack.address or 0, any(start <= (stack.address or 0) < end for start, end in ranges)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_can_still_be_handled_after_a_network_in_openvino_was_released() -> None:
+    model, networks = cut(distinct_model()), []
+    with torch.inference_mode():
+        for size in (64, 80):
+            networks.append(opened(model, "openvino"))
+            networks[-1](clips(1, size))
+    while networks:  # the first one first
+        del networks[0]
+        gc.collect()
+    address, exists = signal_stack()
+    assert exists or not address
 
 
 def test_bf16_in_openvino_is_close() -> None:
