@@ -59,7 +59,7 @@ def sequential(path: Path) -> list[Tensor]:
 
 
 Edit = Callable[[int, bytes], list[bytes]]
-"""The number of a packet and its bytes → the packets to be written in its place."""
+"""Maps the number and the bytes of a packet to the packets that replace it."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
 
 NO_VIDEOS = {"m4a", "m4b", "psp", "ism", "ismv", "isma", "f4a", "avif", "heic", "heif", "mk3d", "mka", "mks", "mpo",
              "wma", "oga", "opus", "spx", "hvf", "ra", "dif", "avc", "h26l", "str", "mjp"}  # fmt: skip
-"""Endings of sound, pictures and subtitles in the same containers, and such as nobody gives to videos."""
+"""Extensions of audio, pictures and subtitles in the same containers, and extensions that are unusual for videos."""
 
 
 @pytest.mark.parametrize(

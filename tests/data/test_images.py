@@ -22,7 +22,7 @@ from ops.report.thumbnails import Place, strip_uri
 ROOT = Path(__file__).resolve().parents[2]
 OWN = "img_{index:05d}.jpg"
 NOT_FRAMES = ("ICO", "PCX", "TGA", "SGI", "XBM", "EPS")
-"""Formats that Pillow knows, and writes, and that no frames are stored as."""
+"""Formats that Pillow reads and writes, but that are not used for frames."""
 
 
 def encoded(image: Image.Image, format: str) -> bytes:

@@ -16,7 +16,7 @@ from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.jpegs import read_plain_jpeg
 
 SIZE = (45, 67)
-"""Whole blocks neither way."""
+"""Height and width, neither of which is a multiple of the block size."""
 
 
 def jpeg(mode: str = "RGB", **settings: Any) -> bytes:

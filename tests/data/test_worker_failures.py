@@ -120,7 +120,7 @@ TRAIN += ["--device", "cpu", "-b", "2", "--epochs", "100000", "--store_name", "r
 
 
 STARTED: list["subprocess.Popen[str]"] = []
-"""Trainings that would go on for ever."""
+"""Trainings that would run forever and are killed after the test."""
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from ops.training.train_step import accumulate, forward
 LOGITS_WITHIN = {"off": 1e-4, "bf16": 1.5e-2, "fp16": 2e-3}
 GRADIENTS_WITHIN = {"off": 5e-3, "bf16": 0.1, "fp16": 0.05}
 FAR_TOO_LARGE = 2.0**20
-"""A scale of the loss in fp16."""
+"""A loss scale with which fp16 gradients overflow."""
 
 NAME = "tanet_r50_8f_k400"
 TESTED = Compute(torch.device("cpu"))

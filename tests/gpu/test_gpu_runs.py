@@ -21,7 +21,7 @@ TRAIN = ["online_main.py", *DATA, "--arch", "resnet18", "--pretrain", "none", "-
 TRAIN += ["--input_size", "32", "-b", "4", "--eval-freq", "1", "--lr", "0.01", "--gd", "20"]
 TEST = ["online_test_models.py", "custom", "--test_list", "l.txt", "--root_path", ".", "--test_crops", "3"]
 SCORES_WITHIN = {"off": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
-"""Relative, of the norm of the differences to a CPU's."""
+"""Tolerances for the norm of the differences from the scores of a CPU, relative to the norm of these."""
 
 SETTINGS: list[tuple[str, list[str]]] = [
     ("off", []),

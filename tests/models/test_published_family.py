@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from ops.models.checkpoint import load_model
 
 UNSTABLE = "tsm_r50_nl_8f_k400"
-"""With these random weights the similarities of positions go into the hundreds, so that their softmax jumps from one
-position to another for a difference in the last bit. The reference itself is 3e-4 from the same sums in double
-precision, and its operations, run with two threads instead of one, are 3e-3 from it."""
+"""With these random weights the similarities of positions reach the hundreds, so that their softmax jumps from one
+position to another with a difference in the last bit. The reference itself differs by 3e-4 from the same sums in double
+precision, and by 3e-3 from its own operations with two threads instead of one."""
 
 
 @pytest.mark.parametrize("name", FILE_NAMES)

@@ -27,7 +27,7 @@ TOOLS = {
               "-j", "1", "--output", "out", "--write_clean"),
 }  # fmt: skip
 Moment = tuple[Any, str, int]
-"""A function, as the place that holds it and its name, and the number of a call of it."""
+"""A function, given by the object that holds it and its name, and the number of the call after which it happens."""
 
 WITHIN: dict[str, Moment] = {
     "frames": (image_folders, "write_bytes", 8),
@@ -36,7 +36,7 @@ WITHIN: dict[str, Moment] = {
     "lists": (os, "replace", 5),
     "check": (os, "replace", 2),
 }
-"""When the second video is half written, or one of several reports is in place."""
+"""A moment at which the second video is half written, or at which one of several reports is in place."""
 
 
 @pytest.fixture

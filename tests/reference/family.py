@@ -23,7 +23,7 @@ FILE_NAMES = {
     ),
     "mma_tanet_r50_sthv1_16f": "tanet_imagenet-pretrained-r50_8xb6-1x1x16-50e_sthv1-rgb_20220908-000000.pth",
 }
-"""Cases, and names of files in the form in which they are published."""
+"""Cases, and file names in the form of the published ones."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ STAGES = {
     "linked": (checkpoint_saver.os, "link"),
     "pruned": (Path, "unlink"),
 }
-"""What is done to save a checkpoint, one after another."""
+"""The stages of saving a checkpoint, in order, with the function that each of them calls."""
 
 
 def save(folder: Path, step: int) -> None:
