@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def reading_rows(args: argparse.Namespace, parts: set[str]) -> list[Row]:
-    """The rows of reading, on one thread, in a temporary folder."""
+    """The rows about reading, measured on one thread with files in a temporary folder."""
     wanted = [rows for part, rows in reading.PARTS.items() if part in parts]
     if not wanted:
         return []
@@ -69,7 +69,7 @@ def reading_rows(args: argparse.Namespace, parts: set[str]) -> list[Row]:
 
 
 def network_rows(args: argparse.Namespace, compute: Compute, parts: set[str]) -> tuple[list[Row], dict[str, float]]:
-    """The rows of the network, and the peak memory of training steps in MiB."""
+    """The rows about the network, and the peak memory of training steps in MiB."""
     load = network.Load(args.clips, args.size)
     rows: list[Row] = []
     if "tam" in parts:

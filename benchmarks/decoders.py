@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def figures_of(path: str, rounds: int) -> list[Figure]:
-    """The figures of all decoders for the video at `path`. MediaError if the default cannot read it."""
+    """The figures of all decoders for the video at `path`; MediaError if the default decoder cannot read it."""
     with open_video(path) as source:
         length = len(source)
     video = describe_video(path)
@@ -110,7 +110,7 @@ def describe_video(path: str) -> str:
 
 
 def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[Figure]:
-    """Figures for `clips`, each the sorted frames of one reading; times are per clip."""
+    """Figures for `clips`, each of which holds the sorted frames of one read; times are per clip."""
     readers = {name: make() for name, make in DECODERS.items()}
     pixels, problems = _pixels(readers, path, clips)
     steps: Mapping[str, Callable[[], object]] = {
@@ -132,7 +132,7 @@ def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[F
 def _pixels(
     readers: Mapping[str, VideoReader], path: str, clips: Clips
 ) -> tuple[dict[str, list[torch.Tensor]], dict[str, str]]:
-    """The frames of `clips` by decoder, and why other decoders fail. MediaError if the default fails."""
+    """The frames of `clips` by decoder, and the reasons why others fail; MediaError if the default decoder fails."""
     pixels, problems = {}, {}
     for name, reader in readers.items():
         try:
@@ -151,7 +151,7 @@ def read(reader: VideoReader, path: str, indices: NDArray[np.int64]) -> list[tor
 
 
 def difference(ours: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> tuple[float, int]:
-    """The fraction of values that differ, and the largest difference; 1 if sizes differ."""
+    """The fraction of values that differ, and the largest difference; 1 and 255 if sizes differ."""
     if any(a.shape != b.shape for a, b in zip(ours, other, strict=True)):
         return 1.0, 255
     apart = [(a.int() - b.int()).abs() for a, b in zip(ours, other, strict=True)]

@@ -1,12 +1,12 @@
-"""Measure what a clip of a long film costs: bytes read and CPU time, against the clip of ten seconds it is made of.
+"""Measure the bytes read and the CPU time for a clip of a long film, compared with the short video that it repeats.
 
     python benchmarks/films.py clip.mp4
     python benchmarks/films.py clip.mp4 --against ../older-checkout --output benchmarks/results/cpu_films
 
-The packets of the video are joined to a film of --hours; the video is also re-encoded by the default settings of
+The packets of the video are repeated to a film of --hours; the video is also re-encoded with the default settings of
 tools/resize_videos.py. Training clips are 8 frames of a window of 64, at random places; a test sample is dense-10 × 3
-crops. Each is read by one process and one thread, --clips times after a first time: what a process keeps of a video
-that it has read counts, as from the second epoch on, or with an index file beside the list. With --against, another
+crops. Each is read by one process and one thread, --clips times after a first read, so that the index that a process
+keeps of a video is used, as from the second epoch on or with an index file beside the list. With --against, another
 checkout takes turns. Times are medians over rounds with the range. --output NAME writes NAME.json and NAME.md.
 """
 
@@ -65,15 +65,15 @@ for path in files:
 choose = lambda count: choose_views(count, [8], parse_sample("dense-10"), 1)
 measure(files[1], 3, lambda number: load_views(reader, files[1], -1, choose, plan))
 """
-"""Prints CPU seconds, and bytes as shares of the file, of a training clip of each file and a test sample of the second.
+"""Prints CPU seconds and shares of the file's bytes, for a training clip of each file and a test sample of the second.
 """
 
 Figures = dict[str, tuple[float, float]]
-"""CPU seconds and share of the file's bytes, by what is read."""
+"""What is read → CPU seconds and share of the file's bytes."""
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     args = make_parser().parse_args()
     other = other_checkout(args.against)
     from benchmarks.timing import machine, save, table
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def make_files(video: str, folder: Path, hours: float) -> list[str]:
-    """The video itself, the same re-encoded, and the film."""
+    """Make the re-encoded video and the film; returns the paths of the original, the re-encoded video and the film."""
     from ops.prepare.resize_video import ResizeOptions, resize_video
 
     resize_video(video, "small.mp4", str(folder), ResizeOptions())
@@ -119,7 +119,7 @@ def make_files(video: str, folder: Path, hours: float) -> list[str]:
 
 
 def join(video: str, path: Path, seconds: float) -> None:
-    """Write the packets of the first video stream over and over again, until the film is that long."""
+    """Repeat the packets of the first video stream until the film is `seconds` long."""
     import av
 
     with av.open(video) as source, av.open(str(path), "w") as target:
@@ -137,7 +137,7 @@ def join(video: str, path: Path, seconds: float) -> None:
 
 
 def measured(root: Path, files: Sequence[str], clips: int) -> Figures:
-    """The figures of one round of a checkout."""
+    """The figures of a checkout in one round."""
     command = [sys.executable, "-c", WORKER, str(root), str(clips), *files]
     numbers = [float(number) for number in cost_of(command).printed.split()]
     return dict(zip((CLIP, SMALL, FILM, SAMPLE), zip(numbers[::2], numbers[1::2], strict=True), strict=True))

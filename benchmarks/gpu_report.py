@@ -3,8 +3,8 @@
     python -m benchmarks.gpu_report
     python -m benchmarks.gpu_report --minutes 30 --clips 64 --output benchmarks/results/a100_large
 
-TANet-50 is compared with a ResNet-50 without TAM and with the published method, re-created here, in turn in the same
-rounds. Without --output the report is named after the GPU: benchmarks/results/DEVICE.md and .json. Run
+TANet-50 is compared with a ResNet-50 without TAM and with a reimplementation of the published method, in turn in the
+same rounds. Without --output the report is named after the GPU: benchmarks/results/DEVICE.md and .json. Run
 `bash scripts/gpu_report.sh` to test this project on the GPU first. --quick tries everything in seconds, also on a CPU.
 """
 
@@ -29,17 +29,17 @@ from ops.common.errors import EXIT_DONE, InputError, run
 
 RESULTS = Path(__file__).resolve().parent / "results"
 AS_RUN_TODAY = "published method as its code runs today"
-"""In float32 with TF32 convolutions, as PyTorch allows by default, and contiguous."""
+"""Contiguous float32 with TF32 convolutions, which is PyTorch's default."""
 
 HEADER = ("how", "what", "against", "ours, ms", "other, ms", "ratio", "target")
 TARGETS = {"training": "≤ 1.10", "throughput": "≥ 2.5", "latency": "≤ 1.3"}
 ENOUGH_CLIPS = 32
-"""Clips in a training step from which on its target holds."""
+"""The target for training steps only applies to steps of at least this many clips."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to compute: flags of the scripts."""
+    """One way to compute, given by flags of the scripts."""
 
     amp: str = "off"
     channels_last: bool = True
@@ -52,12 +52,12 @@ class Setting:
         return f"{words}, {layout}" + (", compiled" if self.compile else "")
 
     def compute(self, device: torch.device) -> Compute:
-        """How it is computed on `device`; InputError where that cannot be."""
+        """The way to compute on `device`; InputError if the device does not support it."""
         return compute_of(Namespace(**asdict(self), deterministic=False), device, fixed_shapes=True)
 
 
 def settings_for(device: torch.device) -> list[Setting]:
-    """All that are measured, beginning with the one that is recommended, for which the targets hold."""
+    """All settings to measure. The first one is the recommended one, to which the targets apply."""
     half = [name for name in AMP if name != "off"]
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         half.remove("bf16")
@@ -69,14 +69,14 @@ def settings_for(device: torch.device) -> list[Setting]:
 
 @dataclass
 class Report:
-    """What was measured: rows by setting, clips per second and MiB, and what was left out and why."""
+    """The measurements: rows by setting, clips per second and MiB, and the settings left out with the reasons."""
 
     rows: list[tuple[str, Row]] = field(default_factory=list)
     speeds: list[list[str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, setting: Setting, what: str, times: Mapping[str, Timing], targets: Mapping[str, str]) -> None:
-        """Rows of ours against each other variant that was timed; `targets` of the ratio to some of them."""
+        """Add rows that compare ours with each other variant; `targets` holds targets for some of the ratios."""
         names = {"plain": "ResNet-50 without TAM", "published": "published method", "today": AS_RUN_TODAY}
         for name, against in names.items():
             if name in times:
@@ -84,7 +84,7 @@ class Report:
                 self.rows.append((str(setting), Row(what, against, times["ours"], times[name], target)))
 
     def verdicts(self) -> list[str]:
-        """For each row with a target whether it was met."""
+        """A line for each row with a target that says whether it was met."""
         lines = []
         for setting, row in self.rows:
             sign, wanted = row.target.split()
@@ -98,7 +98,7 @@ class Report:
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the report."""
     args = make_parser().parse_args()
     device = pick_device(None, args.device or "cuda")
     end = time.monotonic() + 60 * args.minutes
@@ -142,17 +142,17 @@ def make_parser() -> Parser:
 
 
 def file_name(device: torch.device) -> str:
-    """The GPU's name as that of a file: `NVIDIA A100-SXM4-80GB` → `nvidia_a100_sxm4_80gb`."""
+    """The name of the GPU as a file name: `NVIDIA A100-SXM4-80GB` → `nvidia_a100_sxm4_80gb`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "gpu"
 
 
 def measure(report: Report, setting: Setting, compute: Compute, load: Load, rounds: int, targets: bool) -> None:
-    """Add a setting's rows to `report`, with `targets` where it is the recommended one; compiled, only of one clip."""
+    """Add the rows of a setting to `report`, with targets if `targets`; compiled networks only get rows of one clip."""
     today, size = Compute(compute.device), load.size
     one = test(compute, today, replace(load, clips=1), 3 * rounds)
     report.add(setting, "scores of one clip", one.times, {"plain": TARGETS["latency"]} if targets else {})
-    if setting.compile:  # which takes a minute for each network and number of clips
+    if setting.compile:  # compiling takes a minute per network and number of clips
         return
     wanted = {"today": TARGETS["throughput"]} if targets else {}
     tested = fitting(lambda clips: test(compute, today, replace(load, clips=clips), rounds), load.clips)
@@ -169,7 +169,7 @@ def measure(report: Report, setting: Setting, compute: Compute, load: Load, roun
 
 @dataclass(frozen=True)
 class Measured:
-    """Times of a step by variant, with how many clips, and MiB at its peak."""
+    """Times of a step by variant, its number of clips, and its peak memory in MiB by variant."""
 
     clips: int
     times: dict[str, Timing]
@@ -177,7 +177,7 @@ class Measured:
 
 
 def fitting(step: Callable[[int], Measured], clips: int) -> Measured:
-    """`step(clips)`, with half the clips as long as they do not fit into the memory of the GPU."""
+    """Return `step(clips)`, halving the number of clips until they fit into the memory of the GPU."""
     while True:
         try:
             return step(clips)
@@ -189,7 +189,7 @@ def fitting(step: Callable[[int], Measured], clips: int) -> Measured:
 
 
 def train(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
-    """A training step of each variant."""
+    """Measure a training step of each variant."""
     memory = {name: _peak(name, compute, load) for name in VARIANTS} if compute.device.type == "cuda" else {}
     _free()
     steps = {name: training_step(name, compute, load) for name in VARIANTS}
@@ -198,9 +198,9 @@ def train(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured
 
 
 def test(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
-    """The scores of clips by each variant: batch norms are folded as in tests, but for the published method."""
+    """Measure the scores of clips by each variant; all but the published method have folded batch norms, as in tests."""
     if compute.compile:
-        torch.compiler.reset()  # what was compiled for other sizes
+        torch.compiler.reset()  # drops networks compiled for other sizes
     models = {name: make_model(name, compute, load.arch).eval() for name in VARIANTS}
     networks = {name: compute.for_inference(models[name]) for name in ("ours", "plain")}
     steps = {name: scoring(networks.get(name, models[name]), compute, load) for name in VARIANTS}
@@ -210,7 +210,7 @@ def test(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
 
 
 def _peak(name: str, compute: Compute, load: Load) -> float:
-    """MiB at the peak of two training steps, for all that this process keeps on the GPU meanwhile."""
+    """Peak memory of two training steps in MiB, including everything else that this process keeps on the GPU."""
     _free()
     torch.cuda.reset_peak_memory_stats(compute.device)
     return peak_of_steps(name, compute, load)
@@ -223,7 +223,7 @@ def _free() -> None:
 
 
 def _with_tf32(step: Callable[[], object]) -> Callable[[], object]:
-    """`step` with TF32 in convolutions, as PyTorch has it by default."""
+    """Return `step` with TF32 in convolutions, which is PyTorch's default."""
 
     def run_step() -> None:
         before = torch.backends.cudnn.allow_tf32
@@ -237,7 +237,7 @@ def _with_tf32(step: Callable[[], object]) -> Callable[[], object]:
 
 
 def describe(title: str, report: Report, load: Load, rounds: int, tests: str) -> str:
-    """All of it as Markdown."""
+    """The whole report as Markdown."""
     rows = [[setting, *row.cells()] for setting, row in report.rows]
     lines = [
         f"# {title}", "", f"Tests on this device (`python -m pytest -m gpu`): {tests}.", "", "## Targets", "",

@@ -11,16 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 NO_KERNEL = {
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",  # only reserve memory
-    "_unsafe_view", "lift_fresh", "_local_scalar_dense", "dropout",  # dropout that drops nothing; else it is others
+    "_unsafe_view", "lift_fresh", "_local_scalar_dense", "dropout",  # dropout in evaluation mode
 }  # fmt: skip
-"""Operations that launch no kernel although their schema does not say that they return a view."""
+"""Operations that launch no kernel, although their schema does not mark their result as a view."""
 
 READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim"}
-"""Operations whose result, or its shape, the host needs. Boolean indices are added, and copies to the host."""
+"""Operations for which the host needs the result or its shape. Boolean indices and copies to the host also count."""
 
 
 class KernelCounts:
-    """Counts by name: `kernels`, operations that launch one, and `reads` by the host, each of which waits."""
+    """Counts by name: `kernels` are operations that launch a kernel, and `reads` those for which the host waits."""
 
     def __init__(self) -> None:
         self.kernels: Counter[str] = Counter()
@@ -29,14 +29,14 @@ class KernelCounts:
 
 @contextmanager
 def count_kernels() -> Iterator[KernelCounts]:
-    """Within the context, count operations; one over a list of tensors (`_foreach_…`) counts once."""
+    """Within the context, count operations; an operation on a list of tensors (`_foreach_…`) counts once."""
     counts = KernelCounts()
     with _Operations(counts), _Copies(counts):
         yield counts
 
 
 class _Operations(TorchDispatchMode):
-    """Counts below autograd, where composite operations have been replaced by what they are made of."""
+    """Counts operations below autograd, where composite operations are already decomposed."""
 
     def __init__(self, counts: KernelCounts) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
-        if name not in NO_KERNEL and torch.is_inference_mode_enabled():  # which does not take composites apart
+        if name not in NO_KERNEL and torch.is_inference_mode_enabled():  # inference mode does not decompose composites
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -58,7 +58,7 @@ class _Operations(TorchDispatchMode):
 
 
 class _Copies(TorchFunctionMode):
-    """Counts copies to the host where they are asked for: on a CPU nothing is copied."""
+    """Counts copies to the host when they are called, because nothing is really copied on a CPU."""
 
     def __init__(self, counts: KernelCounts) -> None:
         super().__init__()

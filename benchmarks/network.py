@@ -1,4 +1,4 @@
-"""The network: TAM alone, a training step, memory and latency, compared with the published method and with no TAM."""
+"""Measure TAM alone, a training step, memory and latency, compared with the published method and with no TAM."""
 
 import json
 import re
@@ -29,7 +29,7 @@ STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
 
 @dataclass(frozen=True)
 class Load:
-    """How much is computed at once: clips of 8 frames of `size` pixels square, by a network on `arch`."""
+    """The size of one step: clips of 8 frames of `size` × `size` pixels, for a network on `arch`."""
 
     clips: int
     size: int = 224
@@ -37,7 +37,7 @@ class Load:
 
 
 def tam_rows(device: torch.device, rounds: int, clips: int, size: int = 224) -> list[Row]:
-    """TAM forward and backward at the shape of each stage, contiguous float32."""
+    """Rows of TAM, forward and backward, at the shape of each stage in contiguous float32."""
     return [row for channels, step in STAGES for row in _stage_rows(device, rounds, 8 * clips, channels, size // step)]
 
 
@@ -56,7 +56,7 @@ def _stage_rows(device: torch.device, rounds: int, frames: int, channels: int, s
         rounds,
         wait_for(device),
     )
-    passes = times["copies"].divided(8 / 7)  # a copy reads and writes
+    passes = times["copies"].divided(8 / 7)  # a copy makes two passes: it reads and writes
     what = f"TAM, {frames}×{channels}×{side}×{side}, forward + backward"
     return [
         Row(what, "published method", times["ours"], times["published"], "≥ 2.5"),
@@ -69,7 +69,7 @@ def _there_and_back(tam: TAM, x: Tensor, gradient: Tensor) -> None:
 
 
 def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
-    """A training step of a ResNet-50: with TAM, with the published TAM, and without."""
+    """Rows of a training step of a ResNet-50 with TAM, with the published TAM, and without TAM."""
     steps = {name: training_step(name, compute, load) for name in VARIANTS}
     times = compare(steps, rounds, wait_for(compute.device))
     what = f"TANet-50 training step, {load.clips} × 8 × {load.size}²"
@@ -80,7 +80,7 @@ def training_rows(compute: Compute, rounds: int, load: Load) -> list[Row]:
 
 
 def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
-    """The scores of one clip, as tests compute them: batch norms folded into convolutions."""
+    """Rows of the scores of one clip, computed as in tests, with batch norms folded into convolutions."""
     models: dict[str, nn.Module] = {name: make_model(name, compute).eval() for name in VARIANTS}
     models["folded"] = compute.for_inference(models["plain"])
     models["ours"] = compute.for_inference(models["ours"])
@@ -96,7 +96,7 @@ def latency_rows(compute: Compute, rounds: int, size: int = 224) -> list[Row]:
 
 
 def scoring(model: nn.Module, compute: Compute, load: Load) -> Callable[[], object]:
-    """The scores of random clips by `model`."""
+    """Return a function that computes the scores of random clips."""
     pixels = _clips(load, compute.device)
 
     def run() -> object:
@@ -119,7 +119,7 @@ def peak_memory(compute: Compute, load: Load) -> dict[str, float]:
 
 
 def training_step(name: str, compute: Compute, load: Load) -> Callable[[], object]:
-    """One step of SGD on random clips."""
+    """Return a function that takes a step of SGD on random clips."""
     model = make_model(name, compute, load.arch).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, fused=compute.fused_optimizer or None)
     complete_momentum(optimizer)
@@ -137,7 +137,7 @@ def training_step(name: str, compute: Compute, load: Load) -> Callable[[], objec
 
 
 def _clips(load: Load, device: torch.device) -> Tensor:
-    """Random pixels as a loader delivers them: for a GPU in page-locked memory."""
+    """Random pixels as a loader delivers them, in page-locked memory for a GPU."""
     pixels = torch.randint(0, 256, (load.clips, 8, 3, load.size, load.size), dtype=torch.uint8)
     return pixels.pin_memory() if device.type == "cuda" else pixels
 
@@ -153,14 +153,14 @@ def make_model(name: str, compute: Compute, arch: str = "resnet50") -> Recognize
 
 
 def wait_for(device: torch.device) -> Callable[[], None]:
-    """What lets `device` finish before a clock is read."""
+    """Return a function that waits until `device` has finished."""
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
 def peak_of_steps(name: str, compute: Compute, load: Load) -> float:
-    """MiB at the peak of two training steps: of all tensors on a GPU, else less what the process had before.
+    """Peak memory of two training steps in MiB: all tensors on a GPU, or the growth of the process on a CPU.
 
-    Either counts from the start of this process, or from the last reset of PyTorch's counter.
+    The counter starts at the start of the process or, on a GPU, at the last reset of PyTorch's counter.
     """
     step = training_step(name, compute, load)
     before = _most_resident()
@@ -172,7 +172,7 @@ def peak_of_steps(name: str, compute: Compute, load: Load) -> float:
 
 
 def _most_resident() -> int:
-    """Peak memory of this process in KiB, from a counter that Linux resets on exec, unlike that of getrusage."""
+    """Peak memory of this process in KiB. Linux resets this counter on exec, unlike that of getrusage."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0])

@@ -117,7 +117,7 @@ def find_sample(folder: str, number: int) -> Iterator[str]:
 
 
 def measurements(folder: Path) -> dict[str, Callable[[str], object]]:
-    """What is measured, each a function of a video's path."""
+    """The steps to measure, each of which is a function of the path of a video."""
 
     def extract(path: str, extension: str) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -154,7 +154,7 @@ def compare(
             began = time.perf_counter()
             for video in videos:
                 step(video)
-            if number:  # the first one warms up
+            if number:  # the first round only warms up
                 seconds[name].append((time.perf_counter() - began) / len(videos))
     plain = float(np.median(seconds[PLAIN]))
     rows = []
@@ -168,12 +168,12 @@ def compare(
 
 
 def nothing(path: str, item: str) -> dict[str, Any]:
-    """An item that takes no time."""
+    """Process an item in no time."""
     return {}
 
 
 def pool_overhead(items: int, jobs: int) -> dict[str, float]:
-    """Seconds until the pool returns its first result, and seconds for each of `items` further ones."""
+    """Seconds until the pool returns its first result, and seconds per item for `items` more."""
     began = time.perf_counter()
     results = run_tasks(nothing, (Task("", str(number), "") for number in range(items + 1)), "local", jobs, 60)
     next(results)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one run of a command, its children included, and what it printed."""
+    """Seconds of one run of a command, including its children, and its output."""
 
     wall: float
     cpu: float
@@ -24,7 +24,7 @@ class Cost:
 
 
 def other_checkout(folder: str | None) -> Path | None:
-    """The checkout that `--against` names, None without; InputError if it is not one."""
+    """The checkout given by `--against`, or None; InputError if the folder is not a checkout."""
     if folder is None:
         return None
     if not (Path(folder) / "main.py").is_file():
@@ -48,7 +48,7 @@ def cost_of(
 
 
 def spread(numbers: Sequence[float], digits: int) -> str:
-    """Median (minimum–maximum); "" for none."""
+    """The numbers as median (minimum–maximum); "" if there are none."""
     if not numbers:
         return ""
     middle, least, most = (f"{each:.{digits}f}" for each in (statistics.median(numbers), min(numbers), max(numbers)))

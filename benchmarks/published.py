@@ -16,7 +16,7 @@ class PublishedTAM(TAM):
     """TAM with copies: move channels before time, multiply, convolve with one group per channel, move back."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N·T, C, H, W]` → the same shape."""
+        """`[N·T, C, H, W]` → a tensor of the same shape."""
         frames, c, h, w = x.shape
         t = self.num_segments
         n = frames // t
@@ -37,7 +37,7 @@ def use_published_tam(model: Recognizer) -> None:
 
 
 def decode_by_seeking(path: str, clips: NDArray[np.int64]) -> list[Image.Image]:
-    """One frame after another, each with a seek; frames shared by clips `[V, T]` are decoded repeatedly."""
+    """Decode one frame after another, each with a seek; frames shared by clips `[V, T]` are decoded repeatedly."""
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     images = []
     for index in clips.ravel().tolist():
@@ -49,7 +49,7 @@ def decode_by_seeking(path: str, clips: NDArray[np.int64]) -> list[Image.Image]:
 
 
 def three_crops(images: list[Image.Image], size: int, mean: list[float], std: list[float]) -> Tensor:
-    """All images resized by Pillow, with three square crops each, in float: `[3 · len(images) · 3, size, size]`."""
+    """Resize all images with Pillow and take three square crops of each: float `[3 · len(images) · 3, size, size]`."""
     crops = []
     for image in images:
         width, height = image.size

@@ -33,11 +33,11 @@ from ops.prepare.resize_video import ResizeOptions, resize_video
 SIZE = 256
 SEGMENTS = 8
 WINDOW = 64
-SHORTEST = 96  # the window ends at two thirds of the video
+SHORTEST = 96  # two thirds of the video hold the window
 
 
 def decode_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Only decoding: the frames of a test, and of a training clip."""
+    """Rows of decoding alone: the frames of a test, and of a training clip."""
     with open_video(path) as source:
         length = len(source)
     clips = view_indices(length, SEGMENTS, "dense-10")
@@ -65,7 +65,7 @@ def decode_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def sample_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Reading one video of a test, dense-10 × 3 crops at 256 pixels."""
+    """Rows of reading one video of a test, dense-10 × 3 crops at 256 pixels."""
     with open_video(path) as source:
         clips = view_indices(len(source), SEGMENTS, "dense-10")
 
@@ -86,13 +86,13 @@ def sample_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def load_sample(path: str) -> object:
-    """All views of one video in a test, dense-10 × 3 crops at 256 pixels."""
+    """Load all views of one video in a test, dense-10 × 3 crops at 256 pixels."""
     plan = test_plan_for(ClipShape(SEGMENTS, "RGB", 224), 3, full_res=True)
     return load_views(VideoReader(), path, -1, lambda n: choose_views(n, [SEGMENTS], parse_sample("dense-10"), 1), plan)
 
 
 def encoded_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """A training clip and a test sample of the video, compared with the video re-encoded with a key frame every 16."""
+    """Rows of a training clip and a test sample, compared with the video re-encoded with a key frame every 16."""
     resize_video(path, "small.mp4", str(folder), ResizeOptions())
     small, recipe = str(folder / "small.mp4"), _recipe()
 
@@ -118,7 +118,7 @@ def _recipe() -> ClipPipeline:
 
 
 def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Reading eight extracted frames, with this project and with Pillow."""
+    """Rows of reading eight extracted frames, with this project and with Pillow."""
     extract_video(path, "frames.mp4", str(folder), FrameOptions("jpg"))
     template = FrameTemplate("img_{index:05d}.jpg")
     frames = str(folder / "frames")
@@ -140,7 +140,7 @@ def frame_rows(path: str, folder: Path, rounds: int) -> list[Row]:
 
 
 def loader_rows(path: str, folder: Path, rounds: int) -> list[Row]:
-    """Starting two workers and getting their first batch, for each start method."""
+    """Rows of starting two workers and getting their first batch, for each start method."""
     records = Records("", StringArray([path] * 4), np.tile(np.array([[-1, 0, 1]], np.int32), (4, 1)), "")
     dataset = ClipDataset(records, "", VideoReader(), _recipe(), seed=0, substitute=False)
 
@@ -195,4 +195,4 @@ PARTS = {
     "frames": frame_rows,
     "workers": loader_rows,
 }
-"""The measurements by name: each gives rows for the video at a path, using a temporary folder."""
+"""The measurements by name. Each gets the path of a video and a temporary folder, and returns rows."""

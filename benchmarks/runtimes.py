@@ -1,10 +1,10 @@
-"""Compare the runtimes of a trained network on a CPU: CPU time and memory, with PyTorch's as the measure.
+"""Compare the runtimes of a trained network on a CPU: CPU time and memory, relative to those of PyTorch.
 
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --output benchmarks/results/cpu_runtimes
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only process --rounds 3
 
-The runtimes take turns: for the scores of one clip and of three in one process, for tools/predict.py with a video of
-10 seconds as whole processes. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
+The runtimes take turns. The scores of one clip and of three clips are measured in one process, tools/predict.py with
+a video of 10 seconds as a whole process. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from ops.models.runtimes import choose_runtime, inference_network
 HEADER = ("what", "runtime", "CPU time", "ratio to torch", "target", "difference of the logits", "peak memory, MiB")
 
 VARIANTS = {"torch": "", "torch bf16": "", "onnxruntime": "≤ 0.65", "openvino": "≤ 0.65", "openvino bf16": "≤ 0.36"}
-"""A runtime, with the precision if it is not float32, and the target for the ratio of the network's time."""
+"""Runtime (with its precision if that is not float32) → target for the time of the network, relative to PyTorch's."""
 
 PROCESS_TARGET = "≤ 0.5"
 PARTS = ("network", "process")
@@ -46,7 +46,7 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a script, and prints the peak memory of the process, in KiB. Only on Linux."""
+"""Runs a script and prints the peak memory of the process in KiB. This works only on Linux."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def make_model(arch: str) -> nn.Module:
 
 
 def compute_for(variant: str) -> Compute:
-    """How a variant computes."""
+    """The way in which a variant computes."""
     runtime, _, amp = variant.partition(" ")
     return choose_runtime(Compute(torch.device("cpu"), amp or "off"), runtime)
 
 
 @torch.inference_mode()
 def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
-    """The scores of `clips` clips, by CPU time."""
+    """Rows of the CPU time for the scores of `clips` clips."""
     model = make_model(args.arch)
     pixels = torch.randint(0, 256, (clips, 8, 3, args.size, args.size), dtype=torch.uint8)
     wanted = model(pixels)
@@ -137,12 +137,12 @@ def score(network: nn.Module, compute: Compute, pixels: torch.Tensor) -> torch.T
 
 
 def unique(names: tuple[str, ...]) -> list[str]:
-    """The names in order, each once."""
+    """The names in order, without repetitions."""
     return list(dict.fromkeys(names))
 
 
 def process_rows(args: argparse.Namespace) -> list[Row]:
-    """`tools/predict.py` with a video of 10 seconds: CPU seconds and peak memory of whole processes."""
+    """Rows of `tools/predict.py` with a video of 10 seconds: CPU seconds and peak memory of whole processes."""
     with tempfile.TemporaryDirectory() as folder:
         draw_video(Path(folder, "v.mp4"), 0)
         weights = {"state_dict": make_model(args.arch).state_dict(), "arch": args.arch}
@@ -166,7 +166,7 @@ def predict(folder: Path, variant: str, sample: str) -> tuple[float, float]:
 
 
 def rows_of(what: str, commands: Mapping[str, Callable[[], tuple[float, float]]], rounds: int) -> list[Row]:
-    """The rows of commands that take turns, after one round to warm up."""
+    """The rows of commands that are run in turn, after one warm-up round."""
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():

@@ -32,10 +32,10 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a script, and ends the process when a network is first used."""
+"""Runs a script and ends the process when a network is used for the first time."""
 
 OUTPUT = "{output}"
-"""Stands in commands for a folder that each checkout has for itself."""
+"""A placeholder in commands for a folder of each checkout's own."""
 
 MODEL = ("--input_size", "64", "--device", "cpu", "-j", "0")
 TRAINING = ("--arch", "resnet18", "--tam", "--num_segments", "4", "--pretrain", "none", "-b", "2", "--npb", *MODEL)
@@ -131,7 +131,7 @@ def measured(name: str, other: Path | None, folder: Path, rounds: int) -> tuple[
 
 
 def cpu_seconds(root: Path, script: str, arguments: Sequence[str], status: int, folder: Path, name: str) -> float:
-    """CPU seconds of one run of a script of the checkout `root`, its children included."""
+    """CPU seconds of one run of a script of the checkout `root`, including its children."""
     start = ["-c", UNTIL_THE_FIRST_STEP] if "first step" in name else []
     given = [str(folder / root.name) if argument == OUTPUT else argument for argument in arguments]
     return cost_of([sys.executable, *start, str(root / script), *given], folder, status).cpu

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     args = make_parser().parse_args()
     variants: dict[str, tuple[Path, dict[str, str]]] = {OURS: (ROOT, {})}
     if other := other_checkout(args.against):
@@ -82,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
 def compare(
     commands: tuple[str, ...], variants: Mapping[str, tuple[Path, Mapping[str, str]]], folder: Path, rounds: int
 ) -> list[dict[str, object]]:
-    """A row per command and variant, measured in turns; ratios are to the second variant, or else to the first."""
+    """A row per command and variant, measured in turn; ratios are relative to the second variant if there is one."""
     make_files(folder)
     times: dict[tuple[str, str], list[Cost]] = {}
     for number in range(rounds):
@@ -132,7 +132,7 @@ def make_files(folder: Path) -> None:
 
 @contextmanager
 def busy(loaded: bool) -> Iterator[None]:
-    """While the block runs, with `loaded`, one process per core computes."""
+    """If `loaded`, keep every core busy with a process while the block runs."""
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
                for _ in range((os.cpu_count() or 1) if loaded else 0)]  # fmt: skip
     try:
@@ -144,7 +144,7 @@ def busy(loaded: bool) -> Iterator[None]:
 
 
 def cost(command: str, root: Path, settings: Mapping[str, str], folder: Path, output: Path) -> Cost:
-    """What one run takes."""
+    """The cost of one run of a command."""
     script, *arguments = COMMANDS[command]
     where = ["--output", str(output)] if command == "test" else ["--root_log", str(output), "--root_model", str(output)]
     environment = {**os.environ, "TAM_DATASETS": str(folder), **settings}

@@ -1,4 +1,4 @@
-"""Shared by all benchmarks: rounds of comparable measurements, tables, and a description of the machine."""
+"""Helpers for all benchmarks: rounds of comparable measurements, tables, and a description of the machine."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def compare(
     """Time each of `steps`, once per round, after some rounds to warm up.
 
     Every round runs all steps in turn, so that a slower machine affects all of them. `wait` is called before reading
-    the clock, so that a device can finish. `clock` is `time.process_time` where the CPU time of this process counts.
+    the clock, so that a device can finish. Pass `time.process_time` as `clock` to measure the CPU time of this process.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(-warmups, rounds):

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Frames of an AVI or WMV file with B-frames, read by index.
 #
-# Expected: a file whose packets all have their own presentation time can be read at random: sort the packets by
+# Expected: if every packet of a file has its own presentation time, frames can be read at random. Sort the packets by
 #   packet.pts, and the k-th time is that of frame k.
-# What happens: AVI and ASF store no presentation times. FFmpeg makes them up by counting packets, in the order in which
-#   they are decoded. No time is missing and none comes twice, so nothing looks wrong, but they belong to other packets:
-#   the frame that is decoded for time k is often not frame k. imageio's index=k is off for nearly every frame; decord
-#   gives a frame of another group of pictures once it has to seek backwards; OpenCV is right.
-# Why it matters: NTU RGB+D, UCF101, HMDB51 and much surveillance footage are AVI. Clips keep their label and lose their
-#   order, or come from elsewhere in the film, without an error.
-# Instead: in such containers decode from the start and count frames, or remux to MP4/MKV by decoding and encoding once.
+# What happens: AVI and ASF store no presentation times. FFmpeg makes them up by counting packets in decoding order.
+#   No time is missing and none occurs twice, so nothing looks wrong, but the times belong to other packets: the frame
+#   that is decoded for time k is often not frame k. imageio's index=k is wrong for nearly every frame. decord returns
+#   frames of another group of pictures once it has to seek backwards. OpenCV is right.
+# Why it matters: NTU RGB+D, UCF101, HMDB51 and much surveillance footage are AVI. Clips keep their label, but lose
+#   their order or come from another part of the film, without an error.
+# Instead: decode such containers from the start and count frames, or remux to MP4 or MKV by decoding and encoding
+#   once.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# How many frames decord and OpenCV see in a clip that was cut without encoding, and in WebM with hidden frames.
+# The number of frames that decord and OpenCV report for a clip cut by stream copy, and for WebM with hidden frames.
 #
-# Expected: len(decord.VideoReader(path)) is the number of frames that can be read, as is OpenCV's CAP_PROP_FRAME_COUNT.
-# What happens: decord counts packets, and so does OpenCV in MP4. "ffmpeg -ss T -i film.mp4 -c copy clip.mp4" keeps all
-#   packets since the last key frame, and an edit list hides those before T; VP8 and VP9 store frames that are never
-#   shown. decord answers indices beyond the real end with the last frame, again and again; it raises nothing (after 23
-#   of them it logs a line on "corrupted" frames). OpenCV's read() fails there.
-# Why it matters: cutting Kinetics or AVA clips by stream copy is common, and WebM is what YouTube and
-#   Something-Something deliver. Uniform sampling over len(reader) then takes a share of all its frames from a still
-#   image (here 28 %), in training and in testing.
-# Instead: count what a sequential decode gives, once, and keep that number in the list; or cut by encoding anew.
+# Expected: len(decord.VideoReader(path)) is the number of frames that can be read, and so is OpenCV's
+#   CAP_PROP_FRAME_COUNT.
+# What happens: decord counts packets, and so does OpenCV in MP4. "ffmpeg -ss T -i film.mp4 -c copy clip.mp4" keeps
+#   all packets since the last key frame and hides those before T with an edit list. VP8 and VP9 store frames that are
+#   never shown. For indices beyond the real end, decord returns the last frame again and again. It raises nothing;
+#   after 23 of them it logs a line about "corrupted" frames. OpenCV's read() fails there.
+# Why it matters: cutting Kinetics or AVA clips by stream copy is common, and YouTube and Something-Something deliver
+#   WebM. Uniform sampling over len(reader) then takes a part of all frames from a still image (28 % here), in
+#   training and in testing.
+# Instead: count the frames of a sequential decode once and keep that number in the list, or re-encode when cutting.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

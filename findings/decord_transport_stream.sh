@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Frames of an MPEG transport stream (.ts, .mts: TV, camcorders, live streams) by decord and OpenCV.
+# Frames of an MPEG transport stream (.ts, .mts: TV, camcorders, live streams), read by decord and OpenCV.
 #
 # Expected: vr[0] is the first frame of the file, and reading vr[0], vr[1], ... in order needs no seeking at all.
-# What happens: times in a transport stream do not begin at zero (FFmpeg writes 1.4 s). decord looks its frames up as if
-#   they did: frame 0 is the first one of the second group of pictures, and so on to the end, where frames repeat; the
-#   first group is never seen. The length is right and nothing is raised (a line is logged). OpenCV reads forwards correctly; after
-#   CAP_PROP_POS_FRAMES the first group is missing too. The same film in MP4 is read correctly by both.
-# Why it matters: every label of such a file belongs to a shifted film, by a whole group (often 1 to 10 seconds).
+# What happens: times in a transport stream do not start at zero (FFmpeg starts at 1.4 s), but decord looks up frames
+#   as if they did. Its frame 0 is the first frame of the second group of pictures, all others are shifted likewise,
+#   and the last frames repeat; the first group is never returned. The length is right and nothing is raised (a line
+#   is logged). OpenCV reads forwards correctly, but after setting CAP_PROP_POS_FRAMES the first group is missing,
+#   too. Both read the same film in MP4 correctly.
+# Why it matters: every label of such a file belongs to a film that is shifted by a whole group (often 1 to 10
+#   seconds).
 # Instead: remux first (ffmpeg -i a.ts -c copy a.mp4), or decode from the start and count.
 set -euo pipefail
 work=$(mktemp -d)

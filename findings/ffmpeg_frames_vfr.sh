@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Extracting the frames of a video with variable frame rate by "ffmpeg -i film.mp4 img_%05d.png".
+# Extracting the frames of a video with a variable frame rate by "ffmpeg -i film.mp4 img_%05d.png".
 #
-# Expected: as many images as the film has frames; image k is frame k; "-vsync 0" makes sure of it.
-# What happens: by default ffmpeg writes images at a constant rate: where a frame is shown longer it is written several
-#   times, where two are close one is left out. imageio's ffmpeg reader and whatever else reads a pipe of raw video
-#   from ffmpeg do likewise. "-vsync 0", which many published scripts use, is no option any more in ffmpeg 9: it
-#   writes nothing and ends with an error. "-fps_mode passthrough" gives every frame once.
-# Why it matters: phones, screen recorders and browsers write such films. A list made from the videos counts other frames
-#   than the folders hold, and models trained on images and tested on videos (or annotations by frame) are apart.
+# Expected: there are as many images as frames, image k is frame k, and "-vsync 0" makes sure of it.
+# What happens: by default ffmpeg writes images at a constant rate. It repeats a frame that is shown for longer, and
+#   drops one of two frames that are close together. So do imageio's ffmpeg reader and other programs that read raw
+#   video from a pipe of ffmpeg. ffmpeg 9 has removed the option "-vsync 0", which many published scripts use: it
+#   writes nothing and ends with an error. "-fps_mode passthrough" writes every frame once.
+# Why it matters: phones, screen recorders and browsers write such films. A list made from the videos has other frame
+#   counts than the folders, and frame numbers mean different moments for a model trained on images and tested on
+#   videos, or for annotations by frame.
 # Instead: ffmpeg -i film.mp4 -fps_mode passthrough img_%05d.png, and compare the number of images with a full decode.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The quality of frames that "ffmpeg -i film.mp4 img_%05d.jpg" writes.
+# The quality of the frames that "ffmpeg -i film.mp4 img_%05d.jpg" writes.
 #
-# Expected: all images of a film have one quality, and "-q:v 0" or "-q:v 1" is the best one.
-# What happens: without an option ffmpeg's JPEG encoder aims at 200 kbit/s, as if the images were a film. The first ones
-#   are good; within ten frames the quality falls to what that rate allows. "-q:v 0", "-q:v 1" and "-q:v 2" give the
-#   same files to the byte: the scale ends at 2 unless "-qmin 1" is given as well.
-# Why it matters: frames at the start of a clip are sharp and the others blurred by compression, in every clip: a cue
-#   for time that a network can learn and that no other video has. Larger frames lose more.
+# Expected: all images of a film have the same quality, and "-q:v 0" or "-q:v 1" is the best one.
+# What happens: without an option, ffmpeg's JPEG encoder aims at 200 kbit/s, as if the images were a film. The first
+#   images are good, but within ten frames the quality falls to what that rate allows. "-q:v 0", "-q:v 1" and "-q:v 2"
+#   give identical files, because the scale ends at 2 unless "-qmin 1" is given as well.
+# Why it matters: in every clip the first frames are sharp and the others blurred by compression. This is a cue for
+#   time that a network can learn and that other videos do not have. Larger frames lose more.
 # Instead: always give "-q:v 2" (or "-qmin 1 -q:v 1"), or write PNG.
 set -euo pipefail
 work=$(mktemp -d)

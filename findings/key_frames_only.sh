@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Decoding key frames only with PyAV: codec_context.skip_frame = "NONKEY".
+# Decoding only key frames with PyAV: codec_context.skip_frame = "NONKEY".
 #
 # Expected: one frame for each packet that is a key frame, in the order in which they are shown.
-# What happens: it depends on the codec, and nothing says so. VP9 ignores the setting: every frame is decoded and
-#   returned. VP8, AV1, H.264 and HEVC do what one expects. H.264 with open groups of pictures returns them
-#   backwards, the last one first; with intra refresh it leaves some out.
-# Why it matters: sampling key frames is a cheap way to read long films. On WebM (YouTube, browsers) it is not cheap and
-#   gives 30 times as many frames; with open groups clips run backwards.
-# Instead: take what has frame.key_frame, sort by frame.pts, and compare their number with the key packets'.
+# What happens: this depends on the codec, without any message. VP9 ignores the setting, so every frame is decoded and
+#   returned. VP8, AV1, H.264 and HEVC behave as expected. For H.264 with open groups of pictures, the key frames come
+#   backwards, the last one first; with intra refresh, some are missing.
+# Why it matters: sampling key frames is a cheap way to read long films. On WebM (YouTube, browsers) it is not cheap
+#   and gives 30 times as many frames; with open groups of pictures, clips run backwards.
+# Instead: keep only frames with frame.key_frame, sort them by frame.pts, and compare their number with that of the
+#   key packets.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Selfie videos: an MP4 whose display matrix mirrors the picture.
 #
-# Expected: readers apply the display matrix or leave it alone; in either case people stand on their feet.
-# What happens: OpenCV, decord and PyAV's frame.rotation ask FFmpeg for one angle. A mirror image has none, but for a
-#   matrix that swaps left and right FFmpeg answers 180 degrees: OpenCV and decord turn the film upside down, and who
-#   turns by frame.rotation does so too. For one that swaps top and bottom the answer is 0 and nothing happens. Only
-#   the ffmpeg program (imageio-ffmpeg, moviepy) mirrors. PyAV's pixels are as stored.
-# Why it matters: front cameras and editors write such matrices. Upside-down films lower accuracy without an error, and
-#   the same film is mirrored or not depending on the reader, which swaps "left" and "right" classes.
-# Instead: read all nine numbers (the DISPLAYMATRIX side data); turn and mirror by their signs, or encode anew by ffmpeg.
+# Expected: readers apply the display matrix or ignore it; in both cases people are upright.
+# What happens: OpenCV, decord and PyAV's frame.rotation ask FFmpeg for a single angle, which cannot describe a mirror
+#   image. For a matrix that swaps left and right, FFmpeg returns 180 degrees, so OpenCV and decord turn the film
+#   upside down, as does code that rotates by frame.rotation. For a matrix that swaps top and bottom it returns 0, and
+#   nothing happens. Only the ffmpeg program (imageio-ffmpeg, moviepy) mirrors. PyAV's pixels are as stored.
+# Why it matters: front cameras and editors write such matrices. Upside-down films lower accuracy without an error,
+#   and whether a film is mirrored depends on the reader, which swaps "left" and "right" classes.
+# Instead: read all nine numbers (the DISPLAYMATRIX side data) and rotate and mirror by their signs, or re-encode with
+#   ffmpeg.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

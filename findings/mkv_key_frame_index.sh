@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# The list of key frames that a Matroska or WebM file holds, read without its packets.
+# The list of key frames in the index of a Matroska or WebM file, read without reading packets.
 #
-# Expected: PyAV's `stream.index_entries` lists what the container's index holds as soon as the file is open: for MP4 it has
-#   every packet, with time, size and key flag, so the key frames of a film of hours are known in milliseconds.
-# What happens: for MKV and WebM it has one entry, the first key frame, although the file holds an index of all of them
+# Expected: PyAV's `stream.index_entries` lists the entries of the container's index as soon as the file is open. For
+#   MP4 it has every packet with time, size and key flag, so the key frames of a film of hours are known in
+#   milliseconds.
+# What happens: for MKV and WebM it has one entry, the first key frame, although the file has an index of all of them
 #   (Cues). FFmpeg reads the Cues at the first seek: after any seek, even to 0, all key frames are listed. Reading all
-#   packets without a seek does not load the index; it lists only what was passed.
-#   Packets after a seek are not quite those of a reading from the start either: with B-frames, the first ones have no
+#   packets without a seek does not load the index; it lists only the key frames that were passed.
+#   Besides, packets after a seek differ from those of a read from the start: with B-frames, the first ones have no
 #   decode time (`packet.dts` is None), so a packet cannot be recognised by the pair (pts, dts).
-# Why it matters: Something-Something and YouTube's videos are WebM. Code that picks key frames by this list finds one per
-#   video, takes the video for one group of pictures, and decodes it from its start for every clip, without an error.
-# Instead: seek once before looking at the list, and recognise packets by pts alone.
+# Why it matters: videos of Something-Something and YouTube are WebM. Code that selects key frames by this list finds
+#   one per video, treats the video as one group of pictures, and decodes it from the start for every clip, without an
+#   error.
+# Instead: seek once before reading the list, and recognise packets by pts alone.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Portrait videos of phones (stored wide, turned by the display matrix) read by moviepy with the newest ffmpeg.
+# Portrait videos of phones (stored in landscape, rotated by the display matrix), read by moviepy with the newest
+#   ffmpeg.
 #
-# Expected: VideoFileClip gives upright frames of the portrait's size, whichever ffmpeg program imageio-ffmpeg brings.
-# What happens: moviepy finds the rotation in the text that ffmpeg prints. ffmpeg 9, which imageio-ffmpeg 0.8.1 brings,
-#   writes "Display Matrix" instead of "displaymatrix", so moviepy 2.2.1 takes the stored size for the film's. ffmpeg
-#   still turns the film and then scales it into that size: 64 x 128 becomes 128 x 64, and a square four times as wide
-#   as tall.
+# Expected: VideoFileClip returns upright frames of portrait size, with every ffmpeg program that imageio-ffmpeg
+#   contains.
+# What happens: moviepy finds the rotation in the text that ffmpeg prints. imageio-ffmpeg 0.8.1 contains ffmpeg 9,
+#   which prints "Display Matrix" instead of "displaymatrix", so moviepy 2.2.1 uses the stored size as that of the
+#   film. ffmpeg still rotates the film and then scales it to that size: 64 x 128 becomes 128 x 64, and a square
+#   becomes four times as wide as tall.
 #   With imageio-ffmpeg 0.6.0 (ffmpeg 7) the size is right. Nothing is raised or logged.
-# Why it matters: neither pin is moviepy's; a fresh environment brings the pair. Clips cut or resized by it are squeezed
-#   for good, only the portrait ones, and only those made after the upgrade.
-# Instead: pin imageio-ffmpeg==0.6.0 next to moviepy, or compare clip.size with the size that another reader shows.
+# Why it matters: moviepy pins neither version, so a fresh environment gets this pair. Portrait clips that are cut or
+#   resized with it are squeezed permanently, but only those made after the upgrade.
+# Instead: pin imageio-ffmpeg==0.6.0 next to moviepy, or compare clip.size with the size that another reader reports.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

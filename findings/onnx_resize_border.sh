@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Resizing inside an ONNX model: antialias=1 against Pillow (and torchvision, which agrees with Pillow).
+# Resizing inside an ONNX model: antialias=1 compared with Pillow (and torchvision, which agrees with Pillow).
 #
-# Expected: Resize with antialias=1 (opset 18) is Pillow's filter: "linear" is its BILINEAR, up to rounding.
-# What happens: inside the picture it is. Along the border it is not: by default the filter reaches beyond the edge and
-#   counts edge pixels several times, where Pillow uses only the pixels that are there. With exclude_outside=1 the
-#   results are equal up to one level of rounding. (Without antialias, the default, everything differs.) For "cubic"
-#   cubic_coeff_a=-0.5 is needed as well; the default is -0.75.
-# Why it matters: moving the preprocessing into the model is what one does to be rid of such differences. From 256 to 60
-#   pixels the outer rows and columns are off by up to 8 levels, and a check of the mean error does not see it.
+# Expected: Resize with antialias=1 (opset 18) is Pillow's filter; "linear" is its BILINEAR, up to rounding.
+# What happens: this is true inside the picture, but not along its border. By default the filter reaches beyond the
+#   edge and counts edge pixels several times, where Pillow uses only existing pixels. With exclude_outside=1 the
+#   results are equal up to one level of rounding. (Without antialias, the default, everything differs.) "cubic" also
+#   needs cubic_coeff_a=-0.5; the default is -0.75.
+# Why it matters: preprocessing is moved into the model to avoid such differences. From 256 to 60 pixels, the outer
+#   rows and columns differ by up to 8 levels, which a check of the mean error does not notice.
 # Instead: antialias=1, exclude_outside=1, cubic_coeff_a=-0.5, and Resize on uint8 before the cast.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Frames around a key frame of HEVC as x265 writes it, or of H.264 with open GOPs or intra refresh.
+# Frames near a key frame of HEVC as written by x265, or of H.264 with open GOPs or intra refresh.
 #
-# Expected: a reader that seeks to the key frame before frame k and decodes from there gets frame k, or an error.
-# What happens: x265 opens its groups of pictures by default. Frames that are shown just before a key frame but stored
-#   behind it need the group before it, so a decoder that starts there drops them. decord and imageio count as if it had
-#   not: they return later frames around each key frame, silently. With x264's intra refresh (live streams, cameras)
-#   there are key frames whose picture is complete only some frames later; these are dropped too. OpenCV is right.
-# Why it matters: what index k gives depends on how the reader came there. Reading forwards is right, so a test that
-#   loops over a file passes; training reads clips at random places.
-# Instead: start one key frame earlier, decode, and compare each frame's time with the wanted one; or encode with
+# Expected: a reader that seeks to the key frame before frame k and decodes from there returns frame k, or an error.
+# What happens: x265 uses open groups of pictures by default. Frames that are shown just before a key frame but stored
+#   after it need the previous group, so a decoder that starts at the key frame drops them. decord and imageio count
+#   as if it had not dropped them, and silently return later frames near each key frame. With x264's intra refresh
+#   (live streams, cameras), the picture of some key frames is complete only a few frames later, and these frames are
+#   dropped, too. OpenCV is right.
+# Why it matters: the frame at index k depends on how the reader got there. Reading forwards is right, so a test that
+#   loops over a file passes, but training reads clips at random places.
+# Instead: start one key frame earlier, decode, and compare the time of each frame with the wanted one; or encode with
 #   -x265-params open-gop=0 (x264: no open-gop, no intra-refresh).
 set -euo pipefail
 work=$(mktemp -d)

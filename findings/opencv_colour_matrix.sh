@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The colours of HD video (BT.709) by OpenCV 4.12 and 4.13, and by video_reader-rs.
+# The colours of HD video (BT.709) in OpenCV 4.12 and 4.13, and in video_reader-rs.
 #
 # Expected: readers built on FFmpeg agree to a level or two, and upgrading OpenCV does not change pixels.
-# What happens: up to 4.12 OpenCV converts everything by the matrix of SD video (BT.601). Since 4.13 it uses the matrix
-#   that the file names. In an HD file, which nearly always names BT.709, saturated colours change by up to 23 levels.
-#   video_reader-rs does not look at what the file names: at this size it takes BT.601 as BT.709, and full range (many
-#   phones) as limited range, wrong by up to 50 levels. PyAV and decord follow the file.
-# Why it matters: a model trained on one side of this line is tested on other colours on the other side, and
-#   nothing in the model's code or its log shows it.
-# Instead: pin the reader with the dataset, note its version with each result, and compare one frame after upgrades.
+# What happens: up to 4.12, OpenCV converts everything with the matrix of SD video (BT.601). Since 4.13 it uses the
+#   matrix that the file names. In HD files, which nearly always name BT.709, saturated colours change by up to 23
+#   levels. video_reader-rs ignores what the file names: at this size it treats BT.601 as BT.709, and full range (many
+#   phones) as limited range, with errors of up to 50 levels. PyAV and decord follow the file.
+# Why it matters: a model trained with one version is tested on other colours with another one, and neither the code
+#   of the model nor its log shows it.
+# Instead: pin the reader together with the dataset, record its version with each result, and compare a frame after
+#   upgrades.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Interlaced H.264 (TV, camcorders) read by OpenCV 4.12 and by newer ones.
+# Interlaced H.264 (TV, camcorders), read by OpenCV 4.12 and newer versions.
 #
 # Expected: cv2.VideoCapture.read() returns the picture, or False.
-# What happens: since 4.13 the conversion to BGR is refused by FFmpeg for frames that are marked as interlaced. read()
-#   returns True all the same, with an array that nothing was written to: whatever the memory held before, or black. Only
-#   a line on standard error tells. 4.12 gives the picture.
-# Why it matters: after an upgrade all videos of that kind become noise with a label; no reader counts them as broken.
-# Instead: stay at 4.12 for such data, read it by PyAV or decord, or check frame.interlaced_frame with PyAV beforehand.
+# What happens: since 4.13, FFmpeg refuses the conversion to BGR for frames that are marked as interlaced. read()
+#   still returns True, with an array that was never written to: it holds whatever was in that memory before, or is
+#   black. The only sign is a line on standard error. 4.12 returns the picture.
+# Why it matters: after an upgrade, all such videos become noise with a label, and no reader counts them as broken.
+# Instead: stay at 4.12 for such data, read it with PyAV or decord, or check frame.interlaced_frame with PyAV
+#   beforehand.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Encoding AV1 with libsvtav1 (PyAV) in a process of root, as in most containers.
+# Encoding AV1 with libsvtav1 (PyAV) in a process that runs as root, as in most containers.
 #
-# Expected: the process is scheduled afterwards as it was before.
-# What happens: the calling thread is left at real-time priority (SCHED_FIFO, 99), also when the file is closed, and
-#   every process that it starts inherits that. Other encoders leave it alone; without root nothing changes.
+# Expected: afterwards the process is scheduled as before.
+# What happens: the calling thread keeps real-time priority (SCHED_FIFO, 99), even after the file is closed, and every
+#   process that it starts inherits it. Other encoders do not change the priority, and without root nothing changes.
 # Why it matters: a data loader or a training that has written one AV1 film keeps all other processes from the
-#   processor. Those take ten times as long, or run into their time limits, and `nice` has no effect.
+#   processor. These take ten times as long or run into their time limits, and `nice` has no effect.
 # Instead: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)) after encoding, or do not encode as root.
 set -euo pipefail
 [ "$(id -u)" = 0 ] || { echo "this shows what happens to root: run it as root, or in a container" >&2; exit 2; }

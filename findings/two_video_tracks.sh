@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Files with two video tracks: two lenses of a dash cam or action cam, a preview next to the film, a screen and a face.
+# Files with two video tracks: two lenses of a dash cam or action cam, a preview beside the film, a screen and a face.
 #
-# Expected: without being told, every reader takes the first track, or the one that is marked as default.
-# What happens: OpenCV and PyAV's streams.video[0] take the first track, whatever is marked. PyAV's streams.best("video")
-#   takes the marked one. The ffmpeg program (imageio, extracted frames) does so too, but of two marked ones the larger.
-#   decord takes the larger one in MP4, even where the other is marked, and the first one in MKV. In none of three ways
-#   of marking do all agree.
-# Why it matters: frames extracted by ffmpeg and videos decoded by decord or OpenCV, with one list and one label, are
-#   two different films. Nothing is logged.
+# Expected: by default every reader selects the first track, or the one that is marked as default.
+# What happens: OpenCV and PyAV's streams.video[0] select the first track, no matter which one is marked. PyAV's
+#   streams.best("video") selects the marked one. So does the ffmpeg program (imageio, extracted frames), but if both
+#   are marked it selects the larger one. decord selects the larger one in MP4, even if the other one is marked, and
+#   the first one in MKV. The readers do not all agree for any of the three ways of marking.
+# Why it matters: frames extracted by ffmpeg and videos decoded by decord or OpenCV can be two different films with
+#   the same list and label. Nothing is logged.
 # Instead: check for a second track when a dataset is made ("ffprobe -show_streams", or len(container.streams.video)
-#   without covers), and keep one: ffmpeg -i a.mp4 -map 0:v:0 -c copy b.mp4.
+#   without cover pictures), and keep one: ffmpeg -i a.mp4 -map 0:v:0 -c copy b.mp4.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Clips whose names hold a decimal point (start and end in seconds), packed into shards for WebDataset.
+# Clips whose names contain decimal points (start and end in seconds), packed into shards for WebDataset.
 #
 # Expected: "abc_12.0_22.0.mp4" and "abc_12.5_22.5.mp4" are two samples with the field "mp4".
-# What happens: the key ends at the first dot. Both have the key "abc_12"; they follow each other in the shard, so they
-#   become one sample, whose fields are "0_22.0.mp4" and "5_22.5.mp4", and likewise for the labels. Nothing is raised
-#   while the shard is read; to_tuple("mp4", "cls") fails, or drops every sample where its errors are passed over, as
-#   in most training pipelines.
-# Why it matters: clips that detectors or annotators cut are named by times with decimals. A dataset of a million clips
-#   iterates as fewer samples, or as none, and a count of the files in the tar does not show it.
+# What happens: the key ends at the first dot, so both files have the key "abc_12". As they follow each other in the
+#   shard, they become one sample with the fields "0_22.0.mp4" and "5_22.5.mp4"; the same happens to the labels.
+#   Reading the shard raises nothing. to_tuple("mp4", "cls") fails, or drops every sample if errors are ignored, as in
+#   most training pipelines.
+# Why it matters: clips cut by detectors or annotators are often named by times with decimals. A dataset of a million
+#   clips then yields fewer samples or none, and counting the files in the tar does not show it.
 # Instead: name clips without dots (milliseconds: abc_12000_22000.mp4) before packing, and compare both counts.
 set -euo pipefail
 work=$(mktemp -d)

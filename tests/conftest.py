@@ -1,4 +1,4 @@
-"""Shared by all tests: random state is restored, one thread per core, and the path of the reference numbers."""
+"""Fixtures and settings for all tests, such as restoring random states and starting the project's scripts."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ from media import schedule_as_usual
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
-# Processes that tests start raise what they warn of as deprecated, as pytest does by filterwarnings (pyproject.toml).
+# Deprecation warnings are errors in processes that tests start, as in pytest itself (filterwarnings in pyproject.toml).
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests/strict"), os.environ.get("PYTHONPATH")]))
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,12 +33,12 @@ def _random_state() -> Iterator[None]:
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])
     random.setstate(states[2])
-    torch.set_num_threads(threads)  # a training that goes on takes as many as it had
+    torch.set_num_threads(threads)  # a resumed training restores its number of threads
 
 
 @pytest.fixture(autouse=True)
 def _usual_scheduling() -> Iterator[None]:
-    """No test may leave the process at real-time priority."""
+    """Do not let a test leave the process at real-time priority."""
     schedule_as_usual()
     yield
     schedule_as_usual()
@@ -51,7 +51,7 @@ def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     from ops.common.threads import SPINNING
 
-    for name, value in SPINNING.items():  # what a script called in this process would set for good
+    for name, value in SPINNING.items():  # otherwise a script called in this process would set them for all later tests
         monkeypatch.setenv(name, value)
 
 
@@ -81,7 +81,7 @@ def script(tmp_path: Path) -> Run:
 
 @contextmanager
 def modes_count() -> Iterator[None]:
-    """Within this the modes of files hold for root too: this thread gives up CAP_DAC_OVERRIDE and takes it back."""
+    """Within the context, file modes also apply to root, because this thread gives up CAP_DAC_OVERRIDE for a while."""
     libc = ctypes.CDLL(None, use_errno=True)
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     if os.geteuid() or libc.capget(header, sets):
@@ -111,7 +111,7 @@ Call = Callable[..., Ended]
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs one of the project's scripts inside this process, in `tmp_path`: the fast way."""
+    """Runs one of the project's scripts inside this process, in `tmp_path`, which is faster than a new process."""
 
     def run(name: str, *arguments: object, status: int | None = 0) -> Ended:
         monkeypatch.chdir(tmp_path)

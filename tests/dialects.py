@@ -1,4 +1,4 @@
-"""Shared by tests of checkpoints: tensor names in every dialect, and a model to write in them."""
+"""Helpers for tests of checkpoints: tensor names in every dialect, and a model to save with them."""
 
 import json
 import re
@@ -14,7 +14,7 @@ PUBLISHED: dict[str, tuple[int, ...]] = json.loads((REFERENCE / "tensors_tanet_r
 
 
 def to_mmaction2(name: str) -> str:
-    """Our name → MMAction2's, by the table of names and not by the project's own code."""
+    """Translate our tensor name into MMAction2's, without using the project's own code."""
     name = re.sub(r"^new_fc\.", "cls_head.fc_cls.", name)
     name = re.sub(r"^base_model\.", "backbone.", name)
     name = re.sub(r"\.net\.", ".block.", name)
@@ -49,7 +49,7 @@ TEMPORAL = [
 
 
 def distinct_model(**options: Any) -> Recognizer:
-    """A model whose tensors are all different, so that a mistake is noticed."""
+    """A model whose tensors all differ, so that a mix-up is noticed."""
     model = build_model(**{"arch": "resnet18", "num_classes": 5, "num_segments": 4, **options})
     for name, value in model.state_dict().items():
         if "num_batches" not in name:
@@ -60,7 +60,7 @@ def distinct_model(**options: Any) -> Recognizer:
 
 
 def cut(model: Recognizer) -> Recognizer:
-    """Leaves one block in each stage: that exports in half the time."""
+    """Keep only one block in each stage, which halves the time of an export."""
     for stage in STAGES:
         setattr(model.base_model, stage, getattr(model.base_model, stage)[:1])
     return model

@@ -1,6 +1,6 @@
-"""Tiny real media for tests, generated when needed: videos, frame folders, and the ways in which they break.
+"""Tiny real media for tests, generated when needed: videos, frame folders, and ways of damaging them.
 
-Sizes are `(height, width)`, as everywhere in the project. The content is a function of the seed and the frame's
+Sizes are `(height, width)`, as everywhere in the project. The content depends only on the seed and the frame's
 number: coloured shapes that move a little from frame to frame over a still background.
 """
 
@@ -18,20 +18,20 @@ from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 SHAPES = 3
-X265_ALONE = "log-level=none:pools=none:frame-threads=1"  # x265 makes threads of its own, whatever thread_count says
+X265_ALONE = "log-level=none:pools=none:frame-threads=1"  # x265 starts its own threads, even if thread_count is 1
 
 
 def schedule_as_usual() -> None:
-    """Take back the real-time priority that the AV1 encoder (libsvtav1) leaves its caller with where it may.
+    """Undo the real-time priority that the AV1 encoder (libsvtav1) gives its caller if it has the permission.
 
-    A process with it, and all that it starts, keeps every other one from the processor.
+    A process with this priority, and every process that it starts, would starve all others.
     """
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def draw(index: int, size: tuple[int, int] = (48, 64), seed: int = 0) -> Pixels:
-    """Frame `index` of the film `seed`: RGB `[h, w, 3]`."""
+    """Draw frame `index` of the video with this `seed`: RGB `[h, w, 3]`."""
     height, width = size
     rng = np.random.default_rng(seed)
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
@@ -59,22 +59,22 @@ def write_video(
     frames: Sequence[Pixels] | None = None,
     **settings: Any,
 ) -> Path:
-    """A video of `count` drawn frames (or of `frames`) in the container that the path's suffix names.
+    """Write a video of `count` drawn frames (or of `frames`) in the container given by the suffix of the path.
 
-    The index of an mp4 is put in front, so that a truncated one still opens. `rotation` goes into its metadata;
+    The index of an mp4 is at its start, so that a truncated file still opens. `rotation` is written into the metadata;
     `settings` are attributes of the encoder's context.
     """
     pictures = frames if frames is not None else [draw(index, size, seed) for index in range(count)]
     mp4 = path.suffix in (".mp4", ".mov")
     with av.open(os.fspath(path), "w", container_options={"movflags": "faststart"} if mp4 else {}) as container:
-        stream: Any = container.add_stream(codec, rate=fps)  # its type is known by the codec's name alone
+        stream: Any = container.add_stream(codec, rate=fps)  # its type depends on the name of the codec
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
         context = stream.codec_context
         context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
         context.time_base = Fraction(1, fps)
-        # Key frames where `gop` says, not where the picture changes; and x264's macroblock tree, whose bytes differ
-        # once in a hundred encodes of the same frames, left out.
+        # Key frames come only from `gop`, not from scene changes. x264's macroblock tree is off, because with it the
+        # bytes differ once in a hundred encodes of the same frames.
         context.options = {"sc_threshold": "0", "x264-params": "mbtree=0", "x265-params": X265_ALONE}
         for name, value in settings.items():
             setattr(context, name, value)
@@ -90,9 +90,9 @@ def write_video(
 
 
 def remux(source: Path, target: Path, edit: Callable[[int, bytes], list[bytes]]) -> Path:
-    """Copy the packets of a video into another file, timed in the order of decoding.
+    """Copy the packets of a video into another file, with times in decoding order.
 
-    `edit(number, data)` says what is written in place of each.
+    `edit(number, data)` returns the packets that replace packet `number`.
     """
     with av.open(os.fspath(source)) as read, av.open(os.fspath(target), "w") as written:
         stream = read.streams.video[0]
@@ -109,7 +109,7 @@ def remux(source: Path, target: Path, edit: Callable[[int, bytes], list[bytes]])
 
 
 def write_irregular(path: Path, times: list[int]) -> Path:
-    """A video whose frames are shown at `times`, in milliseconds."""
+    """Write a video whose frames are shown at `times`, in milliseconds."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -123,9 +123,9 @@ def write_irregular(path: Path, times: list[int]) -> Path:
 
 
 def write_mistimed(path: Path) -> Path:
-    """62 frames of H.264 with B-frames and 25 a second, in a file that only times decoding: .avi, .asf or .mpg.
+    """Write 62 frames of H.264 with B-frames at 25 per second to a container with decoding times only (avi, asf, mpg).
 
-    A .ts is two halves, joined: in the middle its times start anew.
+    A .ts file consists of two joined halves, so that its times restart in the middle.
     """
     parts = 2 if path.suffix == ".ts" else 1
     write_video(path, 62 // parts, b_frames=2)
@@ -134,7 +134,7 @@ def write_mistimed(path: Path) -> Path:
 
 
 def write_audio(path: Path, seconds: float = 0.2) -> Path:
-    """A file with sound and no picture."""
+    """Write a file with sound and no video."""
     rate = 16000
     with av.open(os.fspath(path), "w") as container:
         stream = container.add_stream("aac", rate=rate, layout="mono")
@@ -154,7 +154,7 @@ def write_frames(
     first: int = 1,
     seed: int = 0,
 ) -> Path:
-    """A folder of `count` images, named by `template` from `first` on."""
+    """Write a folder of `count` images, named by `template` and numbered from `first`."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         Image.fromarray(draw(index, size, seed)).save(folder / template.format(index=first + index))
@@ -169,9 +169,9 @@ def write_flow(
     first: int = 1,
     seed: int = 0,
 ) -> Path:
-    """A folder of optical flow: an image for x and one for y, or one image with both where no `{axis}` is named.
+    """Write a folder of optical flow with images for x and y, or with one image for both if `template` has no `{axis}`.
 
-    x of a frame is the red, y the green of what `draw` gives.
+    x is the red channel of `draw`, and y the green channel.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -199,16 +199,16 @@ def corrupt(path: Path, start: float = 0.45, stop: float = 0.55, seed: int = 0) 
 
 
 def rotate(path: Path, degrees: int) -> Path:
-    """Write into the metadata of an mp4 that it is shown turned clockwise by 90, 180 or 270 degrees."""
+    """Set the metadata of an mp4 so that it is shown rotated clockwise by 90, 180 or 270 degrees."""
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     return set_matrix(path, (cosine, sine, -sine, cosine))
 
 
 def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
-    """Write into the metadata of an mp4 that x is shown at a·x + c·y and y at b·x + d·y."""
+    """Set the display matrix (a, b, c, d) of an mp4: it shows x at a·x + c·y, and y at b·x + d·y."""
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd") + 4
-    place = header + (52 if data[header] else 40)  # version 1 has 64-bit times
+    place = header + (52 if data[header] else 40)  # times have 64 bits in version 1
     a, b, c, d = (value << 16 for value in matrix)
     struct.pack_into(">9i", data, place, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""The work of each process in `test_ranks.py`, and starting the processes."""
+"""The functions that each process of `test_ranks.py` runs, and a function that starts the processes."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ CLIPS = 8
 
 def score_lists(folder: Path) -> None:
     """Test the lists of 1, 2, 3, 5 and 7 videos."""
-    distributed.start(CPU.device)  # once: torchrun's processes cannot meet a second time
+    distributed.start(CPU.device)  # only once, because torchrun's processes cannot connect a second time
     leave, distributed.stop = distributed.stop, lambda: None
     for count in COUNTS:
         output = folder / f"{count}_by_{distributed.world_size()}"
@@ -44,7 +44,7 @@ def score_lists(folder: Path) -> None:
 
 
 def test_other_files(folder: Path) -> None:
-    """Test with another list, and with another checkpoint, in each process; the output of each goes to a file."""
+    """Test with another list, then with another checkpoint, in each process, and write the errors to files."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
     rank = distributed.rank()
@@ -65,7 +65,7 @@ TRAIN += ["--epochs", "2"]
 
 
 def train_on_other_files(folder: Path) -> None:
-    """Train with another list, checkpoint or setting in each process; the output of each goes to a file."""
+    """Train with another list, checkpoint or setting in each process, and write the errors to files."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
     rank = distributed.rank()
@@ -84,14 +84,14 @@ def train_on_other_files(folder: Path) -> None:
 
 
 def train_with_mixing(folder: Path) -> None:
-    """Train with --mixup and --cutmix, without and with an interruption, and without them."""
+    """Train with --mixup and --cutmix, with and without an interruption, and once without these flags."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
     mixing = ["--mixup", "0.4", "--cutmix", "1"]
     for flags in (["whole", *mixing], ["parts", *mixing, "--max_steps", "3"], ["parts", *mixing], ["plain"]):
         run = [*TRAIN, "-b", "4", "--train_list", "l0.txt", "--resume", "auto", "--store_name", *flags]
         run_training(make_train_parser(None, tuple(DECODERS)).parse_args(run), video_reader)
-        distributed.barrier()  # the next one looks for the checkpoint that the first process has saved
+        distributed.barrier()  # the next run looks for the checkpoint that rank 0 saves
     distributed.stop = leave
     leave()
 
@@ -113,7 +113,7 @@ def batch(rank: int, world_size: int) -> ClipBatch:
 def gradients(
     model: Recognizer, network: nn.Module, share: ClipBatch, parts: int, compute: Compute = CPU, weight: float = 1.0
 ) -> dict[str, Tensor]:
-    """Those of the mean loss over all clips, on the CPU."""
+    """The gradients of the mean loss over all clips, on the CPU."""
     model.zero_grad()
     accumulate(network, share, compute.scaler(), compute, parts, weight)
     return {name: value.grad.cpu().clone() for name, value in model.named_parameters() if value.grad is not None}
@@ -122,7 +122,10 @@ def gradients(
 def gradients_of_last_batches(
     model: Recognizer, parallel: nn.Module, compute: Compute
 ) -> dict[int, list[dict[str, Tensor]]]:
-    """Those of incomplete batches of 3 clips and of 1 clip, in one part and two; of two processes one has 1 and 0."""
+    """Gradients of incomplete batches of 3 clips and of 1 clip, in one and in two parts.
+
+    With two processes, one of them has only 1 clip and 0 clips.
+    """
     everything, found = batch(0, 1), {}
     for length in (3, 1):
         sampler = TrainSampler(length, CLIPS, 0, distributed.rank(), distributed.world_size(), keep_last=True)
@@ -133,14 +136,14 @@ def gradients_of_last_batches(
 
 
 def save_gradients_by_nccl(folder: Path) -> None:
-    """`save_gradients`, each process on a GPU."""
+    """Call `save_gradients` with one GPU per process."""
     device = torch.device("cuda", distributed.local_rank())
     torch.cuda.set_device(device)
     save_gradients(folder, Compute(device))
 
 
 def save_gradients(folder: Path, compute: Compute = CPU) -> None:
-    """Save the gradients that processes agree on, and how often they exchanged them."""
+    """Save the averaged gradients and the number of times that processes exchanged them."""
     distributed.start(compute.device)
     model, exchanged = network(), [0]
     compute.prepare(model)
@@ -154,7 +157,7 @@ def save_gradients(folder: Path, compute: Compute = CPU) -> None:
 
     parallel.register_comm_hook(None, count_and_average)
     found = {}
-    for parts in (1, 1, 2, 4):  # after the first time gradients are put together anew
+    for parts in (1, 1, 2, 4):  # DDP rebuilds its buckets after the first pass
         exchanged[0] = 0
         share = batch(distributed.rank(), distributed.world_size())
         found[parts] = gradients(model, parallel, share, parts, compute), exchanged[0]
@@ -167,7 +170,7 @@ def save_gradients(folder: Path, compute: Compute = CPU) -> None:
 
 def start(what: str, folder: Path, processes: int) -> None:
     """Run a function of this module in several processes, with the environment variables that torchrun sets."""
-    set_forkserver_preload(list(SHARED_IMPORTS))  # PyTorch is imported once for all of them
+    set_forkserver_preload(list(SHARED_IMPORTS))  # PyTorch is imported only once for all processes
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

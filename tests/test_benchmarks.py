@@ -1,4 +1,4 @@
-"""The benchmarks run, in a tiny version, and give a figure and a target for every row."""
+"""Tiny versions of the benchmarks run, and give a figure and a target for every row."""
 
 import json
 import math
@@ -20,7 +20,7 @@ FRAMES = 100
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A video of 100 frames in two groups."""
+    """A video of 100 frames in two groups of pictures."""
     return write_video(tmp_path / "film.mp4", FRAMES, gop=50, b_frames=2)
 
 
@@ -32,7 +32,7 @@ def timed(row: dict[str, Any], *names: str) -> bool:
 
 
 def test_every_row_has_figures_and_a_target(call: Call, film: Path, tmp_path: Path) -> None:
-    """All but workers and memory, which start processes that import PyTorch."""
+    """All rows except workers and memory, which start processes that import PyTorch."""
     parts = ("decode", "sample", "encoded", "frames", "tam", "step", "scores")
     flags = ("--rounds", 1, "--clips", 1, "--size", 32, "--device", "cpu", "--video", film, "--output", "out/tiny")
     printed = call("benchmarks/__main__.py", "--only", *parts, *flags).out
@@ -48,7 +48,7 @@ def test_every_row_has_figures_and_a_target(call: Call, film: Path, tmp_path: Pa
         assert f"| {row['what']} | {row['against']} | {1e3 * row['ours']['median']:.2f} (" in printed
 
 
-def test_what_cannot_be_measured_is_said_in_a_line(call: Call, tmp_path: Path) -> None:
+def test_input_that_cannot_be_measured_is_reported_in_one_line(call: Call, tmp_path: Path) -> None:
     short = write_video(tmp_path / "short.mp4", 20)
     assert "20 frames, but 96 are needed" in call("benchmarks/__main__.py", "--video", short, status=2).err
     assert "invalid choice" in call("benchmarks/__main__.py", "--only", "sleep", status=2).err

@@ -49,7 +49,7 @@ python -u {} kinetics --weights=./checkpoints/kinetics_RGB_resnet50_tam_avg_segm
 
 @functools.cache
 def parser_of(name: str) -> ArgumentParser | None:
-    """The parser of the script called `name`; None if it is not one of ours."""
+    """The parser of the script called `name`, or None if this project has no such script."""
     if name in TOOLS:
         parser: ArgumentParser = runpy.run_path(str(TOOLS[name]))["make_parser"]()
         return parser
@@ -57,7 +57,7 @@ def parser_of(name: str) -> ArgumentParser | None:
 
 
 def parse(command: list[str]) -> Namespace | None:
-    """Parse a command line of ours; None if it runs something else."""
+    """Parse a command line of this project; None if it runs something else."""
     command = shlex.split(
         re.sub(r"-m benchmarks(?:\.(\w+))?", lambda m: f"{m[1] or '__main__'}.py", shlex.join(command))
     )
@@ -70,7 +70,7 @@ def parse(command: list[str]) -> Namespace | None:
 
 
 @pytest.mark.parametrize("script", ["main.py", "online_main.py"])
-def test_the_published_training_command_means_what_it_meant(script: str) -> None:
+def test_the_published_training_command_keeps_its_meaning(script: str) -> None:
     args = parse(shlex.split(PUBLISHED_TRAINING.format(script)))
     assert args is not None
     wanted = {
@@ -84,14 +84,14 @@ def test_the_published_training_command_means_what_it_meant(script: str) -> None
 
 
 @pytest.mark.parametrize("script", ["test_models.py", "online_test_models.py"])
-def test_the_published_test_command_means_what_it_meant(script: str) -> None:
+def test_the_published_test_command_keeps_its_meaning(script: str) -> None:
     args = parse(shlex.split(PUBLISHED_TEST.format(script)))
     assert args is not None and (args.test_segments, args.test_crops, args.full_res) == ([8], 3, True)
     assert args.sample == "dense-10" and len(args.weights) == 1
 
 
 def arguments_of(recipe: Path, folder: Path, gpus: str, *flags: str) -> Namespace:
-    """What the script `recipe` runs on `gpus`, with `flags` passed on, as parsed arguments."""
+    """The parsed arguments of the command that the script `recipe` runs on `gpus`, with additional `flags`."""
     stub = folder / "python"
     stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     stub.chmod(0o755)
@@ -173,7 +173,7 @@ def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The command lines that run a script of ours, joined at backslashes, without comments."""
+    """The command lines in a text that run Python scripts, joined at backslashes and without comments."""
     found = []
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         line = re.sub(r"^cd \S+ && ", "", line.strip().removeprefix("$ ").strip("`"))

@@ -1,4 +1,4 @@
-"""Files, tests and headings that the documents refer to exist."""
+"""Files, tests and headings exist if documents refer to them."""
 
 import re
 from pathlib import Path

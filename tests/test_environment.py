@@ -1,4 +1,4 @@
-"""scripts/environment.sh: which Python makes the environment, and which versions are installed into it."""
+"""scripts/environment.sh selects the right Python for the environment, and installs the right versions."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ def make_wheel(index: Path, name: str, version: str, needs: str = "") -> None:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package index of two releases of torch, each with the torchvision that fits it."""
+    """A package index of three releases of torch, each with the matching torchvision."""
     folder = tmp_path_factory.mktemp("index")
     for torch, torchvision in (("2.10", "0.25"), ("2.11", "0.26"), ("2.12", "0.27")):
         make_wheel(folder, "torch", torch)
@@ -52,7 +52,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment, to be copied."""
+    """An empty environment, which tests copy."""
     folder = tmp_path_factory.mktemp("environment") / "venv"
     venv.create(folder, with_pip=True, symlinks=True)
     return folder
@@ -68,7 +68,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def set_up(project: Path, index: Path | None = None, **variables: object) -> "subprocess.CompletedProcess[str]":
-    """Sources environment.sh as a script does and prints the Python that it chose."""
+    """Source environment.sh as a script does, and print the Python that it chose."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("PIP_", "TAM_", "PYTHON"))}
     pip = {"PIP_INDEX_URL": (index or project).as_uri(), "PIP_CONFIG_FILE": os.devnull}
     return subprocess.run(
@@ -123,7 +123,7 @@ def test_a_python_that_is_too_old_is_refused_before_anything_is_made(chosen: boo
     )
 
 
-def test_without_any_python_the_line_is_the_same(project: Path) -> None:
+def test_a_machine_without_python_gets_the_same_message(project: Path) -> None:
     done = set_up(project, PYTHON=project / "nothing")
     assert done.returncode == 2 and done.stderr.startswith("error: Python 3.11 or newer is needed, and ")
     assert done.stderr.count("\n") == 1 and not (project / ".venv").exists()
@@ -143,7 +143,7 @@ def test_an_environment_of_an_old_python_is_refused(project: Path) -> None:
     assert f"{project / '.venv'} is of Python 3.8.18: remove that folder, or name another in TAM_VENV" in done.stderr
 
 
-def test_the_pinned_versions_then_the_newest(project: Path, index: Path, empty: Path) -> None:
+def test_pinned_versions_are_tried_before_the_newest(project: Path, index: Path, empty: Path) -> None:
     python = project / ".venv" / "bin" / "python"
     shutil.copytree(empty, project / ".venv", symlinks=True)
     done = set_up(project, index)
@@ -156,7 +156,7 @@ def test_the_pinned_versions_then_the_newest(project: Path, index: Path, empty: 
     assert versions(python) == {"torch": "2.12", "torchvision": "0.27", "helper": "1.1", "extra": "1.1"}
 
 
-def test_a_torch_that_is_there_stays(project: Path, index: Path, empty: Path) -> None:
+def test_an_installed_torch_is_kept(project: Path, index: Path, empty: Path) -> None:
     python = project / "mine" / "bin" / "python"
     shutil.copytree(empty, project / "mine", symlinks=True)
     subprocess.run([python, "-m", "pip", "install", "-q", "-i", index.as_uri(), "torch==2.10"], check=True)
@@ -180,7 +180,7 @@ def test_torch_comes_from_another_index_where_that_is_asked_for(
     }  # fmt: skip
 
 
-def test_what_only_single_tools_need_may_be_missing(project: Path, index: Path, empty: Path) -> None:
+def test_optional_packages_may_be_unavailable(project: Path, index: Path, empty: Path) -> None:
     shutil.copytree(empty, project / ".venv", symlinks=True)
     (project / "requirements-optional.txt").write_text("nobody-has-this>=1\n")
     done = set_up(project, index)

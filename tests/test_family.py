@@ -18,7 +18,7 @@ TINY = ("--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--in
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of four videos in two classes, `list.txt` of them, and the published files of `FILE_NAMES`."""
+    """A folder of four videos of two classes, with their `list.txt`."""
     folder = tmp_path_factory.mktemp("videos")
     lines = []
     for number in range(4):
@@ -90,7 +90,7 @@ def test_modules_are_trained_resumed_tested_and_explained(
 
 
 @pytest.mark.parametrize(("n", "t"), [(100, 8), (7, 8), (33, 16), (1, 4)])
-def test_twice_is_the_centres_and_the_starts(n: int, t: int) -> None:
+def test_twice_samples_the_centres_and_the_starts(n: int, t: int) -> None:
     tick = n / t
     centres, starts = [int(tick / 2 + tick * x) for x in range(t)], [int(tick * x) for x in range(t)]
     assert np.array_equal(view_indices(n, t, "twice"), np.array([centres, starts]) % n)

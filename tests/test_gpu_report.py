@@ -1,4 +1,4 @@
-"""The report of a GPU, tried on a CPU: its figures, its name, and how the script around it ends."""
+"""The GPU report, tested on a CPU: its figures, its file name, and the exit status of its script."""
 
 import json
 import os
@@ -22,13 +22,13 @@ if "pytest" in sys.argv:
     sys.exit(int(os.environ["TESTS_END_WITH"]))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""Python, but that it installs nothing and does not run the tests."""
+"""A stub for Python that installs nothing and does not run the tests."""
 
 
 def gpu_report(
     folder: Path, *flags: str, listed: str = "", tests_end_with: int = 0
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the script where nvidia-smi has `listed` GPUs, none of which can be used."""
+    """Run the script with a stub for nvidia-smi that prints `listed`; none of these GPUs can be used."""
     for path, text in {"bin/nvidia-smi": f"#!/bin/sh\necho '{listed}'\n", "venv/bin/python": PYTHON}.items():
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_text(text)
@@ -41,7 +41,7 @@ def gpu_report(
     return subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_without_a_gpu_it_is_one_line(tmp_path: Path) -> None:
+def test_a_machine_without_a_gpu_is_reported_in_one_line(tmp_path: Path) -> None:
     done = gpu_report(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no GPU here (nvidia-smi lists none); run this on a machine that has one\n"
@@ -56,7 +56,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_all_of_it_runs_on_a_cpu(tmp_path: Path) -> None:
+def test_the_whole_report_runs_on_a_cpu(tmp_path: Path) -> None:
     done = gpu_report(tmp_path, "--quick", "--output", "out/cpu", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "out/cpu.md").read_text()
@@ -68,8 +68,8 @@ def test_all_of_it_runs_on_a_cpu(tmp_path: Path) -> None:
     assert text.count("(target ≥ 2.5): ") == 2 and text.count("(target ≤ 1.3): ") == 1
 
 
-def test_tests_that_fail_or_take_too_long_are_said_after_the_rest(tmp_path: Path) -> None:
-    """--help stands for the rest: it ends with status 0."""
+def test_failed_or_slow_tests_are_reported_after_the_measurements(tmp_path: Path) -> None:
+    """--help stands in for the measurements, because it ends with status 0."""
     done = gpu_report(tmp_path, "--device", "cpu", "--help", tests_end_with=124)
     assert done.returncode == 1 and "usage: python -m benchmarks.gpu_report" in done.stdout
     assert done.stderr.endswith("error: not all tests passed: stopped after 600 seconds\n")
@@ -84,7 +84,7 @@ def test_targets_are_met_or_missed() -> None:
     assert "bf16, channels last, against ResNet-50 without TAM: 1.11 (target ≤ 1.10)" in verdicts[0]
 
 
-def test_fewer_clips_are_taken_where_memory_is_short() -> None:
+def test_fewer_clips_are_used_if_memory_is_short() -> None:
     def step(clips: int) -> Measured:
         if clips > 9:
             raise torch.OutOfMemoryError
@@ -96,7 +96,7 @@ def test_fewer_clips_are_taken_where_memory_is_short() -> None:
 
 
 @pytest.mark.parametrize("bf16", [True, False])
-def test_the_recommended_setting_comes_first_and_each_once(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recommended_setting_comes_first_and_none_occurs_twice(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: bf16)
     settings = list(map(str, settings_for(torch.device("cuda", 0))))
     best = "bf16" if bf16 else "fp16"

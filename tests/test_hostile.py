@@ -1,6 +1,6 @@
-"""Malicious and broken files: lists, checkpoints and videos end in a clear error, or are read.
+"""Malicious and broken lists, checkpoints and videos are read or end in a clear error.
 
-Fifty cases of each here, five hundred with `pytest -m fuzz`.
+Each test runs fifty cases, or five hundred with `pytest -m fuzz`.
 """
 
 import functools
@@ -30,10 +30,10 @@ Test = Callable[..., None]
 
 
 def cases(**arguments: Any) -> Callable[[Test], tuple[Test, Test]]:
-    """The same test twice: with a few fixed cases, and with many random ones."""
+    """Return the same test twice: with a few fixed cases, and with many random ones."""
 
     def make(test: Test) -> tuple[Test, Test]:
-        def again(**drawn: Any) -> None:  # hypothesis marks the function that it is given
+        def again(**drawn: Any) -> None:  # a second function, because hypothesis marks the one that it is given
             test(**drawn)
 
         calm: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -135,7 +135,7 @@ def names_of_a_model() -> dict[str, torch.Size]:
     extra=st.dictionaries(st.text(max_size=20), st.sampled_from([1, "x", None, torch.ones(2)]), max_size=2),
 )
 def _tensors(dropped: set[int], shapes: dict[int, list[int]], extra: dict[str, Any]) -> None:
-    """The tensors of a model, some of them missing, of another shape, or unusual."""
+    """Tensors of a model are loaded or refused if some of them are missing, unusual or of another shape."""
     names = names_of_a_model()
     state: dict[str, Any] = {
         name: torch.zeros(shapes.get(place, shape))
@@ -150,7 +150,7 @@ def _tensors(dropped: set[int], shapes: dict[int, list[int]], extra: dict[str, A
 @pytest.mark.parametrize("shape", [[], [3], [0, 4], [8, 0], [2, 2, 2]])
 @pytest.mark.parametrize("name", ["new_fc.weight", "base_model.layer1.0.tam.G.0.weight", "base_model.conv1.weight"])
 def test_tensors_of_impossible_shapes_are_refused(name: str, shape: list[int], tmp_path: Path) -> None:
-    """What the cases found, kept."""
+    """Cases that the random tests have found."""
     state = {key: torch.zeros(shape if key == name else size) for key, size in names_of_a_model().items()}
     torch.save({"state_dict": state}, tmp_path / "w.pth.tar")
     with pytest.raises(InputError, match=r"w.pth.tar: (not a checkpoint|does not fit this model)"):
@@ -196,7 +196,7 @@ TOO_MUCH: list[tuple[Any, str, float, str]] = [
     ("decoder", "place", "name", "cap", "message"),
     [(decoder, *case) for decoder in DECODERS for case in TOO_MUCH],
 )
-def test_what_claims_too_much_is_refused(
+def test_videos_with_excessive_sizes_or_lengths_are_refused(
     decoder: str, place: Any, name: str, cap: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(media.write_video(tmp_path / "a.mp4", 12, size=(48, 64)))

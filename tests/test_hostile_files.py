@@ -1,4 +1,4 @@
-"""Files that claim more than they contain, or contain something unexpected: refused immediately, in one line."""
+"""Files that claim more than they contain, or contain something unexpected, are refused immediately in one line."""
 
 import errno
 import io
@@ -38,7 +38,7 @@ def packed(path: Path) -> Path:
 
 
 def repeated(path: Path) -> Path:
-    """A head of a billion classes, all of them the same 512 numbers."""
+    """A checkpoint whose head has a billion classes that share the same 512 numbers."""
     state = build_model("resnet18", 2, 3, dropout=0.5).state_dict()
     state["new_fc.weight"] = torch.zeros(1, 512).expand(10**9, 512)
     torch.save({"state_dict": state}, path)
@@ -89,14 +89,14 @@ META: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("key", "value"), META)
-def test_what_a_checkpoint_says_of_itself_is_looked_at(key: str, value: Any, tmp_path: Path) -> None:
+def test_invalid_metadata_of_a_checkpoint_is_refused(key: str, value: Any, tmp_path: Path) -> None:
     path = tmp_path / "w.pth.tar"
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict(), "meta": {key: value}}, path)
     with pytest.raises(InputError, match=rf"w\.pth\.tar: {key} in its meta is .*, but must be .*"):
         read_checkpoint(path)
 
 
-def test_what_is_not_used_can_be_anything(tmp_path: Path) -> None:
+def test_unused_metadata_of_a_checkpoint_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "w.pth.tar"
     meta = {"mine": [1, {"a": None}], "input_size": None, "class_names": ["only one"], "scale_size": 40}
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict(), "meta": meta}, path)
@@ -121,7 +121,7 @@ def lying_array(claimed: str) -> bytes:
         ("confusion.npy", b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535),
     ],
 )
-def test_a_report_goes_on_without_such_a_file(name: str, content: bytes, tmp_path: Path) -> None:
+def test_a_report_leaves_out_files_that_cannot_be_read(name: str, content: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     (folder / "test").mkdir(parents=True)
     (folder / "log.csv").write_text("epoch,lr,train_loss\n0,0.1,1\n")
@@ -132,19 +132,19 @@ def test_a_report_goes_on_without_such_a_file(name: str, content: bytes, tmp_pat
     assert "\n" not in said
 
 
-def test_numbers_that_no_float_holds_are_none(tmp_path: Path) -> None:
+def test_numbers_too_large_for_a_float_are_none(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps({"top1": 10**400, "top5": -(10**400), "scored": 3}))
     test = read_results([str(tmp_path)])[0].test
     assert test and (test.metric("top1"), test.metric("top5"), test.metric("scored")) == (None, None, 3.0)
 
 
-def test_json_of_any_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_files_that_are_too_long_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.report.results.LARGEST_JSON", 20)
     (tmp_path / "metrics.json").write_text('{"scored": 1, "expected": 2}')
     assert read_results([str(tmp_path)])[0].missing[0].endswith("cannot be read (more than 20 bytes)")
 
 
-def test_weights_that_are_no_numbers_explain_nothing(tmp_path: Path, call: Call) -> None:
+def test_explaining_a_model_with_nan_weights_is_refused(tmp_path: Path, call: Call) -> None:
     model = build_model("resnet18", 2, 3)
     nn.init.constant_(model.head.bias, float("nan"))
     torch.save({"state_dict": model.state_dict(), "meta": {"input_size": 32}}, tmp_path / "w.pth.tar")
@@ -168,7 +168,9 @@ TRAIN += ("--arch", "resnet18", "--pretrain", "none", "--input_size", "32", "--d
         (("--num_class", str(10**9), "-b", "1"), "must be an integer from 1 to 1000000"),
     ],
 )
-def test_settings_that_cannot_be_trained_with(flags: tuple[str, ...], says: str, tmp_path: Path, call: Call) -> None:
+def test_unusable_settings_for_training_are_refused(
+    flags: tuple[str, ...], says: str, tmp_path: Path, call: Call
+) -> None:
     media.write_video(tmp_path / "a.mp4", 6)
     (tmp_path / "l.txt").write_text("a.mp4 6 0\na.mp4 6 1\n")
     known = () if "--num_class" in flags else ("--num_class", "2")
@@ -190,7 +192,7 @@ def test_one_frame_or_one_class_or_one_clip_is_enough(
     assert metrics["scored"] == 2 and metrics["top5"] == 100.0 and (classes != "1" or metrics["top1"] == 100.0)
 
 
-def test_a_full_disk_on_the_way_is_no_bad_input(tmp_path: Path) -> None:
+def test_a_full_disk_during_a_run_is_not_reported_as_bad_input(tmp_path: Path) -> None:
     with pytest.raises(RunStoppedError, match="cannot be written"), atomic_file(tmp_path / "x") as file:
         os.write(os.open("/dev/full", os.O_WRONLY), b"more than there is room for")
     with pytest.raises(InputError) as error, atomic_file(tmp_path / "no" / "x") as file:
@@ -208,7 +210,7 @@ def test_a_full_disk_on_the_way_is_no_bad_input(tmp_path: Path) -> None:
         (InputError("x"), 2),
     ],
 )  # fmt: skip
-def test_what_a_machine_lacks_is_one_line(error: Exception, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_resources_are_one_line(error: Exception, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> int:
         raise error
 

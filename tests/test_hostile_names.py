@@ -1,4 +1,4 @@
-"""Malicious names, and names as long as a file system allows: one line for each, and other videos are processed."""
+"""Malicious names and very long names give one line each, and other videos are still processed."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def clips(tmp_path: Path) -> Path:
     ],
     ids=lambda value: "-".join(value[:1] + value[4:]) if isinstance(value, tuple) else "",
 )
-def test_a_long_name_costs_no_other_video(
+def test_a_long_name_does_not_affect_other_videos(
     command: tuple[str, ...], status: int, made: int, clips: Path, call: Call
 ) -> None:
     name, *arguments = command
@@ -93,13 +93,13 @@ def test_a_long_name_of_an_output_is_taken_or_refused(
     done = call(*command, "o" * (length - 4) + ".mp4", status=None)
     if length == 255:
         assert done.status in (0, 1, 2), done
-    else:  # a drawing is one of perhaps many and costs no prediction
+    else:  # a drawing that fails does not fail the prediction
         assert done.status == (1 if command[-1] == "--save" else 2), done
         assert "File name too long" in (done.out + done.err).splitlines()[-1], done
 
 
 def test_lists_and_folders_with_long_names(clips: Path, call: Call) -> None:
-    """All that has a name of 255 bytes is checked and shown; what cannot be written beside it is said beforehand."""
+    """Files with names of 255 bytes are checked and shown; output files with longer names are reported beforehand."""
     name = "l" * 251
     check = ("tools/check_dataset.py", "custom", "--root_path", "clips/c", "--num_class", "2", "-j", "1")
     train = clips.parent / f"{name}.txt"
@@ -164,7 +164,7 @@ def test_names_of_tensors_reach_no_terminal_as_they_are(
 
 
 def everything(folder: Path, but: str) -> dict[str, bytes | None]:
-    """All files and folders below `folder` with their content, except those in its folder `but`."""
+    """All files and folders below `folder` with their content, except those in its subfolder `but`."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -189,9 +189,9 @@ def everything(folder: Path, but: str) -> dict[str, bytes | None]:
     ids=lambda value: f"{value[0]}{value[-1]}",
 )  # fmt: skip
 def test_nothing_is_written_outside_of_the_output_folder(command: tuple[str, ...], clips: Path, call: Call) -> None:
-    """Links out of the tree, in a cycle and to nothing, names of dots, and lists with `../` and absolute paths.
+    """The tree has links out of it, cyclic and broken links, names of dots, and lists with `../` and absolute paths.
 
-    Only the indexes of videos are beside the lists that are checked.
+    Only the index files of checked lists are written elsewhere, beside these lists.
     """
     place, tree = clips.parent, clips.parent / "place/tree"
     for name in ("x/y", "z", "..."):

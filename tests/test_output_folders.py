@@ -1,4 +1,4 @@
-"""Output folders that cannot be written: one line that names them; status 2 before anything is begun, 3 on the way."""
+"""An output folder that cannot be written gives one line, with status 2 before a run starts and 3 during it."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ COMMANDS = {
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder `out` that nothing can be written in, beside what the commands read."""
+    """An empty read-only folder `out`, and the input files of the commands beside it."""
     for seed, name in enumerate(("a/a.mp4", "b/b.mp4")):
         (tmp_path / "clips" / name).parent.mkdir(parents=True)
         media.write_video(tmp_path / "clips" / name, 8, seed=seed)
@@ -60,7 +60,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("what", COMMANDS)
-def test_it_is_said_in_one_line_and_nothing_is_begun(what: str, read_only: Path, call: Call) -> None:
+def test_a_read_only_folder_is_one_line_and_nothing_is_started(what: str, read_only: Path, call: Call) -> None:
     before = sorted(read_only.parent.iterdir())
     said = call(*COMMANDS[what], status=2).err
     place = read_only.parent / said.removeprefix("error: ").split(":")[0]
@@ -70,11 +70,11 @@ def test_it_is_said_in_one_line_and_nothing_is_begun(what: str, read_only: Path,
 
 
 def spoil(folder: Path, how: str) -> None:
-    """What can happen to a folder that is being written in."""
+    """Make a folder unusable in one of the ways that can happen while it is being written to."""
     if how == "read-only":
         folder.chmod(0o555)
         return
-    folder.rename(folder.with_name("moved"))  # at once, as others are writing in it
+    folder.rename(folder.with_name("moved"))  # in one step, because the run keeps writing to it
     if how == "a file":
         folder.touch()
 

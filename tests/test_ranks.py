@@ -39,7 +39,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 @pytest.fixture
 def lists(tmp_path: Path) -> Path:
-    """Lists of 1, 2, 3, 5 and 7 videos of different lengths, from the third on one of them broken."""
+    """Lists of 1, 2, 3, 5 and 7 videos of different lengths; the third video is broken."""
     torch.save({"state_dict": build_model("resnet18", 5, 4).state_dict()}, tmp_path / "w.pth.tar")
     lines = []
     for number in range(7):
@@ -68,7 +68,7 @@ def test_any_number_of_processes_gives_the_same_scores_file(lists: Path, monkeyp
 
 @pytest.mark.parametrize("what", ["save_gradients", on_gpu("save_gradients_by_nccl", count=2)])
 def test_gradients_of_two_processes_are_those_of_one_with_all_clips(what: str, tmp_path: Path) -> None:
-    """In double precision, where rounding cannot hide anything; parts exchange gradients only once."""
+    """Double precision is used, so that rounding hides no mistake. With several parts, gradients are exchanged once."""
     ranks.start(what, tmp_path, 2)
     model = ranks.network()
     expected = ranks.gradients(model, model, ranks.batch(0, 1), 1)
@@ -120,7 +120,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
         lines.append(f"{number}.mp4 8 {number % 2}\n")
     (tmp_path / "l.txt").write_text("".join(lines))
-    (tmp_path / "v.txt").write_text("".join(lines[:4]) + "gone.mp4 8 0\n")  # no reason to end a training
+    (tmp_path / "v.txt").write_text("".join(lines[:4]) + "gone.mp4 8 0\n")  # must not end the training
     script = [ROOT / "online_main.py", *TRAIN, "--store_name"]
     process = torchrun(tmp_path, 2, *script, "killed", options=("--max-restarts=2",))
     checkpoint = tmp_path / "checkpoints/killed/ckpt.pth.tar"
@@ -143,7 +143,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path
         assert [(row["val_scored"], row["val_failed"]) for row in csv.DictReader(file)] == [("4", "1")] * 2
 
 
-def test_a_process_that_is_stopped_for_a_while_is_waited_for(tmp_path: Path) -> None:
+def test_other_processes_wait_for_one_that_is_suspended(tmp_path: Path) -> None:
     for number in range(4):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     lines = "".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4))

@@ -1,4 +1,4 @@
-"""The scripts that train and test TSN and TSM run what was published: recipes, protocols and figures."""
+"""The scripts that train and test TSN and TSM use the published recipes, protocols and figures."""
 
 import re
 import stat
@@ -29,7 +29,7 @@ UCF101 = {
     "no_partialbn": False, "batch_size": 8, "num_segments": 8,
     "tune_from": str(ROOT / "pretrained" / "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth"),
 }  # fmt: skip
-RECIPES: dict[str, dict[str, Any]] = {  # batch_size: for one GPU
+RECIPES: dict[str, dict[str, Any]] = {  # batch_size is for one GPU
     "train_tsn_kinetics_rgb_5f": {**KINETICS, "num_segments": 5},
     "train_tsm_kinetics_rgb_8f": {**KINETICS, "num_segments": 8},
     "train_tsm_kinetics_rgb_16f": {**KINETICS, "num_segments": 16},
@@ -63,7 +63,7 @@ def test_training_recipes_are_the_published_ones(path: Path, gpus: str, tmp_path
     assert {name: getattr(args, name) for name in wanted} == wanted
     assert (args.arch, args.modality, args.clip_gradient, args.eval_freq, args.workers) == ("resnet50", "RGB", 20, 1, 3)
     assert temporal_options(args) == TemporalOptions("none" if "_tsn_" in path.name else "tsm")
-    if gpus and args.num_segments <= 8:  # 8 GPUs have the published batch
+    if gpus and args.num_segments <= 8:  # with 8 GPUs, the batch is the published one
         assert args.batch_size == args.scale_lr
     recipe = DATASETS[args.dataset].recipe
     assert recipe is None or args.lr / args.scale_lr == recipe.lr / recipe.batch_size
@@ -71,7 +71,7 @@ def test_training_recipes_are_the_published_ones(path: Path, gpus: str, tmp_path
 
 
 def published_for(path: Path, args: Any) -> tuple[PublishedCheckpoint, PublishedResult]:
-    """The published checkpoint that a test's script uses, and the figure for the protocol of the script."""
+    """The published checkpoint that a test script uses, and the published result for the protocol of the script."""
     (weights,) = args.weights
     protocol = (args.test_segments, args.test_crops, args.sample, 256 if args.full_res else 224)
     found = [
@@ -84,7 +84,7 @@ def published_for(path: Path, args: Any) -> tuple[PublishedCheckpoint, Published
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)
-def test_tests_have_a_published_protocol_and_tell_its_figure(path: Path, tmp_path: Path) -> None:
+def test_test_scripts_use_a_published_protocol_and_name_its_figure(path: Path, tmp_path: Path) -> None:
     args = arguments_of(path, tmp_path, "0 1", "-j", "3")
     entry, result = published_for(path, args)
     assert args.workers == 3 and args.gpus == [0, 1] and args.output == args.weights[0].replace(".pth", "_test")
@@ -105,7 +105,7 @@ def test_recipes_say_what_they_expect_and_give(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in TRAINING if path.name.startswith("train_")], ids=name_of)
-def test_trainings_promise_the_figure_of_their_test(path: Path, tmp_path: Path) -> None:
+def test_training_scripts_name_the_figure_of_their_test(path: Path, tmp_path: Path) -> None:
     found = re.search(r"# Gives    ([\d.]+) % top-1 \(published\), by (test_\w+\.sh)", path.read_text())
     assert found
     test = path.parent / found[2]
@@ -114,7 +114,7 @@ def test_trainings_promise_the_figure_of_their_test(path: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("rate", "expected"), [(None, 0.01), ("0.02", 0.02)])
 @pytest.mark.parametrize("frames", [8, 16])
-def test_the_rate_of_something_v1_can_be_chosen(
+def test_the_learning_rate_of_something_v1_can_be_chosen(
     frames: int, rate: str | None, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LR", raising=False)

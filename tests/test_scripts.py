@@ -23,7 +23,7 @@ TINY += ["--gd", "20", "--device", "cpu"]
 
 @dataclass(frozen=True)
 class Clips:
-    """Six tiny videos of two classes, the same as PNG frames, flow folders, and their lists."""
+    """Six tiny videos of two classes, the same clips as PNG frames, folders of flow, and their lists."""
 
     root: Path
 
@@ -59,7 +59,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Checkpoints as written by the published code: without classes or sampling."""
+    """Checkpoints as the published code writes them, without metadata on classes or sampling."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
     paths = {}
@@ -102,7 +102,7 @@ def test_training_on_videos_leaves_a_run_folder_and_resumes_as_if_never_stopped(
     assert [row["epoch"] for row in rows_of(run / "log.csv")] == ["0", "1"]
     assert json.loads((run / "args.json").read_text())["arguments"]["num_segments"] == 3
 
-    # The same in two parts, the second with other workers, the break in the middle of an epoch.
+    # The same run in two parts, interrupted in the middle of an epoch and continued with another number of workers.
     call(*train, "--epochs", "2", "-j", "0", "--store_name", "parts", "--max_steps", "4")
     assert states(tmp_path / "runs/parts/ckpt.pth.tar")["step"] == 1
     call(*train, "--epochs", "2", "-j", "1", "--store_name", "parts", "--resume", "auto")
@@ -113,7 +113,7 @@ def test_training_on_videos_leaves_a_run_folder_and_resumes_as_if_never_stopped(
     assert whole["epoch"] == parts["epoch"] == 2 and whole["meta"]["num_segments"] == 3
     assert load_model(run / "ckpt.best.pth.tar").num_segments == 3
 
-    # An older run is not overwritten, and --evaluate only looks.
+    # An older run is not overwritten, and --evaluate changes nothing.
     assert "belongs to an earlier run" in call(*train, "--store_name", "whole", status=2).err
     seen = call(*train, "-j", "0", "--store_name", "whole", "-e", "--resume", run / "ckpt.pth.tar")
     assert "6 of 6 videos scored" in seen.out
@@ -191,7 +191,7 @@ def test_tuning_takes_from_the_checkpoint_what_is_not_given(clips: Clips, call: 
     made = read_checkpoint(folder / "ckpt.pth.tar")
     assert (made.num_segments, made.meta["input_size"], made.meta["recipe"]["arch"]) == (4, 32, "resnet18")
     again = [*arguments, "--resume", "auto"]
-    assert "1 epochs and 0 steps are done" in call(*again).out  # the same command goes on, and does not start anew
+    assert "1 epochs and 0 steps are done" in call(*again).out  # the same command continues the run
     (tmp_path / "start.pth").rename(tmp_path / "gone.pth")
     assert "start.pth: " in call(*again, status=2).err  # the name of the folder depends on the file
     assert "1 epochs and 0 steps" in call(*again, "--store_name", folder.name).out
@@ -247,7 +247,7 @@ def test_training_replaces_broken_videos_and_says_so(damaged: Path, call: Call, 
     } | {("cut.mp4", "was cut short")}
 
 
-def test_all_videos_broken_is_an_end_and_not_a_loop(call: Call, tmp_path: Path, weights: dict[str, Path]) -> None:
+def test_a_training_ends_if_all_videos_are_broken(call: Call, tmp_path: Path, weights: dict[str, Path]) -> None:
     for name in "ab":
         (tmp_path / f"{name}.mp4").write_text("nothing")
     (tmp_path / "l.txt").write_text("a.mp4 5 0\nb.mp4 5 1\n")
@@ -291,7 +291,7 @@ if __name__ == "__main__":
 
 
 def test_two_processes_train_and_test_like_one(clips: Clips, script: Run, call: Call, tmp_path: Path) -> None:
-    (tmp_path / "launch.py").write_text(LAUNCH)  # what `--gpus 0 1` does, on a CPU
+    (tmp_path / "launch.py").write_text(LAUNCH)  # does on a CPU what `--gpus 0 1` does
     main = Path(__file__).resolve().parents[1] / "main.py"
     train = [*clips.arguments("frames"), *TINY, "--tam", "-b", "2", "--epochs", "1", "-j", "0", "--gpus", "0", "1"]
     done = script(tmp_path / "launch.py", main, *train, "--store_name", "two")
@@ -392,7 +392,7 @@ def test_datasets_that_are_not_there(arguments: list[str], message: str, call: C
     assert message in ended.err and len(lines_of(ended)) == 1
 
 
-def test_videos_are_rgb(clips: Clips, call: Call) -> None:
+def test_flow_from_videos_is_refused(clips: Clips, call: Call) -> None:
     arguments = clips.arguments("videos")
     arguments[1] = "Flow"
     assert "videos contain only RGB" in call("online_main.py", *arguments, *TINY, status=2).err
@@ -452,7 +452,7 @@ def test_a_list_of_videos_given_to_main_names_the_other_script(
     assert "videos use online_main.py and online_test_models.py" in ended.err and ended.err.count("\n") == 1
 
 
-def test_a_call_that_fails_leaves_no_folder(clips: Clips, call: Call, tmp_path: Path) -> None:
+def test_a_command_that_fails_leaves_no_folder(clips: Clips, call: Call, tmp_path: Path) -> None:
     train = [
         "main.py",
         *clips.arguments("frames"),

@@ -1,6 +1,6 @@
 """Half an hour of training with random kills, bad files and changing numbers of workers gives the normal result.
 
-python -m pytest -m soak -s        SOAK_MINUTES=5 for a shorter one, SOAK_SEED for other kills
+Run it with `python -m pytest -m soak -s`. SOAK_MINUTES=5 makes it shorter, and SOAK_SEED changes the random kills.
 """
 
 import os
@@ -36,7 +36,7 @@ TRAIN += ["--max_bad_fraction", "0.9", "--deterministic", "--resume", "auto"]
 
 
 def make_videos(folder: Path, rng: random.Random) -> None:
-    """Videos of many lengths, some of them cut short, with other content, empty, or missing."""
+    """Write videos of many lengths, some of which are cut short, not videos at all, empty, or missing."""
     lines = []
     for number in range(VIDEOS):
         path = media.write_video(folder / f"{number}.mp4", rng.randint(2, 40), seed=number)
@@ -54,16 +54,16 @@ def make_videos(folder: Path, rng: random.Random) -> None:
 
 
 def intrude(folder: Path, flags: Sequence[str]) -> None:
-    """Start a second run in the folder of a running one: it is refused."""
+    """Start a second run in the folder of a running one; it must be refused."""
     second = start(folder, "soak", flags)
     printed = end_of(second)
     assert second.returncode == 2 and "soak: in use by process" in printed, printed
 
 
 def change_list(folder: Path, flags: Sequence[str]) -> bool:
-    """Go on with another list: refused within an epoch, named between two; then the list is as it was.
+    """Continue with another list, which is refused within an epoch and reported between two, and restore the list.
 
-    Whether there was a run to go on with.
+    Returns whether there was a run to continue.
     """
     path, checkpoint = folder / "l.txt", folder / "checkpoints/soak/ckpt.pth.tar"
     if not checkpoint.exists():
@@ -83,7 +83,7 @@ def change_list(folder: Path, flags: Sequence[str]) -> bool:
 
 
 def holds_lock(folder: Path, process: "subprocess.Popen[str]") -> bool:
-    """Wait until the run holds the lock on its folder; whether it does."""
+    """Wait until the run holds the lock on its folder; False if this does not happen."""
     path, end = folder / "checkpoints/soak/.lock", time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         if path.exists() and f'"pid": {process.pid},' in path.read_text():
@@ -93,7 +93,7 @@ def holds_lock(folder: Path, process: "subprocess.Popen[str]") -> bool:
 
 
 def heed_interrupts() -> None:
-    """As from a terminal: background processes of a shell ignore SIGINT by default."""
+    """Restore the default action of SIGINT, which background processes of a shell ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -106,7 +106,7 @@ def start(folder: Path, name: str, flags: Sequence[str]) -> "subprocess.Popen[st
 
 
 def end_of(process: "subprocess.Popen[str]") -> str:
-    """Its output, once it has ended; if it does not end, where it hangs."""
+    """Wait for the end of a process and return its output; if it does not end, fail with its stacks."""
     try:
         return process.communicate(timeout=600)[0]
     except subprocess.TimeoutExpired:
@@ -131,16 +131,16 @@ def equal(one: object, other: object) -> bool:
 
 
 def watch_memory(process: "subprocess.Popen[str]", memory: list[float]) -> None:
-    """Its resident memory in MiB, every second."""
+    """Append the resident memory of a process in MiB to `memory` every second."""
     while process.poll() is None:
         text = Path(f"/proc/{process.pid}/status").read_text()
-        if "VmRSS:" in text:  # not where it has ended and nobody has looked yet
+        if "VmRSS:" in text:  # a process that has ended and was not waited for has none
             memory.append(int(text.split("VmRSS:")[1].split()[0]) / 1024)
         time.sleep(1)
 
 
 @pytest.mark.soak
-def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
+def test_a_run_with_random_kills_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     make_videos(tmp_path, rng)
     end = time.monotonic() + 60 * MINUTES
@@ -164,9 +164,9 @@ def test_a_run_under_fire_ends_like_a_calm_one(tmp_path: Path) -> None:
         else:
             pytest.fail(f"ended by itself: {printed}")
         kills[number.name] = kills.get(number.name, 0) + 1
-        assert "was replaced or changed" not in printed, printed  # no kill lets a checkpoint look like another's
-        assert "Traceback" not in printed or "KeyboardInterrupt" in printed, printed  # while Python was still importing
-    process = start(tmp_path, "soak", ["-j", "2", "--max_steps", "1"])  # where it is now, and one step more
+        assert "was replaced or changed" not in printed, printed  # it must recognise its own checkpoint
+        assert "Traceback" not in printed or "KeyboardInterrupt" in printed, printed  # interrupted during the imports
+    process = start(tmp_path, "soak", ["-j", "2", "--max_steps", "1"])  # one more step from where it is now
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == 0, printed
     soaked = load(tmp_path, "soak")
@@ -199,23 +199,23 @@ class Sample(NamedTuple):
     memory: float
     loaders: float
     loader_files: float
-    """The maximum over loaders; likewise for the memory."""
+    """The maximum over all loaders, as in `loader_memory`."""
     loader_memory: float
 
 
 def held_by(pid: int) -> tuple[int, float]:
-    """Open files of a process, and its resident memory in MiB.
+    """The number of open files of a process, and its resident memory in MiB.
 
-    Not what it shares with nobody: forking shares everything for a while, and writing takes it back page by page.
+    Private memory would be misleading: a fork shares all pages at first, and writing makes them private one by one.
     """
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return len(os.listdir(f"/proc/{pid}/fd")), int(rollup.split("Rss:")[1].split()[0]) / 1024
 
 
 def watch_holdings(process: "subprocess.Popen[str]", samples: list[Sample]) -> None:
-    """Sample it and its children, ten times a second, as long as it has children."""
+    """Sample a process and its children ten times a second, as long as it has children."""
     while process.poll() is None:
-        with suppress(OSError):  # one of them ended meanwhile
+        with suppress(OSError):  # one of them may just have ended
             lists = Path(f"/proc/{process.pid}/task").glob("*/children")
             children = [held_by(int(pid)) for path in lists for pid in path.read_text().split()]
             if children:
@@ -225,7 +225,7 @@ def watch_holdings(process: "subprocess.Popen[str]", samples: list[Sample]) -> N
 
 
 def make_many(folder: Path, count: int) -> None:
-    """`count` names for ten small videos, one of which is cut short and one is not a video."""
+    """Make `count` names for ten small videos, one of which is cut short and one is not a video."""
     (folder / "made").mkdir()
     made = [
         media.write_video(folder / "made" / f"{number}.{'mkv' if number % 2 else 'mp4'}", 4 + 3 * number, seed=number)
@@ -249,7 +249,7 @@ TRAIN_LONG += ["--lr", "0.001", "--max_bad_fraction", "0.9", "--store_name", "lo
 @pytest.mark.soak
 @pytest.mark.parametrize(("command", "videos"), [(TEST_MANY, 500), (TRAIN_LONG, 50)], ids=["test", "training"])
 def test_open_files_and_memory_do_not_grow(command: list[str], videos: int, tmp_path: Path) -> None:
-    """500 videos of a test and 20 epochs of a training, each of them with some that cannot be read."""
+    """A test of 500 videos and a training of 20 epochs, each with some videos that cannot be read."""
     make_many(tmp_path, videos)
     torch.save({"state_dict": build_model("resnet18", 4, 8).state_dict()}, tmp_path / "w.pth.tar")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Scripts start fast: help and errors on the command line do not import PyTorch, decoders or plotting libraries."""
+"""Scripts start fast: --help and mistakes in flags do not import PyTorch, decoders or plotting libraries."""
 
 import signal
 import subprocess
@@ -83,7 +83,7 @@ SEGMENTS = {
 
 @pytest.mark.parametrize("script", SEGMENTS)
 def test_all_spellings_of_the_segments_are_one_flag(script: str, tmp_path: Path) -> None:
-    """Asked for nonsense, so that nothing but the flag is looked at."""
+    """The value is invalid, so that the command ends when the flag is parsed."""
     for flag in SEGMENT_FLAGS:
         said = run(tmp_path, script, *SEGMENTS[script], flag, "none", status=2).stderr
         assert "argument --" in said and flag in said and "'none' must be an integer" in said
@@ -117,6 +117,6 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(script: str, tmp_p
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, env={"PYTHONPATH": str(slow)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore SIGINT
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (130, "interrupted\n")

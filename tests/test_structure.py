@@ -22,13 +22,13 @@ MAY_IMPORT = {
     "finetune": {"common", "data", "prepare", "training", "testing"},
     "export": {"common", "models", "data", "predict"},
 }
-"""What the modules of a package import besides each other."""
+"""The other packages that the modules of each package may import."""
 
 MODULES = sorted((ROOT / "ops").rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """`ops/data/frames.py` → `data.frames`; a package is named like its folder."""
+    """`ops/data/frames.py` → `data.frames`; a package has the name of its folder."""
     return ".".join(path.relative_to(ROOT / "ops").with_suffix("").parts).removesuffix("__init__").rstrip(".")
 
 
@@ -86,7 +86,7 @@ def test_public_names_are_there_and_are_no_modules(package: str) -> None:
 
 
 def test_imports_have_no_circle() -> None:
-    # A package's __init__ only hands on names, and nothing inside `ops` imports through it.
+    # A package's __init__ only re-exports names, and nothing inside `ops` imports through it.
     modules = [path for path in MODULES if path.name != "__init__.py"]
     graph = {name_of(path): imports_of(path) for path in modules}
     through = {name: used & set(MAY_IMPORT) for name, used in graph.items() if used & set(MAY_IMPORT)}

@@ -1,4 +1,4 @@
-"""The small tools: their output, and one line for bad input."""
+"""The output of the small tools, and their one-line errors for bad input."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_compare_prints_a_row_for_each_test(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no json", "[]", "{}"])
-def test_compare_refuses_what_is_no_result(content: str | None, call: Call, tmp_path: Path) -> None:
+def test_compare_refuses_files_that_are_no_results(content: str | None, call: Call, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "metrics.json").write_text(content)
     ended = call("tools/compare.py", ".", status=2)

@@ -1,4 +1,4 @@
-"""Untrusted names in CSV files and on a terminal: no formulas, no escape sequences, and read back unchanged."""
+"""Untrusted names give no formulas in CSV files and no escape sequences on a terminal, and are read back unchanged."""
 
 import csv
 import io
@@ -79,7 +79,7 @@ def test_the_tables_of_a_test_hold_no_formula_and_are_read_back(tmp_path: Path) 
         ("日本 é", "日本 é"),
     ],
 )
-def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -119,13 +119,13 @@ run(main)
 
 
 def test_log_lines_bring_no_escapes_to_a_bare_output_either(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in a program of one's own, in which nothing else watches over standard error."""
+    """A user's own program may use the logging of this project without its wrapper around standard error."""
     start_logging()
     logging.getLogger("ops.test").warning("one\x1b[2Jline of %s", "two\nlines\x07")
     assert capsys.readouterr().err == "warning: one\\x1b[2Jline of two\\nlines\\x07\n"
 
 
-def test_letters_that_the_output_does_not_have_are_escaped(tmp_path: Path) -> None:
+def test_characters_that_the_output_cannot_encode_are_escaped(tmp_path: Path) -> None:
     code = "def main():\n    print('日本 …')\n    raise InputError('日本 \\udcff')\nrun(main)"
     done = run(tmp_path, code, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (2, b"\\u65e5\\u672c \\u2026\n")
@@ -146,7 +146,7 @@ def in_shell(folder: Path, command: str, closed: str) -> "subprocess.CompletedPr
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_closed_output_does_not_go_into_files(closed: str, tmp_path: Path) -> None:
-    """If a descriptor is free, the next opened file would get it, and then everything that is printed."""
+    """If descriptor 1 or 2 was free, the next file opened would get it, and all printed text would go there."""
     (tmp_path / "program.py").write_text(f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}]
@@ -166,7 +166,7 @@ run(main)
     assert (tmp_path / "file").read_text() == "content"
 
 
-def test_closed_output_ends_no_work(tmp_path: Path) -> None:
+def test_closed_output_does_not_stop_the_work(tmp_path: Path) -> None:
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 6)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")

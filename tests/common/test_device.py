@@ -1,4 +1,4 @@
-"""Faster ways to compute give the same results: precision, memory format, parts of a batch."""
+"""Faster ways to compute give the same results: precision, memory format and parts of a batch."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ def make_model() -> Recognizer:
     torch.manual_seed(3)
     model = build_model("resnet18", 5, 3, dropout=0)
     model.head.weight.data.normal_(std=0.3)
-    return model.eval()  # so that batch norms do not see the parts of a batch
+    return model.eval()  # in training mode, batch norms would depend on the parts of the batch
 
 
 def gradients(model: Recognizer, compute: Compute, parts: int = 1) -> tuple[Tensor, Tensor]:
-    """Loss and all gradients, concatenated, for a batch of four clips."""
+    """The loss and all gradients, concatenated, for a batch of four clips."""
     compute.prepare(model)
     batch = ClipBatch(CLIPS, torch.tensor([0, 4, 2, 1]), [0, 1, 2, 3], 4)
     scaler = compute.scaler()
@@ -69,7 +69,7 @@ def test_folded_batch_norms_give_the_same_scores(arch: str, compute: Compute) ->
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     folded = compute.for_inference(model)
     assert norms >= 20 and not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == norms  # the model is as it was
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == norms  # it is a copy
     with torch.inference_mode():
         expected, scores = model(CLIPS), folded(CLIPS)
     assert (scores - expected).abs().max() < 1e-5 * expected.abs().max()
@@ -77,7 +77,7 @@ def test_folded_batch_norms_give_the_same_scores(arch: str, compute: Compute) ->
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_module_computes_and_learns_the_same() -> None:
-    """Only TAM, because a network takes a minute to compile."""
+    """Only TAM is compiled, because a whole network takes a minute."""
     module, found = TAM(8, 4), []
     x = torch.randn(8, 8, 5, 3)
     for network in (module, replace(CPU, compile=True).compiled(module)):
@@ -102,7 +102,7 @@ def test_a_compiled_module_can_have_its_weights_frozen() -> None:
 
 def test_an_output_is_kept_when_the_network_that_wrote_it_runs_again() -> None:
     class Graph(nn.Module):
-        """Writes to the same memory each time, as a CUDA graph does."""
+        """Writes its output to the same memory each time, as a CUDA graph does."""
 
         out = torch.zeros(2)
 
@@ -118,7 +118,7 @@ def test_an_output_is_kept_when_the_network_that_wrote_it_runs_again() -> None:
 
 @pytest.fixture
 def precision_of_float32() -> Iterator[None]:
-    """What PyTorch does by default, before and after."""
+    """Restore PyTorch's precision settings after the test."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark = before
@@ -126,14 +126,14 @@ def precision_of_float32() -> Iterator[None]:
 
 @pytest.mark.usefixtures("precision_of_float32")
 def test_float32_is_tf32_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These settings are the same with and without a GPU; all that PyTorch itself reads can be read afterwards."""
+    """The settings are the same with and without a GPU, and PyTorch can still read all of them afterwards."""
     monkeypatch.setattr("torch.cuda.is_tf32_supported", lambda: True)
     for wanted in (False, True, False):
         set_tf32(wanted, torch.device("cuda", 0))
         assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (wanted, wanted)
         assert torch.get_float32_matmul_precision() == ("high" if wanted else "highest")
         assert (torch.backends.cudnn.conv.fp32_precision == "tf32") == wanted
-        with torch.backends.cudnn.flags(enabled=False):  # as torch.export does
+        with torch.backends.cudnn.flags(enabled=False):  # reads the settings, as torch.export does
             pass
 
 
@@ -149,7 +149,7 @@ def test_tf32_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("precision_of_float32")
 @pytest.mark.parametrize(("fixed", "deterministic", "tried"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])
-def test_algorithms_are_tried_for_fixed_shapes_unless_results_are_to_be_the_same(
+def test_cudnn_benchmark_is_used_for_fixed_shapes_unless_deterministic(
     fixed: bool, deterministic: bool, tried: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -171,7 +171,7 @@ def test_algorithms_are_tried_for_fixed_shapes_unless_results_are_to_be_the_same
         ([0, 1], "GPU-1a, GPU-2b", "GPU-1a,GPU-2b"),
     ],
 )
-def test_gpus_are_counted_among_the_visible_ones(gpus: list[int], visible: str | None, shown: str) -> None:
+def test_gpu_numbers_refer_to_the_visible_gpus(gpus: list[int], visible: str | None, shown: str) -> None:
     assert visible_devices(gpus, visible) == shown
 
 

@@ -1,4 +1,4 @@
-"""Two runs in one folder: the second is refused and names the first, and no lock outlives its process."""
+"""Of two runs in one folder, the second is refused with the name of the first; no lock outlives its process."""
 
 import errno
 import fcntl
@@ -32,7 +32,7 @@ with locked_folder(sys.argv[1], share=sys.argv[2]):
 
 
 def hold(folder: Path, share: str = "") -> "subprocess.Popen[str]":
-    """A process that has the lock on `folder`, and a child."""
+    """Start a process that holds the lock on `folder` and has a child process."""
     command = [sys.executable, "-c", HOLD.format(root=str(ROOT)), str(folder), share]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "locked\n"
@@ -52,8 +52,8 @@ def test_the_second_is_refused_and_a_kill_leaves_no_lock(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_file_that_its_holder_just_removes_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between opening and locking it: a lock on a file that is in no folder would keep nobody out."""
+def test_a_lock_file_that_was_just_removed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder removes the file after it was opened and before it is locked; a lock on it would be useless."""
     flock, removed = fcntl.flock, []
 
     def late(handle: int, kind: int) -> None:
@@ -69,7 +69,7 @@ def test_a_lock_file_that_its_holder_just_removes_is_none(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("put_there", ["nothing", "a file", "another folder"])
-def test_a_folder_that_goes_meanwhile_leaves_the_error_of_the_work(put_there: str, tmp_path: Path) -> None:
+def test_a_lost_folder_does_not_hide_the_error_of_the_work(put_there: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     with pytest.raises(RunStoppedError, match="cannot be written"), locked_folder(folder):
@@ -80,11 +80,11 @@ def test_a_folder_that_goes_meanwhile_leaves_the_error_of_the_work(put_there: st
             folder.mkdir()
         raise RunStoppedError("run/ckpt.pth.tar: cannot be written")
     assert folder.exists() == (put_there != "nothing")
-    with locked_folder(tmp_path / "moved"):  # what is left of the lock there is in nobody's way
+    with locked_folder(tmp_path / "moved"):  # the leftover lock file there does not prevent a new lock
         pass
 
 
-def test_one_process_cannot_have_it_twice_but_again(tmp_path: Path) -> None:
+def test_one_process_can_lock_a_folder_again_but_not_twice_at_once(tmp_path: Path) -> None:
     for _ in range(2):
         with (
             locked_folder(tmp_path),
@@ -124,7 +124,7 @@ def test_a_link_is_not_followed_and_its_target_not_emptied(tmp_path: Path) -> No
         pytest.fail("taken for a lock")
 
 
-def test_without_locks_it_goes_on_and_says_so_once(
+def test_file_systems_without_locks_are_warned_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_locks(handle: int, kind: int) -> None:
@@ -176,7 +176,7 @@ def test_nothing_is_touched_in_a_folder_that_is_in_use(
         assert f"in use by process {os.getpid()}" in done.err and advice in done.err
         assert len(done.err.strip().splitlines()) == 1
         after = {path: path.stat().st_mtime_ns for path in clips.rglob("*")}
-        # a try whether the folder can be written in leaves no more than its time
+        # checking whether a folder is writable changes only its modification time
         assert after.keys() - {clips / "checkpoints", clips / "checkpoints/run"} == before.keys() - {
             clips / "checkpoints", clips / "checkpoints/run"
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""If the limit on open files is too low, commands that start processes say so in one line before they start any."""
+"""If the limit on open files is too low, commands that start processes report it in one line before starting any."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def video(tmp_path: Path) -> Path:
     ("files", "command", "needed"),
     [(12, TEST, 52), (16, TEST, 52), (20, EXTRACT, 40), (24, TRAIN, 52)],
 )
-def test_it_is_said_in_one_line_before_anything_is_started(files: int, command: str, needed: int, video: Path) -> None:
+def test_a_low_limit_is_reported_before_anything_is_started(files: int, command: str, needed: int, video: Path) -> None:
     done = run_with(files, video, f"{sys.executable} {ROOT}/{command}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert f"the limit on open files is too low: {files}, but -j 2 needs {needed}" in done.stderr
@@ -46,7 +46,7 @@ def test_it_is_said_in_one_line_before_anything_is_started(files: int, command: 
 
 
 @pytest.mark.parametrize(("files", "command"), [(52, TEST), (40, EXTRACT)])
-def test_what_is_asked_for_is_enough(files: int, command: str, video: Path) -> None:
+def test_the_requested_limit_is_enough(files: int, command: str, video: Path) -> None:
     done = run_with(files, video, f"{sys.executable} {ROOT}/{command}")
     assert done.returncode == 0, done.stderr
 

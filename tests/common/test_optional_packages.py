@@ -1,4 +1,4 @@
-"""Packages needed only by some tools do not affect the others; the tools that need them say so."""
+"""Missing optional packages affect only the tools that need them, and these tools name the package."""
 
 import subprocess
 import sys

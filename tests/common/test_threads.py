@@ -1,4 +1,4 @@
-"""Waiting threads do not spin for long, unless the user sets it; in every process that is started."""
+"""In every process that is started, waiting threads do not spin for long, unless the user has set this."""
 
 import json
 import os

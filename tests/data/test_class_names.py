@@ -1,4 +1,4 @@
-"""Files of class names in all supported formats, and numbers of classes that do not fit."""
+"""Class name files are read in all supported formats, and class counts that do not match are refused."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ops.data.open_lists import find_class_names
         (b"step 1\nstep 2\n", ["step 1", "step 2"]),
         (b"dance 2\njump\n", ["dance 2", "jump"]),
         (b"[a] b\nc\n", ["[a] b", "c"]),
-        # UCF101's classInd.txt, Jester's categories.txt, and what is numbered from 0 or in another order
+        # UCF101's classInd.txt, Jester's categories.txt, and files numbered from 0 or in another order
         (b"1 ApplyEyeMakeup\r\n2 ApplyLipstick\r\n", ["ApplyEyeMakeup", "ApplyLipstick"]),
         (b"0 a b\n1 c\n", ["a b", "c"]),
         (b"2\tb\n1\ta\n", ["a", "b"]),
@@ -123,7 +123,7 @@ def test_a_class_count_that_does_not_fit_is_an_error(count: int, num_class: int 
 def test_names_beside_the_lists_of_a_dataset_are_as_many_as_its_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """50 names beside the lists of HMDB51 mean that one file was missing when these were made."""
+    """50 names beside the lists of HMDB51 mean that a file was missing when the lists were made."""
     monkeypatch.setenv("TAM_DATASETS", str(tmp_path))
     config, beside = dataset_config("hmdb51"), tmp_path / "HMDB51" / "annotations" / "class_names.txt"
     beside.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""If a model and a list number the classes differently, this is detected, without false alarms."""
+"""It is detected, without false alarms, if a model and a list number the classes differently."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ops.models.recognizer import build_model
 
 
 def predictions(rng: np.random.Generator, labels: np.ndarray, classes: int, accuracy: float) -> np.ndarray:
-    """Predictions of a model with that accuracy; wrong ones are random."""
+    """Predictions of a model with the given accuracy; wrong predictions are random."""
     return np.where(rng.random(len(labels)) < accuracy, labels, rng.integers(0, classes, len(labels)))
 
 
@@ -29,9 +29,9 @@ def test_permuted_classes_are_diagnosed_and_others_are_not(classes: int, accurac
     permuted = rng.permutation(classes)[found]
     message = diagnose_class_order(labels, permuted, names)
     assert message and "numbered differently" in message and "is predicted as 'class " in message
-    shuffled = rng.permutation(found)  # chance has no order, however many classes it could be fitted to
+    shuffled = rng.permutation(found)  # random predictions must not look like a permutation, even with many classes
     assert diagnose_class_order(labels, shuffled, names) is None
-    assert diagnose_class_order(labels[:classes], permuted[:classes], names) is None  # too few to tell
+    assert diagnose_class_order(labels[:classes], permuted[:classes], names) is None  # too few videos to tell
 
 
 @pytest.mark.parametrize("share", [0.9, 1.0])
@@ -69,7 +69,7 @@ def test_a_test_refuses_a_class_file_in_another_order(call: Call, tmp_path: Path
 
 
 def test_a_test_whose_list_numbers_classes_differently_says_so(call: Call, tmp_path: Path) -> None:
-    """A model that distinguishes three colours perfectly, and a list that numbers them differently."""
+    """The model distinguishes three colours perfectly, but the list numbers them differently."""
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     model = build_model("resnet18", 3, 2, tam=False)
     lines = []

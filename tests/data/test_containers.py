@@ -1,6 +1,6 @@
-"""Frame k is the k-th of a sequential decode: containers × codecs × B-frames × field order × hidden frames.
+"""Frame k is the k-th frame of a sequential decode: containers × codecs × B-frames × field order × hidden frames.
 
-The number of each frame is drawn into it. Every row is written on the spot and read one by one, in clips and backwards.
+Each frame has its number drawn into it. The test writes every film and reads it frame by frame, in clips and backwards.
 """
 
 import os
@@ -42,13 +42,13 @@ def numbered(index: int) -> Pixels:
 
 
 def number_in(picture: Tensor) -> int:
-    """The number in a frame, uint8 `[3, 48, 64]`."""
+    """Read the number that is drawn into a frame, uint8 `[3, 48, 64]`."""
     middle = SQUARE // 2
     return sum(int(picture[:, middle, middle + bit * SQUARE].float().mean() > 127) << bit for bit in range(BITS))
 
 
 def sequential(path: Path) -> list[Tensor]:
-    """All frames by the plainest decode there is: uint8 `[3, h, w]`, RGB."""
+    """Decode all frames one after the other with plain PyAV: uint8 `[3, h, w]`, RGB."""
     frames = []
     with av.open(os.fspath(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
@@ -59,14 +59,14 @@ def sequential(path: Path) -> list[Tensor]:
 
 
 Edit = Callable[[int, bytes], list[bytes]]
-"""The number of a packet and its bytes → the packets to be written in its place."""
+"""Maps the number and the bytes of a packet to the packets that replace it."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How a film is encoded, into which containers, and what is done to its packets then.
+    """How a film is encoded, into which containers it is written, and how its packets are edited afterwards.
 
-    `shown` are the numbers of the frames that come out; with `opencv` OpenCV decodes them too.
+    `shown` holds the numbers of the frames that are decoded; `opencv` says whether OpenCV can decode them, too.
     """
 
     codec: str
@@ -78,27 +78,27 @@ class Coding:
 
 
 def untimed(number: int, data: bytes) -> list[bytes]:
-    """As it is: only the times are those of decoding."""
+    """Keep the packet; `remux` times it in decoding order."""
     return [data]
 
 
 def hide_vp8(number: int, data: bytes) -> list[bytes]:
-    """Every fifth frame is not shown."""
+    """Hide every fifth frame."""
     return [bytes([data[0] & ~16]) + data[1:]] if number % 5 == 4 else [data]
 
 
 def hide_vp9_keys(number: int, data: bytes) -> list[bytes]:
-    """Key frames, every eighth, are not shown: the other frames refer to them."""
+    """Hide the key frames, which are every eighth frame; the other frames still refer to them."""
     return [bytes([data[0] & ~2]) + data[1:]] if number % 8 == 0 else [data]
 
 
 def show_vp9_keys_later(number: int, data: bytes) -> list[bytes]:
-    """Key frames are not shown at first, but by a packet of their own."""
+    """Hide each key frame, and show it with a separate packet after it."""
     return [*hide_vp9_keys(number, data), b"\x88"] if number % 8 == 0 else [data]
 
 
 class SuperframesVp9:
-    """A key frame that is not shown and the frame after it are one packet, with an index at its end (Annex B)."""
+    """Join each hidden key frame and the next frame into one packet with an index at its end (Annex B)."""
 
     def __init__(self) -> None:
         self._key = b""
@@ -115,7 +115,7 @@ class SuperframesVp9:
 
 
 class PackedMpeg4:
-    """As DivX and XviD put B-frames into AVI: in the packet of the picture before, and a placeholder in their own."""
+    """Pack B-frames as DivX and XviD do in AVI: into the packet of the previous picture, followed by a placeholder."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -141,7 +141,7 @@ FAST_VP9 = {"options": {"deadline": "realtime", "cpu-used": "8"}}
 
 
 def x264(**parameters: object) -> dict[str, Any]:
-    """Settings of x264 by its own names."""
+    """Encoder settings from x264's own parameter names."""
     return {"options": {"x264-params": ":".join(f"{name}={value}" for name, value in parameters.items())}}
 
 
@@ -203,7 +203,7 @@ ROWS = [(name, container) for name, coding in CODINGS.items() for container in c
 
 
 def write(coding: Coding, path: Path) -> Path:
-    """The film of a row."""
+    """Write the film of a row."""
     frames = [numbered(index) for index in range(COUNT)]
     if not coding.edit:
         return write_video(path, codec=coding.codec, frames=frames, **coding.settings)
@@ -212,7 +212,7 @@ def write(coding: Coding, path: Path) -> Path:
 
 
 def assert_one_numbering(path: Path, every: list[Tensor]) -> None:
-    """By every path and at every price, frame k of `path` is `every[k]`."""
+    """Assert that frame k of `path` is `every[k]` with every way of reading, however much each of them decodes."""
     count = len(every)
     found = check_video(str(path), "", "ends")
     assert (found["frames"], found["claimed"], found["broken"]) == (count, count, "")
@@ -240,7 +240,7 @@ def assert_one_numbering(path: Path, every: list[Tensor]) -> None:
 
 @pytest.fixture(autouse=True)
 def _seek_at_every_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The films are too short for gaps over which it is worth to seek."""
+    """Seek over every gap, because these films are too short for the gaps that normally cause a seek."""
     monkeypatch.setattr(numbered_packets, "NEAR", 0)
 
 

@@ -1,4 +1,4 @@
-"""Samplers and loaders: every clip once, the same steps in any number of processes, no worker left."""
+"""Samplers and loaders give every clip once and the same steps in any number of processes, and leave no worker."""
 
 import multiprocessing
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_training_step_has_the_same_clips_however_many_processes_share_it(worl
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize(("length", "sizes"), [(22, [8, 8, 6]), (17, [8, 8, 1]), (16, [8, 8]), (3, [3])])
 def test_an_incomplete_last_batch_is_shared_among_the_processes(length: int, sizes: list[int], world: int) -> None:
-    """Weighted means of the processes' clips are the mean over the clips of the step."""
+    """The weighted means of the processes average to the mean over the clips of the step."""
     samplers = [TrainSampler(length, 8, 3, rank, world, keep_last=True) for rank in range(world)]
     assert {len(sampler) for sampler in samplers} == {len(sizes)}
     order: list[int] = []
@@ -79,7 +79,7 @@ def test_a_clip_that_is_drawn_again_is_cut_differently(tmp_path: Path) -> None:
 
 
 class Numbers(torch.utils.data.Dataset[int]):
-    """Something to load."""
+    """A dataset of four numbers."""
 
     def __len__(self) -> int:
         return 4
@@ -90,7 +90,7 @@ class Numbers(torch.utils.data.Dataset[int]):
 
 def test_no_worker_outlives_its_loader() -> None:
     loader = make_loader(Numbers(), 2, list, torch.device("cpu"), sampler=ShardSampler(4, 0, 1))
-    kept = loader  # what keeps it alive does not keep its workers
+    kept = loader  # a second reference to the loader must not keep its workers alive
     with pytest.raises(ValueError, match="stop"), workers_of(loader):
         assert sorted(number for batch in loader for number in batch) == [0, 1, 2, 3]
         assert len(multiprocessing.active_children()) >= 2
@@ -99,7 +99,7 @@ def test_no_worker_outlives_its_loader() -> None:
 
 
 class TrainSamplerAt:
-    """The steps of one process at one epoch, as indices."""
+    """The steps of a single process in one epoch, as lists of indices."""
 
     def __init__(self, epoch: int) -> None:
         self.sampler = TrainSampler(22, 8, seed=3, rank=0, world_size=1)

@@ -1,4 +1,4 @@
-"""What a dataset is: where its files are, what its classes are called."""
+"""Dataset configurations: locations of files, class names and published recipes."""
 
 from pathlib import Path
 

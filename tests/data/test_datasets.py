@@ -1,4 +1,4 @@
-"""From a record to a clip: reproducible, from the right frames, and with failures reported."""
+"""Datasets turn records into clips reproducibly, from the right frames, and report failures."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -38,12 +38,12 @@ def records_of(folder: Path, *lines: str, kind: Reader = RGB) -> Records:
 
 
 def whole(height: int, width: int) -> FramePlan:
-    """Frames as they are."""
+    """A plan that leaves frames unchanged."""
     return FramePlan((height, width), None, (height, width), (Box(0, 0, height, width),), (False,))
 
 
 def at(*clips: Sequence[int]) -> list[Indices]:
-    """What one model looks at: the first frames of its clips."""
+    """The frame indices of the clips of one model."""
     return [np.array(clips)]
 
 
@@ -72,7 +72,7 @@ def pixels_of(dataset: ClipDataset, epoch: int, index: int) -> Tensor:
 
 
 class CountingReader(FrameReader):
-    """Folders, and how often and for what their frames were asked."""
+    """A reader of frame folders that records which frames are requested in each read."""
 
     def __init__(self) -> None:
         super().__init__(RGB.pattern, template=RGB.template)
@@ -93,7 +93,7 @@ class CountingReader(FrameReader):
 
 @pytest.fixture
 def four(tmp_path: Path) -> Path:
-    """Folders a, b, c and d of 12 frames."""
+    """Make folders a, b, c and d with 12 frames each."""
     for seed, name in enumerate("abcd"):
         write_frames(tmp_path / name, 12, seed=seed)
     return tmp_path
@@ -285,7 +285,7 @@ def bright_on_the_left(pixels: Tensor) -> bool:
 
 @pytest.fixture
 def ramps(tmp_path: Path) -> Records:
-    """Videos that grow brighter from left to right, labelled 0 to 3."""
+    """Frame folders with the labels 0 to 3, whose images get brighter from left to right."""
     ramp = Image.linear_gradient("L").rotate(90).resize((64, 48)).convert("RGB")
     assert not bright_on_the_left(torch.from_numpy(np.array(ramp)).permute(2, 0, 1))
     for name in "abcd":
@@ -339,7 +339,7 @@ def test_several_models_share_one_decode(four: Path) -> None:
 
 
 def clips_of(views: Views, model: int) -> Tensor:
-    """`[crops, V, T, C, H, W]`"""
+    """The clips of all crops for one model: `[crops, V, T, C, H, W]`."""
     return torch.stack([views.clip(crop, views.clips[model]) for crop in range(views.crops)])
 
 

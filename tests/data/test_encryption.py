@@ -1,4 +1,4 @@
-"""Encrypted videos: named as such before anything is decoded, in every container that says so, by every tool."""
+"""Encrypted videos are reported as such before decoding, by every tool and in every container that marks encryption."""
 
 import re
 import struct
@@ -26,7 +26,7 @@ SAYS = "the video is encrypted (DRM) and cannot be decoded: use an unencrypted c
 
 
 def common_encryption(path: Path, codec: str, **options: str) -> Path:
-    """An MP4 whose packets FFmpeg encrypts, or with a video in clear where no `options` say so."""
+    """Write an MP4 whose packets FFmpeg encrypts according to `options`, or an unencrypted one without options."""
     plain = media.write_video(path.with_name(f"plain_{path.name}"), 12, codec=codec)
     with av.open(str(plain)) as read, av.open(str(path), "w", options=options) as written:
         stream = read.streams.video[0]
@@ -45,7 +45,7 @@ def cenc(codec: str) -> Callable[[Path], Path]:
 
 
 def sample_entry(kind: bytes) -> Callable[[Path], Path]:
-    """An MP4 whose sample entry is of another type, as in files that name their own codec nowhere."""
+    """Return a function that writes an MP4 with sample entry type `kind`, as in files that do not name their codec."""
 
     def make(folder: Path) -> Path:
         path = media.write_video(folder / "x.mp4", 12)
@@ -60,7 +60,7 @@ def element(name: bytes, content: bytes) -> bytes:
 
 
 def matroska(folder: Path) -> Path:
-    """The name of the track gives way to the description of its encryption (RFC 9559, section 5.1.4.1.31)."""
+    """Write an MKV in which the track name is overwritten by an encryption header (RFC 9559, section 5.1.4.1.31)."""
     title = b"T" * 100
     with av.open(str(media.write_video(folder / "y.mp4", 12))) as read, av.open(str(folder / "x.mkv"), "w") as written:
         stream = read.streams.video[0]
@@ -82,7 +82,7 @@ def matroska(folder: Path) -> Path:
 
 
 def windows_media(folder: Path) -> Path:
-    """A Content Encryption Object is added to the header."""
+    """Write an ASF file with a Content Encryption Object in its header."""
     path = media.write_video(folder / "x.asf", 12)
     data = path.read_bytes()
     size, count = struct.unpack_from("<QI", data, 16)
@@ -95,7 +95,7 @@ def windows_media(folder: Path) -> Path:
 
 
 def scrambled(folder: Path) -> Path:
-    """A transport stream as it is broadcast: the payload of the video's packets is noise, and they say so."""
+    """Write a transport stream as in encrypted broadcasts: video payloads are scrambled, and packets are marked so."""
     path = media.write_video(folder / "x.ts", 12)
     data = bytearray(path.read_bytes())
     for place in range(0, len(data), 188):
@@ -108,11 +108,11 @@ def scrambled(folder: Path) -> Path:
 
 
 def sample_aes(folder: Path) -> Path:
-    """A transport stream as HLS encrypts it by samples: the table of streams gives H.264 another number."""
+    """Write a transport stream as with HLS SAMPLE-AES: the program map has another stream type for H.264."""
     path = media.write_video(folder / "x.ts", 12)
     data = bytearray(path.read_bytes())
     for start in range(0, len(data), 188):
-        if data[start + 1] & 0x40 and data[start + 4 : start + 6] == b"\0\2":  # a table of the streams of a program
+        if data[start + 1] & 0x40 and data[start + 4 : start + 6] == b"\0\2":  # the program map table
             table = slice(start + 5, start + 8 + (data[start + 6] & 0xF) * 256 + data[start + 7] - 4)
             place = data.index(b"\x1b\xe1\x00", table.start, table.stop)
             data[place] = 0xDB
@@ -122,7 +122,7 @@ def sample_aes(folder: Path) -> Path:
 
 
 def mpeg_crc(data: bytes) -> int:
-    """The checksum of tables in transport streams (ISO/IEC 13818-1, annex A)."""
+    """Compute the checksum of tables in transport streams (ISO/IEC 13818-1, annex A)."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte << 24
@@ -132,21 +132,21 @@ def mpeg_crc(data: bytes) -> int:
 
 
 def dvd(path: Path, codes: bytes = b"\xe0", **sound: bool) -> Path:
-    """A program stream whose packets of the streams with these `codes` say that they are scrambled, as on a DVD."""
+    """Write a program stream in which the packets of the streams `codes` are marked as scrambled, as on a DVD."""
     write_film(path, "mpeg2video", "mp2") if sound else media.write_video(path, 12, codec="mpeg2video")
     data = bytearray(path.read_bytes())
     for code in codes:
         for found in re.finditer(b"\0\0\1" + bytes([code]), bytes(data)):
             data[found.end() + 2] |= 0x30
             start, length = found.end() + 2, int.from_bytes(data[found.end() : found.end() + 2], "big")
-            for place in range(start + 128, start + length):  # the beginning of a sector is in clear
+            for place in range(start + 128, start + length):  # the beginning of a sector is not scrambled
                 data[place] ^= 0x5A
     path.write_bytes(data)
     return path
 
 
 def write_film(path: Path, video: str, audio: str) -> Path:
-    """Twelve pictures and half a second of sound."""
+    """Write twelve pictures and half a second of sound."""
     rate = 48000
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(video, rate=25)
@@ -198,7 +198,7 @@ def opened_by_opencv(path: Path) -> None:
 
 
 def encrypted_sound(folder: Path, ending: str) -> Path:
-    """A film whose sound alone is encrypted."""
+    """Write a film in which only the sound is encrypted."""
     path = folder / f"x.{ending}"
     if ending == "mp4":
         data = write_film(path, "libx264", "aac").read_bytes()
@@ -241,7 +241,7 @@ def test_a_video_in_clear_is_read(name: str, codec: str, tmp_path: Path) -> None
 
 
 def test_only_the_sample_entry_of_the_video_counts(tmp_path: Path) -> None:
-    """The four letters may stand elsewhere, such as in a title; and sound may be encrypted alone."""
+    """The codes `encv` and `drmi` may occur elsewhere in the file, such as in a title."""
     path = media.write_video(tmp_path / "x.mp4", 12)
     data = path.read_bytes()
     place = data.index(b"VideoHandler")
@@ -249,7 +249,7 @@ def test_only_the_sample_entry_of_the_video_counts(tmp_path: Path) -> None:
     with open_video(path) as source:
         assert source.decodable() == 12
         container = open_container(str(path))
-        for cut in range(0, len(data), 7):  # and whatever is cut off, nothing is raised
+        for cut in range(0, len(data), 7):  # a file that is cut off anywhere raises nothing
             path.write_bytes(data[:cut].replace(b"mdia", b"encv"))
             assert not is_encrypted(container, str(path))
         container.close()

@@ -1,7 +1,7 @@
-"""Workers are forked from a process with threads: none of these may hold a lock that a worker waits for.
+"""Workers are forked from a process with threads, none of which may hold a lock that a worker needs.
 
-What lives at that moment in a training: OpenMP's threads of torch, OpenCV's, the event writer of tensorboardX, tqdm's
-monitor, and the threads by which older workers are fed. A worker uses one thread of each library, and writes nothing.
+In a training, these are the OpenMP threads of torch, OpenCV's threads, tensorboardX's event writer, tqdm's
+monitor, and the threads that feed older workers. A worker uses one thread of each library and writes nothing.
 """
 
 import logging
@@ -27,7 +27,7 @@ STARTS = int(os.environ.get("FORK_STARTS", "1000"))
 
 
 class Frames(Dataset[float]):
-    """The mean of a video's last frame, by way of all libraries that a worker uses."""
+    """The mean of a video's last frame, computed with all libraries that a worker uses."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class Frames(Dataset[float]):
 
 @contextmanager
 def busy_threads(folder: Path) -> Iterator[None]:
-    """Everything that a process of ours may have running, working without a pause."""
+    """Keep all kinds of threads busy that a training process may have."""
     writer, over = SummaryWriter(str(folder), flush_secs=1), threading.Event()
     bar = tqdm(range(10**9), mininterval=0.001, file=(folder / "bar.txt").open("w"))
     log = logging.getLogger("fork")

@@ -1,4 +1,4 @@
-"""`--frame_template`: no other names are accepted, by any tool or script that reads frames."""
+"""With `--frame_template`, every tool and script that reads frames accepts only names of this form."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ops.data.options import frame_template
 from ops.models.recognizer import build_model
 
 
-def test_names_that_were_given_are_the_only_ones(tmp_path: Path) -> None:
+def test_only_names_of_the_given_form_are_accepted(tmp_path: Path) -> None:
     """A wrong `--frame_template` is reported, even if files with other usual names or extensions exist."""
     folder = write_frames(tmp_path / "clip", 4, "img_{index:05d}.png")
     (tmp_path / "list.txt").write_text("clip 4 0\n")

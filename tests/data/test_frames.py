@@ -254,7 +254,7 @@ def test_half_a_flow_pair_ends_the_video(tmp_path: Path) -> None:
         read(reader, tmp_path, 6, [0, 3])
 
 
-def test_frames_given_before_the_gap_were_given(tmp_path: Path) -> None:
+def test_frames_before_a_gap_are_delivered_before_the_error(tmp_path: Path) -> None:
     write_frames(tmp_path, 2)
     given = []
     with FrameReader(OWN).open(str(tmp_path), 9) as source, pytest.raises(TruncatedMediaError):
@@ -265,7 +265,7 @@ def test_frames_given_before_the_gap_were_given(tmp_path: Path) -> None:
 
 
 def bomb() -> bytes:
-    """A PNG that says it is 60,000 pixels square."""
+    """A small PNG file that claims to be 60,000 pixels square."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

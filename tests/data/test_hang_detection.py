@@ -31,7 +31,7 @@ DATA = ["--num_class", "2", "--root_path", ".", "--input_size", "32", "--device"
 
 
 class HangingReader(VideoReader):
-    """Reads videos, but never comes back from those called `stuck`."""
+    """Reads videos, but hangs on those with `stuck` in their path."""
 
     @contextmanager
     def open(self, path: str, num_frames: int) -> Iterator[FrameSource]:
@@ -83,7 +83,7 @@ def test_a_test_names_the_video_and_counts_it_as_failed_the_next_time(clips: Pat
 
 
 class Slow(torch.utils.data.Dataset[int]):
-    """Items that take their time, each less than is allowed, all together more."""
+    """A dataset of eight items, each of which takes `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.board = seconds, Board(0)
@@ -100,7 +100,7 @@ class Slow(torch.utils.data.Dataset[int]):
         return f"video {index}"
 
 
-def test_a_batch_that_takes_long_is_no_video_that_hangs() -> None:
+def test_a_slow_batch_of_normal_videos_is_not_taken_for_a_hang() -> None:
     loader = make_loader(Slow(0.3), 1, list, torch.device("cpu"), batch_size=8, patience=1.0)
     with workers_of(loader):
         assert list(loader) == [list(range(8))]
@@ -112,37 +112,37 @@ def test_a_video_that_takes_longer_than_is_allowed_is_named() -> None:
         list(loader)
 
 
-def test_what_hung_is_read_from_the_folder(tmp_path: Path) -> None:
+def test_videos_that_hung_are_read_from_the_run_folder(tmp_path: Path) -> None:
     assert videos_that_hung(tmp_path / "none") == frozenset()
     (tmp_path / "hung.txt").write_bytes("a b.mp4\nu\u2028\x0c.mp4\n".encode() + b"\xff.mp4\n")
     assert videos_that_hung(tmp_path) == {"a b.mp4", "u\u2028\x0c.mp4", "\udcff.mp4"}
 
 
-def test_what_is_slow_once_is_suspected_and_twice_hangs() -> None:
-    """A run that was suspended finds everything slow when it wakes."""
+def test_a_video_counts_as_hanging_when_it_is_found_slow_twice() -> None:
+    """A run that was suspended sees every video exceed its time once, so only the second time counts."""
     board, suspects = Board(2), Suspects()
     board._entries[0] = torch.tensor([7.0, time.monotonic() - 10])
     board._entries[1] = torch.tensor([8.0, time.monotonic() - 10])
     assert suspects.confirmed(board, 5) == [] and suspects.idle == 0
-    board._entries[1] = torch.tensor([9.0, time.monotonic() - 10])  # goes on, with another one
+    board._entries[1] = torch.tensor([9.0, time.monotonic() - 10])  # this worker continued with another video
     assert suspects.confirmed(board, 5) == [7]
     board._entries[:, 0] = -1
     assert suspects.confirmed(board, 5) == [] and suspects.idle == 1
 
 
 def lose(items: list[int]) -> None:
-    """Puts together a batch that never arrives."""
+    """A collate function that never returns."""
     time.sleep(1000)
 
 
-def test_workers_that_hand_nothing_over_are_an_end() -> None:
+def test_workers_that_deliver_nothing_stop_the_run() -> None:
     loader = make_loader(Slow(0.0), 1, lose, torch.device("cpu"), batch_size=1, patience=1.0)
     with pytest.raises(RunStoppedError, match="delivered nothing for 1 s"), workers_of(loader):
         list(loader)
 
 
 class Flaky(VideoReader):
-    """Fails the first `failures` times it is asked."""
+    """Fails at the first `failures` attempts."""
 
     def __init__(self, failures: int) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def test_videos_are_read_a_second_time_and_no_third(failures: int, reads: bool, 
     calm = ClipDataset(records, ".", VideoReader(), recipe, 0, True)[1, 0]
     clip = ClipDataset(records, ".", Flaky(failures), recipe, 0, True)[1, 0]
     assert (not clip.failures) == reads and clip.pixels is not None and calm.pixels is not None
-    assert torch.equal(clip.pixels, calm.pixels) == reads  # a second try draws the same random numbers
+    assert torch.equal(clip.pixels, calm.pixels) == reads  # the second attempt draws the same random numbers
     notes = [warning.reason for warning in clip.warnings]
     assert notes == ([f"{SECOND_TRY}: the disc is busy"] if failures == 1 else [])
     choose = partial(choose_views, segments=[3], sample=Sample("uniform", 1), new_length=1)

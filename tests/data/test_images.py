@@ -1,4 +1,4 @@
-"""Images as frames: which formats are opened, and the pixels of every kind of image."""
+"""Images as frames: supported formats, and correct pixels for every kind of image."""
 
 import ast
 import io
@@ -22,7 +22,7 @@ from ops.report.thumbnails import Place, strip_uri
 ROOT = Path(__file__).resolve().parents[2]
 OWN = "img_{index:05d}.jpg"
 NOT_FRAMES = ("ICO", "PCX", "TGA", "SGI", "XBM", "EPS")
-"""Formats that Pillow knows, and writes, and that no frames are stored as."""
+"""Formats that Pillow reads and writes, but that are not used for frames."""
 
 
 def encoded(image: Image.Image, format: str) -> bytes:
@@ -62,7 +62,7 @@ def test_the_formats_of_frames_are_read_whatever_their_name(tmp_path: Path, form
 
 
 def test_images_are_opened_in_one_place() -> None:
-    """Whoever calls Pillow's `open` elsewhere gives files the choice of what reads them."""
+    """A plain `Image.open` elsewhere would let the content of a file choose among all of Pillow's decoders."""
     for folder in ("ops", "tools", "examples", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -106,7 +106,7 @@ def test_values_without_a_known_scale_are_refused_in_one_line(tmp_path: Path, pi
 
 def turned() -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: a quarter to the right
+    exif[0x0112] = 6  # orientation: rotate a quarter turn to the right
     return exif
 
 
@@ -134,7 +134,7 @@ def test_no_reader_turns_an_image_as_its_metadata_say(tmp_path: Path, name: str,
      ("TIFF", "CMYK"), ("WEBP", "RGBA"), ("GIF", "P"), ("BMP", "P")],
 )  # fmt: skip
 def test_all_paths_give_the_pixels_that_pillow_gives(tmp_path: Path, format: str, mode: str) -> None:
-    """A clip, the gray frames of which flow is made, and an image alone."""
+    """The paths are clips, the gray frames for optical flow, and single images."""
     folder = tmp_path / "clip"
     folder.mkdir()
     path = folder / "img_00001.jpg"
@@ -154,7 +154,7 @@ def test_an_image_that_claims_too_many_pixels_is_refused(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_every_folder_is_read_from_its_own_first_frame(tmp_path: Path, order: tuple[int, int]) -> None:
-    """Numbered from 0 or from 1, after a folder of the other kind; with another ending, too."""
+    """Folders numbered from 0 and from 1, and one with another extension, may follow each other in a list."""
     names = "one", "other", "png"
     for name, first, ending in zip(names, (*order, 1), (".jpg", ".jpg", ".png"), strict=True):
         write_frames(tmp_path / name, 4, "img_{index:05d}" + ending, first=first, seed=3)
@@ -169,7 +169,7 @@ def test_every_folder_is_read_from_its_own_first_frame(tmp_path: Path, order: tu
 
 
 def test_rgb_frames_are_not_taken_for_flow(tmp_path: Path) -> None:
-    """In a folder without flow, after one that has an image for each axis."""
+    """The second folder has no flow, while the first one has an image for each axis."""
     write_flow(tmp_path / "one", 4)
     write_frames(tmp_path / "other", 4, "flow_{index:05d}.png")
     write_frames(tmp_path / "other", 4, OWN)

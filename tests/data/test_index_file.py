@@ -1,4 +1,4 @@
-"""Indexes of videos that are kept: as bytes, in memory, in a file beside the list, and what is read with one."""
+"""Stored indexes of videos: as bytes, in memory, and in a file beside the list, and how little is read with one."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ from ops.data.videos import open_video
 
 
 def index_of(count: int, **changes: Any) -> VideoIndex:
-    """A plain index of `count` packets, each a frame."""
+    """A simple index of `count` packets, each with one frame."""
     number = np.arange(count)
     packets = PacketIndex(512 * number, 512 * number, number % 12 == 0, np.ones(count, bool), number, count, number,
                           True, False, False)  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_process_keeps_what_it_read_last() -> None:
 
 
 def write_list(folder: Path) -> Path:
-    """A list of two videos, with its index file."""
+    """Write a list of two videos with its index file."""
     (folder / "sub").mkdir()
     rows = []
     for number, name in enumerate(("a b.mp4", "sub/b.mkv")):
@@ -103,7 +103,7 @@ def write_list(folder: Path) -> Path:
 
 
 def bytes_read() -> int:
-    """How many bytes this process has read."""
+    """The number of bytes that this process has read."""
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
@@ -113,13 +113,13 @@ def test_readers_use_the_index_beside_the_list(
 ) -> None:
     records = read_records(write_list(tmp_path), counts_in_pairs=False)
     prepared = pickle.loads(pickle.dumps(reader.prepare(records, tmp_path)))
-    monkeypatch.setattr(video_index, "PacketScan", None)  # nothing is scanned
+    monkeypatch.setattr(video_index, "PacketScan", None)  # scanning would fail
     for number, record in enumerate(records):
         with prepared.open(str(tmp_path / record.path), -1) as source:
             assert len(source) == 40
             expected = torch.from_numpy(draw(31, seed=number)).permute(2, 0, 1)
             assert (source.read([31])[0].float() - expected.float()).abs().mean() < 8
-    assert not len(prepared._recent)  # what the file has is not kept a second time
+    assert not len(prepared._recent)  # indexes from the file are not kept in memory a second time
 
 
 def test_a_changed_video_is_indexed_anew(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_changed_video_is_indexed_anew(tmp_path: Path) -> None:
             assert len(source) == count
 
 
-def test_an_index_that_is_not_the_files_is_not_trusted(tmp_path: Path) -> None:
-    """Only a change that leaves size and time as they were leads to it: frames are right, or there is an error."""
+def test_an_index_of_another_file_gives_no_wrong_frames(tmp_path: Path) -> None:
+    """It happens only if a video changes but keeps its size and time; then frames are right, or there is an error."""
     write_video(tmp_path / "a.mp4", 40, b_frames=2)
     write_video(tmp_path / "b.mp4", 40)
     write_video(tmp_path / "c.mp4", 30, b_frames=2)
@@ -204,8 +204,8 @@ def test_an_index_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="bytes are counted by Linux")
-def test_a_clip_costs_what_its_window_costs(tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"  # a key frame per second
+def test_a_clip_of_a_long_film_reads_only_its_window(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"  # with one key frame per second
     join(str(write_video(tmp_path / "second.mp4", 25, (96, 128), gop=25, b_frames=2)), path, 600)
     size, clip = path.stat().st_size, list(range(14_000, 14_064, 8))
     reader, costs = VideoReader(), []

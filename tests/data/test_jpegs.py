@@ -1,4 +1,4 @@
-"""JPEG frames: pixels and errors are those of Pillow, whichever library decodes them."""
+"""JPEG frames have the pixels and errors of Pillow, no matter which library decodes them."""
 
 import io
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ops.data.frames import FrameReader, FrameTemplate
 from ops.data.jpegs import read_plain_jpeg
 
 SIZE = (45, 67)
-"""Whole blocks neither way."""
+"""Height and width, neither of which is a multiple of the block size."""
 
 
 def jpeg(mode: str = "RGB", **settings: Any) -> bytes:
@@ -27,12 +27,12 @@ def jpeg(mode: str = "RGB", **settings: Any) -> bytes:
 
 def turned() -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: a quarter to the right
+    exif[0x0112] = 6  # orientation: rotate a quarter turn to the right
     return exif
 
 
 def middle(content: bytes, put: bytes) -> bytes:
-    """`put` over the middle of the coded pixels."""
+    """Overwrite the middle of the coded pixels with `put`."""
     start = content.index(b"\xff\xda") + 14
     place = (start + len(content)) // 2
     return content[:place] + put + content[place + len(put) :]
@@ -67,7 +67,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 
 
 def read(folder: Path, content: bytes, gray: bool) -> Pixels:
-    """One frame by the reader: `[h, w, 3]`, or of flow `[h, w, 2]`."""
+    """Read one frame with the frame reader: `[h, w, 3]`, or `[h, w, 2]` for flow."""
     for name in ("x", "y"):
         (folder / f"{name}_00001.jpg").write_bytes(content)
     template = FrameTemplate("{axis}_{index:05d}.jpg" if gray else "x_{index:05d}.jpg")
@@ -78,7 +78,7 @@ def read(folder: Path, content: bytes, gray: bool) -> Pixels:
 
 @pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize("name", [*PLAIN, *OTHERS])
-def test_pixels_are_pillows(name: str, gray: bool, tmp_path: Path) -> None:
+def test_jpeg_pixels_equal_pillows(name: str, gray: bool, tmp_path: Path) -> None:
     content = (PLAIN | OTHERS)[name]()
     with Image.open(io.BytesIO(content)) as image:
         wanted = np.array(image.convert("L" if gray else "RGB"))
@@ -89,7 +89,7 @@ def test_pixels_are_pillows(name: str, gray: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_errors_are_pillows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jpeg_errors_equal_pillows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = BROKEN[name]()
     said = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""List files: which lines are records, which are refused and how, and the memory of the records."""
+"""List files: lines that are read as records, lines that are refused, and the memory that records take."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from ops.common.errors import InputError
 from ops.data.list_lines import UNKNOWN
 from ops.data.lists import Record, Records, read_records
 
-FRAMES, VIDEOS = True, False  # counts_in_pairs
+FRAMES, VIDEOS = True, False  # values of counts_in_pairs
 
 
 def read(folder: Path, text: str | bytes, counts_in_pairs: bool = FRAMES) -> Records:
@@ -93,10 +93,10 @@ DIALECTS = [
     ("a/x.mp4,300,5\n", VIDEOS, [("a/x.mp4", 300, 5)]),
     ("a/x,300,5\n", FRAMES, [("a/x", 300, 5)]),
     ('"a/x, y ""z"".mp4",5\n', VIDEOS, [('a/x, y "z".mp4', -1, 5)]),
-    # MMAction2 and TSN: frames and videos with spaces, tabs
+    # MMAction2 and TSN: frames and videos, with spaces or tabs
     ("a/x 300 5\n", FRAMES, [("a/x", 300, 5)]),
     ("a/x.mp4\t5\n", VIDEOS, [("a/x.mp4", -1, 5)]),
-    # UCF101's own lists: one column, or a label counted from 1, which the class count tells
+    # UCF101's own lists: one column, or labels counted from 1, which are recognised by the class count
     ("Archery/v_Archery_g01_c01.avi\n", VIDEOS, [("Archery/v_Archery_g01_c01.avi", -1, -1)]),
     # header lines
     ("path,label\na.mp4,5\n", VIDEOS, [("a.mp4", -1, 5)]),
@@ -108,7 +108,7 @@ DIALECTS = [
     ("# made by hand\n#\n####\n## path label\na.mp4 5\n  # end\n", VIDEOS, [("a.mp4", -1, 5)]),
     ("#1 fan.mp4 300 5\n", VIDEOS, [("#1 fan.mp4", 300, 5)]),
     ("./#1.mp4\n", VIDEOS, [("./#1.mp4", -1, -1)]),
-    # floats, as NumPy and pandas write whole numbers
+    # whole numbers written as floats, as NumPy and pandas do
     ("a.mp4 5.0\nb.mp4,6.\n", VIDEOS, [("a.mp4", -1, 5), ("b.mp4", -1, 6)]),
     ("a 300.0 5.0\n", FRAMES, [("a", 300, 5)]),
     ("take 2.0\n", VIDEOS, [("take 2.0", -1, -1)]),
@@ -137,7 +137,7 @@ def test_lists_of_other_programs_are_read(
 @pytest.mark.parametrize(
     ("text", "kind", "number", "says"),
     [
-        # several labels, or what may be: MMAction2's multi-label lists, VideoMAE's lists for pretraining
+        # several labels, or possibly so: MMAction2's multi-label lists, VideoMAE's lists for pretraining
         ("x.mp4 0 1", VIDEOS, 1, "0 frames, or are these two labels?"),
         ("x.mp4 0 1", FRAMES, 1, "0 frames, or are these two labels?"),
         ("x.mp4 0 -1", VIDEOS, 1, "0 frames, or are these two labels?"),
@@ -151,7 +151,7 @@ def test_lists_of_other_programs_are_read(
         ("x.mp4 300 5 1", FRAMES, 1, "several labels"),
         ("x.mp4 5\ny.mp4 3 7", VIDEOS, 2, "3 columns, but earlier lines have 2"),
         ("x.mp4 300 5\ny.mp4 7", VIDEOS, 2, "2 columns, but earlier lines have 3"),
-        # labels that are no whole numbers
+        # labels that are not whole numbers
         ("x.mp4 ApplyEyeMakeup", VIDEOS, 1, "the label 'ApplyEyeMakeup' is neither a number"),
         ("x.mp4,run away", VIDEOS, 1, "the label 'run away' is neither a number"),
         ("x.mp4 0.5", VIDEOS, 1, "the label '0.5' is neither a number"),
@@ -336,7 +336,7 @@ def test_absolute_paths_and_columns_too_many_are_not_blamed_on_the_root(tmp_path
     assert "the first is /nowhere/one; --root_path does not apply to absolute paths" in str(error.value)
     (tmp_path / "one").mkdir()
     with pytest.raises(InputError) as error:
-        read(tmp_path, "one 12 30 0\n").check_some_exist(tmp_path)  # a place to start at, or two labels
+        read(tmp_path, "one 12 30 0\n").check_some_exist(tmp_path)  # with a first frame, or with two labels
     assert "but one does: " in str(error.value) and "list.txt:1 has too many columns, expected" in str(error.value)
 
 

@@ -1,4 +1,4 @@
-"""Videos that would fill the memory are refused by their shape, or reported if an allocation fails."""
+"""Videos that would fill the memory are refused because of their shape, or reported if an allocation fails."""
 
 import argparse
 import subprocess
@@ -44,12 +44,12 @@ def test_panoramas_are_scaled(height: int, width: int) -> None:
 
 @pytest.fixture
 def ribbon(tmp_path: Path) -> Path:
-    """A video of a few kilobytes that would take gigabytes with a short side of 256."""
+    """A video of a few kilobytes that would take gigabytes if it was resized to a short side of 256."""
     frames = [np.full((2, 16000, 3), 40 * index, np.uint8) for index in range(4)]
     return media.write_video(tmp_path / "ribbon.mkv", codec="ffv1", frames=frames)
 
 
-def test_such_a_video_is_named_and_the_others_are_scored(ribbon: Path, tmp_path: Path, call: Call) -> None:
+def test_a_video_of_extreme_shape_is_named_and_others_are_scored(ribbon: Path, tmp_path: Path, call: Call) -> None:
     media.write_video(tmp_path / "good.mp4", 9)
     (tmp_path / "list.txt").write_text("ribbon.mkv 4 0\ngood.mp4 9 1\n")
     torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
@@ -61,7 +61,7 @@ def test_such_a_video_is_named_and_the_others_are_scored(ribbon: Path, tmp_path:
     assert "ribbon.mkv: frames of 16000 x 2 pixels" in done.err
 
 
-def test_nor_are_its_frames_extracted_so(ribbon: Path, tmp_path: Path) -> None:
+def test_a_video_of_extreme_shape_is_not_extracted(ribbon: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="frames of 16000 x 2 pixels"):
         extract_video(str(ribbon), "ribbon.mkv", str(tmp_path / "out"), FrameOptions(size=Size(short=256)))
     assert not (tmp_path / "out" / "ribbon").exists()
@@ -99,7 +99,7 @@ def test_other_errors_are_left_alone() -> None:
 
 
 class TooLarge:
-    """Reader and video in one: memory runs out where it is opened, or where its frames are read."""
+    """A reader and a video in one: memory runs out when it is opened, or when its frames are read."""
 
     path, problem = "x.mp4", ""
 

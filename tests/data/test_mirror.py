@@ -1,4 +1,4 @@
-"""The mirror rule: which classes a mirror image swaps."""
+"""Mirroring a clip swaps classes such as left and right; these tests check which ones."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_without_names_a_class_is_its_own_mirror_image_or_nothing_is_known(
 
 
 def partner(name: str, *others: str, config: str = "custom") -> str | None:
-    """The name of the mirror image of the class `name` among `others`."""
+    """The name of the class that the mirror image of class `name` belongs to, among `name` and `others`."""
     names = [*others, name]
     found = mirror_partners(dataset_config(config), len(names), names)
     assert found.dtype == np.int64
@@ -90,8 +90,8 @@ def test_a_name_whose_counterpart_is_no_class_has_no_mirror_image(name: str, oth
     assert partner(name, other) is None
 
 
-def test_names_rule_over_numbers() -> None:
-    """The order of the classes may be another one than the published order."""
+def test_class_names_take_precedence_over_published_numbers() -> None:
+    """The classes may be in another order than the published one."""
     names = [f"class {label}" for label in range(174)]
     names[3], names[170] = "moving left", "moving right"
     partners = mirror_partners(dataset_config("somethingv2"), 174, names)

@@ -57,14 +57,14 @@ def test_uniform_sampling_takes_the_same_set_of_frames_from_both_directions() ->
 
 
 def test_a_model_that_averages_single_frames_is_right_on_half_at_most(root: Path, records: Records) -> None:
-    """By construction: whatever a frame scores, the clip and its reverse score the same."""
+    """Whatever the scores of single frames are, a clip and its reverse get the same average."""
     indices = view_indices(motion.NUM_FRAMES, 8, "uniform-1")[0]
     weights = torch.randn(8, 3 * motion.SIZE**2)
     right: dict[str, int] = {}
     scores: dict[str, torch.Tensor] = {}
     for record in records:
         clip = pixels(root / record.path)[torch.from_numpy(np.sort(indices))].flatten(1).float()
-        score = (clip @ weights.T).double().sort(0).values.sum(0)  # the order of summation must not matter
+        score = (clip @ weights.T).double().sort(0).values.sum(0)  # sorted to make the sum independent of the order
         name = Path(record.path).name
         assert torch.allclose(scores.setdefault(name, score), score)
         right[name] = right.get(name, 0) + int(score.argmax() == record.label)
@@ -108,7 +108,7 @@ def test_a_mirror_image_turns_left_into_right_and_clockwise_round() -> None:
     ]  # fmt: skip
 
 
-def test_it_is_made_once_and_that_of_another_version_again(
+def test_the_dataset_is_made_once_and_again_if_its_version_differs(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(motion, "PAIRS", {"train": 1, "val": 1})

@@ -1,4 +1,4 @@
-"""The built-in dataset of orders: frames without their order tell nothing, neither all of them nor the sampled ones."""
+"""The built-in dataset of orders: without their order, neither all frames nor the sampled ones reveal the class."""
 
 import itertools
 from collections import Counter
@@ -64,7 +64,7 @@ def test_the_orders_of_a_pair_follow_each_other_and_are_what_they_are_called() -
 
 
 def sampled(pauses: tuple[int, ...], lengths: tuple[int, ...], order: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """For each event the frames of it that an 8-frame clip samples, counted from its start."""
+    """For each event, the frames that an 8-frame clip samples from it, counted from the start of the event."""
     indices = view_indices(NUM_FRAMES, 8, "uniform-1")[0].tolist()
     found: dict[int, tuple[int, ...]] = {}
     at = 0

@@ -1,4 +1,4 @@
-"""The checks before training and testing: lists that are not what they seem."""
+"""Training and testing check their lists first and refuse columns that mean something else."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ops.data.open_lists import open_list
 
 
 def open_frames(folder: Path, text: str) -> int:
-    """How many records the test list `text` of frame folders below `folder` has."""
+    """The number of records in the test list `text`, for frame folders below `folder`."""
     (folder / "list.txt").write_text(text)
     config = dataset_config("jester")
     reader: FrameReader = frame_reader(config, "RGB")
@@ -33,7 +33,7 @@ def open_frames(folder: Path, text: str) -> int:
     ],
 )
 def test_labels_and_offsets_are_not_taken_for_frame_counts(tmp_path: Path, text: str, says: str | None) -> None:
-    """Lists for 3D networks give the label in two columns; those for pretraining the first frame in three."""
+    """Two-column lists for 3D networks hold a label, and three-column lists for pretraining hold a first frame."""
     for name in ("9", "107"):
         media.write_frames(tmp_path / name, 12, "{index:05d}.jpg", (16, 16))
     if says is None:

@@ -1,4 +1,4 @@
-"""RandAugment changes all frames of a clip alike, by the clip's own random numbers."""
+"""RandAugment changes all frames of a clip in the same way, with the clip's own random numbers."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def augment() -> RandAugment:
 
 
 def clip(frames: int = 3) -> Tensor:
-    """The same frame several times."""
+    """A clip that repeats one frame."""
     frame = torch.randint(256, (1, 3, 24, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return frame.expand(frames, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def test_all_frames_are_changed_alike_and_every_clip_differently(augment: RandAugment) -> None:
     own, results = clip(), []
-    for seed in range(40):  # all 14 operations occur
+    for seed in range(40):  # enough seeds for all 14 operations to occur
         found = augment(own, np.random.default_rng(seed))
         assert found.dtype == torch.uint8 and found.shape == own.shape and found.stride() == own.stride()
         assert all(torch.equal(found[0], frame) for frame in found), seed
@@ -42,7 +42,7 @@ def test_all_frames_are_changed_alike_and_every_clip_differently(augment: RandAu
     assert len({result.numpy().tobytes() for result in results}) > 30
 
 
-def test_the_operations_are_torchvisions(augment: RandAugment) -> None:
+def test_the_operations_equal_those_of_torchvision(augment: RandAugment) -> None:
     v2 = pytest.importorskip("torchvision.transforms.v2")
     for seed in range(5):
         found = augment(clip(), np.random.default_rng(seed))
@@ -83,7 +83,7 @@ def test_clips_do_not_depend_on_workers_and_published_ones_are_unchanged(tmp_pat
     for kind in ("published", "randaugment"):
         assert all(map(torch.equal, batches[kind, 0], batches[kind, 2]))
     recipe, augment = dataset(tmp_path, "published").pipeline, RandAugment()
-    for epoch, index in ((0, 1), (1, 2)):  # frames and crop are the published ones, drawn before
+    for epoch, index in ((0, 1), (1, 2)):  # frames and crop are drawn first and stay as published
         rng = np.random.default_rng([5, epoch, index, 0])
         recipe.choose(8, rng)
         recipe.plan(48, 64, index % CLASSES, rng)

@@ -1,4 +1,4 @@
-"""Real-world videos from cameras, recorders and broken discs: damage, orientation, fields, restarting timestamps."""
+"""Videos from cameras, recorders and broken discs: damage, orientation, interlacing, restarting timestamps."""
 
 import struct
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from ops.prepare.resize_video import ResizeOptions, resize_video
 
 
 def images_of(path: Path) -> Tensor:
-    """All images in a row: uint8 `[F, 3, h, w]`, RGB."""
+    """All images in order: uint8 `[F, 3, h, w]`, RGB."""
     with open_video(path) as source:
         return torch.from_numpy(np.stack([image[:, :, ::-1] for image in source.images()])).permute(0, 3, 1, 2)
 
 
 def spoil(path: Path, number: int) -> Path:
-    """Overwrite packet `number` of a video with what no decoder takes for a picture."""
+    """Overwrite packet `number` of a video with data that no decoder accepts as a picture."""
     with av.open(str(path)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][number]
         place, size = packet.pos, packet.size
@@ -64,7 +64,7 @@ def test_a_picture_that_does_not_decode_moves_no_other(tmp_path: Path, gop: int,
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_damage_looks_the_same_whatever_else_is_asked_for(tmp_path: Path, seed: int) -> None:
+def test_damaged_frames_do_not_depend_on_which_frames_are_read(tmp_path: Path, seed: int) -> None:
     path = write_video(tmp_path / "x.mp4", 36, gop=9, b_frames=2)
     data, random = bytearray(path.read_bytes()), np.random.default_rng(seed)
     for place in random.integers(len(data) // 5, len(data) - 20, 3):
@@ -90,8 +90,8 @@ def test_the_last_frames_are_missing_where_they_do_not_decode(tmp_path: Path) ->
         source.read([3, 23])
 
 
-def test_what_stands_only_in_the_first_packet_is_known_everywhere(tmp_path: Path) -> None:
-    """x264 had a mistake in 4:4:4 up to release 150, and FFmpeg makes it too where the first packet names such one."""
+def test_the_encoder_version_in_the_first_packet_applies_to_all_frames(tmp_path: Path) -> None:
+    """x264 had a bug in 4:4:4 up to release 150; FFmpeg imitates it if the first packet names such a release."""
     path = write_video(tmp_path / "x.mp4", 24, (96, 128), pix_fmt="yuv444p", gop=8)
     as_written = images_of(path)
     data = path.read_bytes()
@@ -129,7 +129,7 @@ def test_which_first_packets_are_needed(codec: str, pixels: str, data: bytes, ne
         (vp9_frames, b"\x80\x49", 0),
         (vp9_frames, b"\xb1\x49", 1),  # profile 3
         (vp9_frames, b"\xb2\x49", 0),
-        (vp9_frames, b"\x88", 1),  # one that was hidden before
+        (vp9_frames, b"\x88", 1),  # shows a frame that was hidden before
         (vp9_frames, b"\x80\x00\x86\x00" + b"\xc1\x02\x02\xc1", 1),
         (vp9_frames, b"\x82\x00\x86\x00" + b"\xc1\x02\x02\xc1", UNCERTAIN),
         (mpeg4_frames, b"\0\0\1\xb6" + b"\x10" * 20, 1),
@@ -160,7 +160,7 @@ MATRICES: dict[str, tuple[tuple[int, int, int, int], Callable[[Tensor], Tensor]]
 
 
 @pytest.mark.parametrize("name", MATRICES)
-def test_videos_are_shown_as_they_are_held(tmp_path: Path, name: str) -> None:
+def test_display_matrices_rotate_and_mirror_frames(tmp_path: Path, name: str) -> None:
     matrix, move = MATRICES[name]
     path = write_video(tmp_path / "x.mp4", 3, (48, 64))
     stored = images_of(path)
@@ -191,7 +191,7 @@ def test_opencv_refuses_interlaced_videos(tmp_path: Path, name: str, options: di
 
 
 def change_size(folder: Path, **options: object) -> Path:
-    """A transport stream of 6 frames and of 6 larger ones."""
+    """Write a transport stream of 6 frames followed by 6 larger ones."""
     parts = [write_video(folder / f"{size[0]}.ts", 6, size, **options) for size in ((32, 48), (48, 64))]
     path = folder / "x.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -203,7 +203,7 @@ def change_size(folder: Path, **options: object) -> Path:
 def test_frames_are_counted_as_decoded_where_the_size_changes(
     tmp_path: Path, codec: str, lost: int, b_frames: int
 ) -> None:
-    """FFmpeg's decoders of MPEG lose the picture that they hold back: no path counts it."""
+    """FFmpeg's MPEG decoders drop the delayed picture when the size changes, so no way of reading counts it."""
     path = change_size(tmp_path, codec=codec, b_frames=b_frames)
     with av.open(str(path)) as container:
         every = [(frame.height, frame.width) for frame in container.decode(video=0)]
@@ -219,7 +219,7 @@ def test_frames_are_counted_as_decoded_where_the_size_changes(
 
 @pytest.mark.parametrize("codec", ["mpeg1video", "libx264"])
 def test_opencv_refuses_frames_that_it_would_resize(tmp_path: Path, codec: str) -> None:
-    """It makes all frames as large as the header, or the last ones, which it found when it opened the file."""
+    """OpenCV resizes all frames to the size in the header or to that of the last frames, which it finds at opening."""
     path = change_size(tmp_path, codec=codec)
     refused = 0
     for index in (0, 9):
@@ -248,7 +248,7 @@ def test_every_frame_is_shown_as_long_as_it_was(name: str, tmp_path: Path) -> No
         assert source.seconds == pytest.approx(np.arange(63) / 25, abs=1e-3)
 
 
-def test_what_an_edit_cuts_off_at_the_end_is_no_damage(tmp_path: Path) -> None:
+def test_frames_cut_off_by_an_edit_list_are_not_reported_as_damage(tmp_path: Path) -> None:
     path = write_video(tmp_path / "x.mp4", 24, gop=6)
     data = bytearray(path.read_bytes())
     entry = data.index(b"elst") + 12

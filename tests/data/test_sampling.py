@@ -1,4 +1,4 @@
-"""Sampling frames: exactly the published indices, and the guarantees of random ones."""
+"""Frame sampling gives exactly the published indices, and random indices keep their guarantees."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ LENGTHS = (1, 2, 5, 8, 9, 16, 63, 64, 65, 66, 100, 300)
 
 
 def draw(num_frames: int, segments: int, dense: bool, seeds: int = 200, new_length: int = 1) -> Indices:
-    """`[seeds, T]`"""
+    """Training indices for many seeds: `[seeds, T]`."""
     return np.stack(
         [train_indices(num_frames, segments, dense, np.random.default_rng(seed), new_length) for seed in range(seeds)]
     )
 
 
 def frozen(row: dict[str, Any]) -> bool:
-    """Where the published code repeats the first frame, and this one does not."""
+    """Whether the published code repeats the first frame for this row, which this project does not do."""
     return bool(row["mode"] == "val_uniform" and row["num_frames"] <= row["num_segments"])
 
 
@@ -110,7 +110,7 @@ def test_first_frames_of_stacks_leave_room_for_whole_stacks(num_frames: int, den
 
 
 @pytest.mark.parametrize("sample", ["uniform-1", "uniform-2", "dense-1", "dense-10"])
-def test_sampling_stacks_is_sampling_what_they_can_start_at(sample: str) -> None:
+def test_stacks_are_sampled_among_their_possible_first_frames(sample: str) -> None:
     np.testing.assert_array_equal(view_indices(104, 8, sample, new_length=5), view_indices(100, 8, sample))
 
 

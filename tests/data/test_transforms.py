@@ -1,4 +1,4 @@
-"""Cropping, resizing and mirroring frames, to the pixel."""
+"""Cropping, resizing and mirroring of frames are exact to the pixel."""
 
 from collections import Counter
 
@@ -40,7 +40,7 @@ def pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def apply(plan: FramePlan, frame: Tensor) -> Tensor:
-    """`[views, C, H, W]`"""
+    """All views of a frame: `[views, C, H, W]`."""
     region = plan(frame)
     assert region.shape == (len(frame), plan.region.height, plan.region.width)
     return torch.stack([plan.mirror(number, plan.cut(number, region)) for number in range(len(plan.views))])
@@ -111,7 +111,7 @@ def test_the_short_side_is_scaled_and_the_long_one_rounded_down(
     assert scaled_size(height, width, short) == size
 
 
-LANDSCAPE, UPRIGHT, SQUARE = (32, 64), (64, 32), (32, 32)  # scaled to a short side of 16, 12 pixels square are cut
+LANDSCAPE, UPRIGHT, SQUARE = (32, 64), (64, 32), (32, 32)  # scaled to a short side of 16, then cropped to 12 x 12
 FIVE = {
     LANDSCAPE: [(0, 0), (0, 20), (4, 0), (4, 20), (2, 10)],
     UPRIGHT: [(0, 0), (0, 4), (20, 0), (20, 4), (10, 2)],

@@ -1,4 +1,4 @@
-"""Videos: their frames are those of a sequential OpenCV decode, and files that are not plain videos are refused."""
+"""Videos give the same frames as a sequential OpenCV decode, and files that are not plain videos are refused."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def read_all(path: Path) -> Tensor:
 
 
 def readable(path: Path) -> list[Tensor]:
-    """The frames that come before the video ends or breaks off."""
+    """The frames that can be read before the video ends or breaks off."""
     frames: list[Tensor] = []
     with open_video(path) as source, contextlib.suppress(TruncatedMediaError):
         frames.extend(frame for _, frame in source.frames(range(len(source))))
@@ -54,7 +54,7 @@ def readable(path: Path) -> list[Tensor]:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 frames of H.264 with B-frames and two key frames; not to be written to."""
+    """24 frames of H.264 with B-frames and two key frames. Tests share the file and must not change it."""
     return write_video(tmp_path_factory.mktemp("film") / "film.mp4", 24, gop=12, b_frames=2)
 
 
@@ -94,7 +94,7 @@ def test_frames_are_those_of_a_sequential_opencv_decode(tmp_path: Path, name: st
 
 
 def test_frames_show_what_was_filmed(film: Path) -> None:
-    """Colours in their order, frames in theirs: OpenCV and this reader cannot share a mistake about that."""
+    """Colour channels and frames are in order, which rules out a mistake that OpenCV and this reader share."""
     for index, frame in enumerate(read_all(film).permute(0, 2, 3, 1).numpy()):
         errors = [np.abs(frame.astype(int) - draw(other)).mean() for other in range(24)]
         assert np.argmin(errors) == index
@@ -133,7 +133,7 @@ def test_reading_leaves_no_file_open(film: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists() or len(os.sched_getaffinity(0)) < 2, reason="not to be seen")
 def test_a_decode_starts_no_threads(film: Path) -> None:
-    read_all(film)  # whatever is started once
+    read_all(film)  # some threads are started once per process
     before = len(os.listdir("/proc/self/task"))
     with open_video(film) as source:
         frames = source.frames([0, 1])
@@ -152,7 +152,7 @@ def test_a_decode_starts_no_threads(film: Path) -> None:
         ("mjpeg.mp4", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, True),
         ("vp9.webm", {"codec": "libvpx-vp9", "gop": 10}, True),
         ("av1.mkv", {"codec": "libsvtav1", "gop": 10}, True),
-        ("mpeg4.mp4", {"codec": "mpeg4", "gop": 10}, False),  # its packets may hold no frame
+        ("mpeg4.mp4", {"codec": "mpeg4", "gop": 10}, False),  # its packets may contain no frame
         ("b_frames.avi", {"codec": "mpeg4", "gop": 10, "b_frames": 2}, False),
     ],
 )
@@ -216,7 +216,7 @@ def test_frames_before_an_edit_lists_start_are_neither_counted_nor_shown(tmp_pat
     path = write_video(tmp_path / "x.mp4", 12, gop=12)
     whole = read_all(path)
     data = bytearray(path.read_bytes())
-    entry = data.index(b"elst") + 12  # after version, flags and count: segment duration, media time
+    entry = data.index(b"elst") + 12  # segment duration and media time follow version, flags and count
     assert data[entry - 8] == 0, "an edit list of 32-bit times"
     with av.open(str(path)) as container:
         time_base = container.streams.video[0].time_base
@@ -253,7 +253,7 @@ def test_a_truncated_video_gives_the_frames_before_the_cut(tmp_path: Path, suffi
     whole = read_all(path)
     frames = readable(truncate(path, share))
     assert 0 < len(frames) < 40
-    for frame, original in zip(frames[:-3], whole, strict=False):  # the cut goes through a frame, and others need it
+    for frame, original in zip(frames[:-3], whole, strict=False):  # the cut damages a frame and those that refer to it
         assert torch.equal(frame, original)
     with open_video(path) as source:
         assert len(source) < 40
@@ -275,7 +275,7 @@ def test_damage_in_the_middle_costs_no_frame_that_does_not_need_it(
     assert 10 < len(frames) <= 40
     for frame, original in zip(frames[:10], whole, strict=False):
         assert torch.equal(frame, original)
-    if gop == 1 and suffix == ".mp4":  # whose index tells where the next frame is
+    if gop == 1 and suffix == ".mp4":  # its index tells where the next frame starts
         assert torch.equal(frames[-1], whole[-1]), "what does not decode is passed over"
 
 
@@ -327,7 +327,7 @@ def test_a_playlist_is_never_followed(tmp_path: Path, suffix: str, content: str)
 
 
 def test_a_playlist_would_be_followed_by_a_careless_reader(tmp_path: Path) -> None:
-    """The test above is about the reader, not about a playlist that nothing could follow."""
+    """Plain PyAV follows such a playlist, so the test above can fail."""
     write_video(tmp_path / "real.ts", 3)
     (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile real.ts\n")
     with av.open(str(tmp_path / "list.mp4")) as container:
@@ -411,7 +411,7 @@ def test_a_codec_without_decoder_is_a_media_error(film: Path, tmp_path: Path) ->
 
 
 def test_the_first_size_is_that_of_the_clip(tmp_path: Path) -> None:
-    """A transport stream may go on in another size: frames keep theirs, a clip has one."""
+    """A transport stream may change its size: single frames keep theirs, but all frames of a clip get the first one."""
     path = write_video(tmp_path / "x.ts", 6, (32, 48))
     path.write_bytes(path.read_bytes() + write_video(tmp_path / "y.ts", 6, (48, 64)).read_bytes())
     sizes = {tuple(frame.shape[1:]) for frame in readable(path)}

@@ -1,4 +1,4 @@
-"""Loader processes that are killed, or cannot deliver what they read: one line and status 3, at any time."""
+"""Loader processes that are killed or cannot deliver their batches end the run with one line and status 3."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Numbers(Dataset[torch.Tensor]):
-    """Tensors that go through shared memory."""
+    """A dataset of tensors, which workers pass through shared memory."""
 
     def __len__(self) -> int:
         return 64
@@ -33,24 +33,24 @@ class Numbers(Dataset[torch.Tensor]):
 
 
 def kill_a_worker(loader: object) -> None:
-    """Kill one and wait until it is dead, but leave it to PyTorch to find that out."""
+    """Kill a worker and wait until it is dead, without reaping it, so that PyTorch can notice its death."""
     worker = loader._iterator._workers[0]  # type: ignore[attr-defined]
     worker.kill()
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 
 
-def test_a_loader_that_is_killed_is_noticed_where_a_batch_is_waited_for_and_not_before() -> None:
+def test_a_killed_loader_is_noticed_at_the_next_batch_and_not_before() -> None:
     loader = make_loader(Numbers(), 2, torch.stack, CPU, batch_size=4)
     with workers_of(loader), pytest.raises(RunStoppedError, match="a loader process has died: DataLoader"):
         for number, _ in enumerate(loader):
             if number == 1:
                 kill_a_worker(loader)
-                time.sleep(0.2)  # as while a checkpoint is saved: nothing is raised here
+                time.sleep(0.2)  # as during the saving of a checkpoint, where nothing may be raised
                 saved = True
     assert saved
 
 
-def test_one_that_is_killed_while_a_batch_is_waited_for_is_noticed_at_once() -> None:
+def test_a_loader_that_is_killed_during_a_wait_for_a_batch_is_noticed_at_once() -> None:
     loader = make_loader(Slow(), 1, torch.stack, CPU, batch_size=1)
     with workers_of(loader), pytest.raises(RunStoppedError, match="a loader process has died"):
         batches = iter(loader)
@@ -62,7 +62,7 @@ def test_one_that_is_killed_while_a_batch_is_waited_for_is_noticed_at_once() -> 
 
 
 class Slow(Numbers):
-    """Takes long for all but the first."""
+    """Every item except the first takes very long."""
 
     def __getitem__(self, index: int) -> torch.Tensor:
         time.sleep(100 if index else 0)
@@ -91,7 +91,7 @@ def test_why_loaders_failed_is_one_line(error: Exception, said: str) -> None:
 
 
 class Undeliverable(Numbers):
-    """Tensors for which there is no shared memory, or no file."""
+    """Tensors that cannot be delivered, because there is no shared memory or file descriptor left."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -120,7 +120,7 @@ TRAIN += ["--device", "cpu", "-b", "2", "--epochs", "100000", "--store_name", "r
 
 
 STARTED: list["subprocess.Popen[str]"] = []
-"""Trainings that would go on for ever."""
+"""Trainings that would run forever and are killed after the test."""
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_training_whose_loader_is_killed_ends_in_one_line(clips: Path) -> None
 
 
 def start_and_save(clips: Path, *flags: str) -> "tuple[subprocess.Popen[str], Path]":
-    """A training that has saved its first checkpoint, and that."""
+    """Start a training and return it, and its checkpoint, as soon as the first one is saved."""
     process = start(clips, *flags)
     checkpoint = clips / "checkpoints/run/ckpt.pth.tar"
     wait_for(checkpoint, process)
@@ -173,7 +173,7 @@ def start_and_save(clips: Path, *flags: str) -> "tuple[subprocess.Popen[str], Pa
 
 
 def stop_after_another_save(checkpoint: Path, process: "subprocess.Popen[str]") -> None:
-    """SIGTERM once the training has saved again, which shows that it goes on."""
+    """Send SIGTERM after the training has saved again, which shows that it continues."""
     seen = checkpoint.stat().st_mtime_ns
     end = time.monotonic() + 600
     while checkpoint.stat().st_mtime_ns == seen and process.poll() is None and time.monotonic() < end:
@@ -183,7 +183,7 @@ def stop_after_another_save(checkpoint: Path, process: "subprocess.Popen[str]") 
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_training_whose_terminal_is_gone_saves_and_ends(ignored: bool, clips: Path) -> None:
-    """SIGHUP goes to the loaders too; under nohup it is ignored, and the run goes on."""
+    """SIGHUP is sent to the loaders, too. Under nohup it is ignored and the run continues."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
         process, checkpoint = start_and_save(clips)
@@ -199,8 +199,8 @@ def test_a_training_whose_terminal_is_gone_saves_and_ends(ignored: bool, clips: 
 
 
 def test_a_training_that_was_suspended_goes_on(clips: Path) -> None:
-    """SIGTSTP and SIGCONT, as by Ctrl-Z and fg: no video is taken for one that hangs."""
-    process, checkpoint = start_and_save(clips, "--decode_timeout", "8")  # a busy machine is slow, too
+    """Ctrl-Z and fg send SIGTSTP and SIGCONT; no video may be reported as hanging afterwards."""
+    process, checkpoint = start_and_save(clips, "--decode_timeout", "8")  # long enough for a busy machine
     assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGTSTP)
     time.sleep(10)

@@ -1,4 +1,4 @@
-"""`tools/explain.py`: it shows what the network used, and everything that was requested."""
+"""`tools/explain.py` shows what the network really used and writes everything that was requested."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ FILES = {"explain.html", "explain.json", "explain.npz"}
 
 
 def lively(arch: str, tam: bool = True) -> Recognizer:
-    """A small model whose kernels and importance are far from even, and whose classes differ."""
+    """A small model with clearly uneven kernels and importance, and with different scores for its classes."""
     torch.manual_seed(3)
     model = build_model(arch, len(NAMES), SEGMENTS, "RGB", tam, 0.5, "none")
     for module in tams_of(model).values():
@@ -43,7 +43,7 @@ def lively(arch: str, tam: bool = True) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A TANet and a TSN of four frames at 64 pixels."""
+    """A TANet and a TSN for four frames of 64 pixels."""
     folder = tmp_path_factory.mktemp("checkpoints")
     meta = {"class_names": NAMES, "input_size": 64, "num_segments": SEGMENTS, "dataset": "custom"}
     for name, tam in (("tanet", True), ("tsn", False)):
@@ -53,7 +53,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def videos(tmp_path: Path) -> list[Path]:
-    """Three films; two of the same name in different folders."""
+    """Three videos, two of which have the same name in different folders."""
     places = ("a/film.mp4", "b/film.mp4", "b/other.mkv")
     for seed, place in enumerate(places):
         (tmp_path / "videos" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def videos(tmp_path: Path) -> list[Path]:
     return [tmp_path / "videos" / place for place in places]
 
 
-# What is drawn is what is used
+# The figures agree with the computation
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
@@ -88,7 +88,7 @@ def test_kernels_and_importance_are_those_that_made_the_output(arch: str) -> Non
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """Relative to the second."""
+    """The norm of the difference, relative to the norm of `other`."""
     return float((one - other).norm() / other.norm())
 
 
@@ -103,7 +103,7 @@ def by_formula(x: Tensor, kernel: Tensor, importance: Tensor) -> Tensor:
     return y
 
 
-def test_watching_ends_with_its_context() -> None:
+def test_hooks_are_removed_at_the_end_of_the_context() -> None:
     model = lively("resnet18")
     with watch_tams(model) as watch:
         pass
@@ -144,7 +144,7 @@ def test_the_class_activation_map_adds_up_to_the_logit(
     assert found.cam.sum() + bias == pytest.approx(float(expected.logits[found.target]), abs=1e-4)
 
 
-# Between videos and between channels
+# Variance between videos and between channels
 
 
 def test_the_variance_of_kernels_is_divided_up() -> None:
@@ -169,7 +169,7 @@ def test_the_variance_of_kernels_is_divided_up() -> None:
     assert np.isnan(single.change).all() and np.isnan(single.shares()).all() and not np.isnan(single.mean).any()
 
 
-# Pictures
+# Figures
 
 
 def test_each_block_has_its_row_under_the_frames_it_belongs_to() -> None:
@@ -189,7 +189,7 @@ def test_each_block_has_its_row_under_the_frames_it_belongs_to() -> None:
     assert titled == [f"{block} · 16 channels" for block in kernels]
 
 
-def test_channels_of_like_course_stand_together() -> None:
+def test_similar_channels_are_drawn_next_to_each_other() -> None:
     rising, falling = np.linspace(0, 1, 8), np.linspace(1, 0, 8)
     values = np.stack([rising, falling] * 5).astype(np.float32)
     order = similarity_order(values)
@@ -338,7 +338,7 @@ def test_every_tam_of_a_network_is_found() -> None:
 
 @pytest.mark.parametrize("wanted", [None, 8, 16, 40, 160, 500])
 def test_a_part_of_the_videos_is_spread_over_all_classes(wanted: int | None) -> None:
-    """Also of a list in which the classes take turns, of which every tenth line would have half of them."""
+    """The classes take turns in this list, so that every tenth line would contain only half of them."""
     spread_over = runpy.run_path(str(ROOT / "tools" / "explain.py"))["spread_over"]
     videos = [Video(Path(f"{number}.mp4"), f"{number}.mp4", number % 8) for number in range(160)]
     found = spread_over(videos, wanted)

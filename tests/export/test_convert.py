@@ -1,4 +1,4 @@
-"""Converted checkpoints compute the same or are not written; each describes itself, or says what is unknown."""
+"""Converted checkpoints compute the same or are not written; their descriptions are complete or say what is unknown."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,7 @@ FILLED = fill(PUBLISHED)
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A checkpoint as training leaves it, and others."""
+    """A checkpoint as training saves it, and several variants."""
     folder = tmp_path_factory.mktemp("sources")
     torch.manual_seed(3)
     model = distinct_model()
@@ -61,7 +61,7 @@ def scores(path: Path) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("name", "to"), [*(("tam", to) for to in TARGETS), ("no dropout", "mmaction2"), ("plain", "mmaction2")]
 )
-def test_there_and_back_nothing_is_lost(name: str, to: str, sources: dict[str, Path], tmp_path: Path) -> None:
+def test_converting_there_and_back_loses_nothing(name: str, to: str, sources: dict[str, Path], tmp_path: Path) -> None:
     source = sources[name]
     convert_checkpoint(str(source), str(tmp_path / "there"), to)
     convert_checkpoint(str(tmp_path / "there"), str(tmp_path / "back"), "ours")
@@ -103,7 +103,7 @@ def test_the_tool_says_what_it_does(call: Call, sources: dict[str, Path], tmp_pa
 
 
 def test_safetensors_are_loaded_wherever_checkpoints_are(sources: dict[str, Path], tmp_path: Path) -> None:
-    path = tmp_path / "whatever.pth.tar"  # it is the content that counts
+    path = tmp_path / "whatever.pth.tar"  # the format is recognised by the content, not by the name
     convert_checkpoint(str(sources["tam"]), str(path), "safetensors")
     checkpoint = read_checkpoint(path)
     assert checkpoint.class_names == NAMES and checkpoint.rest == {"arch": "resnet18", "epoch": 7, "best_prec1": 61.5}
@@ -150,7 +150,7 @@ def test_classes_that_do_not_match_are_named(
     assert not list(tmp_path.iterdir())
 
 
-def test_for_other_segments_the_global_branch_alone_starts_anew(
+def test_another_segment_count_resets_only_the_global_branch(
     call: Call, sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = call("tools/convert_checkpoint.py", sources["tam"], "more", "--to_segments", "16")
@@ -174,7 +174,7 @@ def test_for_other_segments_the_global_branch_alone_starts_anew(
 
 
 @pytest.mark.parametrize("segments", [None, 8])
-def test_what_computes_something_else_is_not_put_in_place(
+def test_a_conversion_with_other_scores_is_not_written(
     segments: int | None, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(state: dict[str, torch.Tensor], dialect: str) -> dict[str, torch.Tensor]:
@@ -190,7 +190,7 @@ def test_what_computes_something_else_is_not_put_in_place(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
 
 
-def test_what_training_saves_says_everything_of_itself(call: Call, tmp_path: Path) -> None:
+def test_checkpoints_of_training_describe_themselves_completely(call: Call, tmp_path: Path) -> None:
     for number in range(4):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4)))
@@ -210,13 +210,15 @@ def test_what_training_saves_says_everything_of_itself(call: Call, tmp_path: Pat
     assert (results["epochs_done"], results["steps_done"]) == (1, 6) and results["best_top1"] >= results["val_top1"]
     assert results["val_scored"] == 4 and facts["recipe"]["lr"] == 0.01 and facts["dialect"] == "ours"
 
-    # What was saved within the second epoch had the figures of the first.
+    # A checkpoint saved within the second epoch has the validation results of the first.
     earlier = torch.load(path.with_name("ckpt.00000005.pth.tar"), weights_only=True)["meta"]["results"]
     assert (earlier["epochs_done"], earlier["steps_done"], earlier["val_scored"]) == (1, 5, 4)
 
 
 @pytest.mark.parametrize("rename", [lambda name: "module." + name, to_mmaction2], ids=["published", "mmaction2"])
-def test_what_a_file_does_not_say_is_unknown(rename: Callable[[str], str], call: Call, tmp_path: Path) -> None:
+def test_facts_that_a_file_does_not_contain_are_unknown(
+    rename: Callable[[str], str], call: Call, tmp_path: Path
+) -> None:
     state = {rename(name): value for name, value in FILLED.items()}
     torch.save({"state_dict": state, "epoch": 100, "best_prec1": torch.tensor(76.1)}, tmp_path / "c")
     facts = checkpoint_facts(tmp_path / "c")
@@ -227,7 +229,7 @@ def test_what_a_file_does_not_say_is_unknown(rename: Callable[[str], str], call:
     text = "\n".join(describe_facts(facts))
     assert "TANet-50 on RGB; segments 8" in text and "400, names and order unknown" in text
     assert text.count("unknown") >= 7
-    # The figures that are published: 25.6 M parameters, and 43.0 G multiply-adds for eight frames.
+    # The published figures are 25.6 M parameters, and 43.0 G multiply-adds for eight frames.
     assert round(facts["parameters"] / 1e6, 1) == 25.6 and facts["tensors"] == 544
     macs = {view["pixels"]: view["macs"] for view in facts["compute"]}
     assert macs[256] == pytest.approx(43.0e9, rel=0.01) and macs[224] == pytest.approx(

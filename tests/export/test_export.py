@@ -1,4 +1,4 @@
-"""Exported models compute the same as PyTorch, describe their use, and run without this project."""
+"""Exported models compute the same as PyTorch, describe how to use them, and run without this project."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shallow(predictor: Predictor) -> Predictor:
-    """The same with a model that was `cut`."""
+    """The same predictor with a model that `cut` has shortened."""
     return replace(predictor, model=cut(load_model(predictor.checkpoint.path)))
 
 
@@ -109,7 +109,7 @@ def test_half_precision_is_half_the_file_and_close(
     ]  # fmt: skip
 
 
-EXTERNAL: dict[str, str | None] = {  # where a file says that its weights are, and what is said of it
+EXTERNAL: dict[str, str | None] = {  # location of the weights in the file → part of the error message
     "weights.bin": None,
     "gone.bin": "gone.bin",
     "../weights.bin": "weights.bin",
@@ -155,7 +155,7 @@ def test_a_model_that_does_not_say_how_to_use_it_is_refused_by_the_example(
     ("kind", "size", "matrix"),
     [("uniform", (48, 64), (0, 0, 0, 0)), ("uniform", (48, 64), (-1, 0, 0, 1)), ("dense", (90, 52), (0, 1, -1, 0))],
 )
-def test_the_example_sees_what_the_project_sees(
+def test_the_example_predicts_the_same_as_the_project(
     kind: str,
     size: tuple[int, int],
     matrix: tuple[int, int, int, int],
@@ -164,7 +164,7 @@ def test_the_example_sees_what_the_project_sees(
     script: Run,
     tmp_path: Path,
 ) -> None:
-    """Same frames, resized by another library: shares differ by less than 0.002, and the order is the same."""
+    """Frames are resized by another library, so probabilities may differ by 0.002, but their order may not."""
     video = media.set_matrix(media.write_video(tmp_path / "v.mp4", 75, size=size), matrix)
     model = onnx.load(exported)
     onnx.helper.set_model_props(model, {**{p.key: p.value for p in model.metadata_props}, "sampling": json.dumps(kind)})
@@ -178,7 +178,7 @@ def test_the_example_sees_what_the_project_sees(
     assert gone.stderr.startswith("error: ") and "gone.mp4" in gone.stderr and gone.stderr.count("\n") == 1
 
 
-def test_what_computes_something_else_is_not_written(
+def test_an_export_with_other_scores_is_not_written(
     exported: Path, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proto = onnx.load(exported)

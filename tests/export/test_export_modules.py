@@ -16,7 +16,7 @@ SHAPE = (3, 3, 48, 48)
 
 
 def same_in_onnx(model: Recognizer, path: Path) -> bool:
-    """Whether both compute the same for another batch size than that of the export."""
+    """Whether PyTorch and onnxruntime compute the same, with another batch size than in the export."""
     path.write_bytes(to_onnx(model, SHAPE, "fp32").SerializeToString())
     clips = torch.randint(0, 256, (3, *SHAPE), dtype=torch.uint8)
     with torch.inference_mode():

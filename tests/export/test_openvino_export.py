@@ -1,4 +1,4 @@
-"""Models exported to OpenVINO compute the same as PyTorch, in int8 about the same, and say how to use them."""
+"""Models exported to OpenVINO compute the same as PyTorch (in int8 about the same) and describe how to use them."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ META = {"class_names": NAMES, "dataset": "custom", "sampling": "uniform", "input
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoint, of which one block per stage is exported; two videos, one that cannot be read, and their list."""
+    """A checkpoint, of which one block per stage is exported, two videos, an unreadable one, and their list."""
     pytest.importorskip("openvino")
     pytest.importorskip("onnxscript")
     save_checkpoint(tmp_path / "w.pth.tar", distinct_model(), META)

@@ -1,4 +1,4 @@
-"""tools/finetune.py: from videos and a checkpoint to a report, in one command that can be stopped and continued."""
+"""tools/finetune.py makes a report from videos and a checkpoint in one command, which can be stopped and continued."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (1000, (None, 7), "--batch-size 8 --epochs 7 --eval-freq 1 --patience 15"),
     ],
 )
-def test_few_clips_have_some_hundred_steps(clips: int, given: tuple[int, ...], flags: str) -> None:
+def test_small_datasets_are_trained_for_a_few_hundred_steps(clips: int, given: tuple[int, ...], flags: str) -> None:
     assert " ".join(schedule_flags(clips, *given)) == f"{flags} --keep_last_batch"
 
 
@@ -98,7 +98,7 @@ def test_results_of_other_lists_are_set_aside(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a program in the place of Python that notes what it is asked to run, and two folders of classes."""
+    """Replace Python by a stub that records the scripts it is asked to run, and make two class folders."""
     (tmp_path / "python").write_text(STUB.format(python=sys.executable))
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -109,7 +109,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ran(folder: Path) -> dict[str, list[str]]:
-    """The scripts that were run, in order, with their arguments."""
+    """The scripts that the stub was asked to run, in order, with their arguments."""
     lines = (folder / "ran").read_text().splitlines() if (folder / "ran").exists() else []
     return {Path(words[0]).name: words[1:] for words in map(json.loads, lines)}
 
@@ -157,7 +157,7 @@ def test_its_commands_fit_together(tmp_path: Path, call: Call) -> None:
         (["l.csv", "--root_path", "my clips"], ["--data", "my clips", "--annotations", "l.csv"], "online_main.py"),
     ],
 )
-def test_what_the_data_is_decides_the_scripts(
+def test_the_scripts_depend_on_the_kind_of_data(
     data: list[str], lists: list[str], train: str, tmp_path: Path, call: Call
 ) -> None:
     call(TOOL, *data, "--weights", "w", "--out", "out")
@@ -176,7 +176,7 @@ def test_what_the_data_is_decides_the_scripts(
         ({"show_checkpoint": "2"}, 2, 1), ({"STOP": "yes"}, 3, 3),
     ],
 )  # fmt: skip
-def test_what_fails_on_the_way_is_its_exit_status(
+def test_a_step_that_fails_decides_the_exit_status(
     environment: dict[str, str], status: int, scripts: int, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -231,7 +231,7 @@ def test_from_videos_to_a_verdict_stopped_continued_and_with_new_videos(weights:
     seen = ""
     while "epoch 2" not in seen and (line := first.stdout.readline()):
         seen += line
-    first.send_signal(signal.SIGINT)  # to the tool alone: its step gets the signal from it
+    first.send_signal(signal.SIGINT)  # sent only to the tool, which passes it on to its step
     seen += first.communicate(timeout=120)[0]
     assert first.returncode == 3 and "the same command continues" in seen, seen
     assert (tmp_path / "out/preempted").exists() and read_checkpoint(tmp_path / "out/ckpt.pth.tar").num_segments == 3
@@ -255,7 +255,7 @@ def test_a_signal_reaches_the_step_once(tmp_path: Path) -> None:
     )  # fmt: skip
     while not (tmp_path / "hangs").exists():
         assert going.poll() is None
-    os.killpg(going.pid, signal.SIGTERM)  # as by a job system, to the whole group
+    os.killpg(going.pid, signal.SIGTERM)  # sent to the whole process group, as by a job system
     assert going.wait(60) == 3 and (tmp_path / "got").read_text() == "TERM " and len(ran(tmp_path)) == 2
 
 

@@ -1,6 +1,7 @@
-"""What a GPU computes: the published numbers in every precision, the same steps, the same scores, and in bounds.
+"""A GPU computes the published numbers in every precision, the same steps and scores, and within memory bounds.
 
-Tolerances are relative, of the norm of all values together. Half precision: some three times what a CPU shows.
+Tolerances are relative to the norm of all values together. Those of half precision are about three times the errors
+on a CPU.
 """
 
 import shutil
@@ -30,7 +31,7 @@ from ops.training.train_step import accumulate, forward
 LOGITS_WITHIN = {"off": 1e-4, "bf16": 1.5e-2, "fp16": 2e-3}
 GRADIENTS_WITHIN = {"off": 5e-3, "bf16": 0.1, "fp16": 0.05}
 FAR_TOO_LARGE = 2.0**20
-"""A scale of the loss in fp16."""
+"""A loss scale with which fp16 gradients overflow."""
 
 NAME = "tanet_r50_8f_k400"
 TESTED = Compute(torch.device("cpu"))
@@ -38,7 +39,7 @@ TESTED = Compute(torch.device("cpu"))
 
 @pytest.fixture(autouse=True)
 def _float32_is_float32() -> Iterator[None]:
-    """As the scripts have it; and back."""
+    """Turn TF32 off, as the scripts do, and restore the settings after each test."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     yield
@@ -83,7 +84,7 @@ def test_logits_are_the_published_ones(device: str, amp: str, channels_last: boo
 def test_loss_and_gradients_are_the_published_ones(device: str, amp: str, channels_last: bool) -> None:
     compute, case = compute_on(device, amp, channels_last), CASES[NAME]
     model, clip = reference_model(NAME)
-    model.base_model.fc.p = 0.0  # the reference was computed without dropout
+    model.base_model.fc.p = 0.0  # the reference has no dropout
     compute.prepare(model)
     batch = ClipBatch(clip, torch.tensor(case["targets"]), [0, 1], 2)
     scaler = torch.amp.GradScaler(device, init_scale=2.0**8, enabled=amp == "fp16")
@@ -96,8 +97,8 @@ def test_loss_and_gradients_are_the_published_ones(device: str, amp: str, channe
 
 @pytest.mark.parametrize("device", [on_gpu("cuda")])
 @pytest.mark.skipif(not torch.cuda.is_available() or not torch.cuda.is_tf32_supported(), reason="no TF32")
-def test_tf32_is_rounder_than_float32(device: str) -> None:
-    """Products of 1,000 numbers each, against the same in double precision."""
+def test_tf32_is_less_precise_than_float32(device: str) -> None:
+    """Sums of about 1,000 products are compared with the same sums in double precision."""
     compute = compute_on(device)
     x, weight = torch.randn(8, 128, 32, 32, device=compute.device), torch.randn(64, 128, 3, 3, device=compute.device)
     y = torch.randn(1024, 1024, device=compute.device)
@@ -180,7 +181,7 @@ def test_views_are_scored_as_on_a_cpu(device: str, chunk: int) -> None:
 
 
 class Small(nn.Module):
-    """What a CPU compiles in seconds: scores of the means of one convolution and a TAM."""
+    """A network that a CPU compiles in seconds: one convolution and a TAM, averaged to scores."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,7 +195,7 @@ class Small(nn.Module):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
 def test_a_compiled_test_scores_the_same_and_keeps_its_scores(device: str) -> None:
-    """On a GPU from CUDA graphs, none of which was left out; a smaller chunk at the end has a graph of its own."""
+    """On a GPU the scores come from CUDA graphs, none of which was skipped; a smaller last chunk has its own graph."""
     compute = compute_on(device, compiled=True)
     model: nn.Module = build_model("resnet18", 4, 3).eval() if device == "cuda" else Small().eval()
     compute.prepare(model)
@@ -203,7 +204,7 @@ def test_a_compiled_test_scores_the_same_and_keeps_its_scores(device: str) -> No
     compiled = compute.for_inference(model)
     chunks = [torch.randn(count, 3, 3, 32, 32) for count in (3, 3, 3, 2, 3, 2)]
     with torch.inference_mode():
-        found = [forward(compiled, chunk, compute) for chunk in chunks]  # all kept while others are computed
+        found = [forward(compiled, chunk, compute) for chunk in chunks]  # earlier outputs must survive later calls
         expected = [forward(model, chunk, compute) for chunk in chunks]
     for one, other in zip(found, expected, strict=True):
         assert relative(one.cpu(), other.cpu()) < 1e-3

@@ -1,4 +1,4 @@
-"""Training and testing from the command line on a GPU, in every precision; and on several GPUs."""
+"""Training and testing from the command line on one GPU, in every precision, and on several GPUs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ TRAIN = ["online_main.py", *DATA, "--arch", "resnet18", "--pretrain", "none", "-
 TRAIN += ["--input_size", "32", "-b", "4", "--eval-freq", "1", "--lr", "0.01", "--gd", "20"]
 TEST = ["online_test_models.py", "custom", "--test_list", "l.txt", "--root_path", ".", "--test_crops", "3"]
 SCORES_WITHIN = {"off": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
-"""Relative, of the norm of the differences to a CPU's."""
+"""Tolerances for the norm of the differences from the scores of a CPU, relative to the norm of these."""
 
 SETTINGS: list[tuple[str, list[str]]] = [
     ("off", []),
@@ -32,7 +32,7 @@ SETTINGS: list[tuple[str, list[str]]] = [
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """The folder of eight videos of two classes and their list."""
+    """A folder of eight videos of two classes with their list."""
     lines = []
     for number in range(CLIPS):
         media.write_video(tmp_path / f"{number}.mp4", 8 + number, seed=number)
@@ -43,7 +43,7 @@ def clips(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _settings_of_pytorch() -> Iterator[None]:
-    """Back to what they were, where a script ran in this process."""
+    """Restore PyTorch's settings, which a script that runs in this process changes."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
     yield
@@ -52,7 +52,7 @@ def _settings_of_pytorch() -> Iterator[None]:
 
 
 def scores_on(device: str, call: Call, weights: Path, *flags: str) -> Any:
-    """The scores of a test from the command line `[N, K]`."""
+    """The scores of a test from the command line: `[N, K]`."""
     name = f"{device}_{len(flags)}"
     where = ["--device", device, "-j", "0", "--save_scores", f"{name}.npz", "--output", name]
     call(*TEST, "--weights", weights, *where, *flags)
@@ -94,7 +94,7 @@ def test_tf32_from_the_command_line(device: str, call: Call, clips: Path) -> Non
 
 
 def state_of(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """All tensors of a run's last checkpoint: weights and momentum; and the state of its scaler."""
+    """All tensors of a run's last checkpoint (weights and momentum) and the state of its scaler."""
     saved = torch.load(folder / "checkpoints" / name / "ckpt.pth.tar", weights_only=True, map_location="cpu")
     momentum = {str(key): value["momentum_buffer"] for key, value in saved["optimizer"]["state"].items()}
     scaler = {f"scaler {key}": torch.tensor(value) for key, value in saved["scaler"].items()}
@@ -109,7 +109,7 @@ def state_of(folder: Path, name: str) -> dict[str, torch.Tensor]:
 def test_a_deterministic_run_goes_on_bit_for_bit(
     device: str, amp: str, flags: list[str], call: Call, script: Run, clips: Path
 ) -> None:
-    """On a GPU each part in a process of its own, for cuBLAS reads its settings once."""
+    """On a GPU each part runs in its own process, because cuBLAS reads its settings only once."""
     run = script if device == "cuda" else call
     train = [*TRAIN, "--amp", amp, *flags, "--device", device, "--epochs", "2", "--deterministic"]
     run(*train, "-j", "1", "--store_name", "whole")
@@ -123,7 +123,7 @@ def test_a_deterministic_run_goes_on_bit_for_bit(
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_run_that_goes_on_elsewhere_says_so(device: str, call: Call, clips: Path) -> None:
-    """From a checkpoint whose optimizer was not fused, on a device that has another name."""
+    """The checkpoint has an optimizer that was not fused, and names another device."""
     train = [*TRAIN, "-j", "0", "--store_name", "run", "--resume", "auto", "--epochs", "2", "--device"]
     call(*train, "cpu", "--max_steps", "1")
     path = clips / "checkpoints/run/ckpt.pth.tar"
@@ -151,7 +151,7 @@ def test_a_gpu_that_is_not_there_is_one_line(call: Call, clips: Path) -> None:
     ],
 )
 def test_gpus_by_number(numbers: list[str], flags: list[str], script: Run, clips: Path) -> None:
-    """One process for each, which talk by NCCL; a test of the result on all of them gives the scores of one."""
+    """Training uses one process per GPU and NCCL; a test on all GPUs gives the same scores as on one."""
     done = script(*TRAIN, *flags, "--gpus", *numbers, "--epochs", "2", "-j", "1", "--store_name", "run")
     assert "done: best validation" in done.stdout and "Traceback" not in done.stderr, done.stderr
     assert "barrier()" not in done.stderr, "it would guess the device of each process"

@@ -1,4 +1,4 @@
-"""Checkpoints: every dialect loads, no code is run, saving is atomic, and fine-tuning reports what is new."""
+"""Checkpoints: every dialect loads, no code is run, saving is atomic, and fine-tuning reports new layers."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def test_all_names_of_the_published_format_are_known(tmp_path: Path) -> None:
         ({"modality": "Flow", "dropout": 0}, ("resnet18", 5, 4, "Flow", True, True)),
     ],
 )
-def test_what_a_model_is_can_be_read_from_its_tensors(options: dict[str, Any], spec: tuple[Any, ...]) -> None:
+def test_the_architecture_is_recognised_from_the_tensors(options: dict[str, Any], spec: tuple[Any, ...]) -> None:
     found = describe(small(**options).state_dict())
     assert (found.arch, found.num_classes, found.num_segments, found.modality, found.tam, found.own_head) == spec
 

@@ -1,4 +1,4 @@
-"""Consensus over segments."""
+"""The consensus of the segments of a clip."""
 
 import torch
 

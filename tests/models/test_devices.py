@@ -1,6 +1,6 @@
-"""Everything that a network computes stays on its device: seen without a GPU, on tensors that only know where they are.
+"""Everything that a network computes stays on its device; this is tested without a GPU, on fake tensors.
 
-A FakeTensor has a shape, a type and a device, and no numbers; an operation on two of different devices raises.
+A FakeTensor has a shape, a type and a device, but no values. An operation on tensors of different devices raises.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ SEGMENTS, CLASSES, SIZE = 2, 5, 32
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
-    """A mode in which there is a GPU; autocast takes it for one that has bf16."""
+    """A mode with a fake GPU; autocast assumes that it supports bf16."""
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda *args, **options: True)
     with FakeTensorMode() as mode:
@@ -38,7 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
 
 
 def to_fakes(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
-    """`model` with fakes of its tensors, in place; outside the mode, for which a real tensor is an error."""
+    """Replace the tensors of `model` by fakes, in place; called outside the mode, in which real tensors are errors."""
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
@@ -50,7 +50,7 @@ def to_fakes(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 
 
 def to_gpu(model: nn.Module) -> nn.Module:
-    """`model` with its tensors on the GPU, in place, as `Module.to` would do it if fakes could be exchanged."""
+    """Move the tensors of `model` to the GPU, in place; `Module.to` cannot replace fakes."""
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
@@ -62,7 +62,7 @@ def to_gpu(model: nn.Module) -> nn.Module:
 
 
 def make_model(arch: str, mode: FakeTensorMode, folded: bool = False, channels_last: bool = False) -> nn.Module:
-    """A TANet that was made on the CPU, of real tensors, and brought to the GPU."""
+    """A TANet that is built on the CPU with real tensors, then made fake and moved to the GPU."""
     with _disable_current_modes():
         model: nn.Module = build_model(arch, CLASSES, SEGMENTS)
         if channels_last:
@@ -84,13 +84,13 @@ def test_clips_from_the_loader_are_scored_on_the_gpu(arch: str, channels_last: b
     assert isinstance(model, Recognizer)
     features: list[Tensor] = []
     model.base_model.layer1.register_forward_hook(lambda module, inputs, output: features.append(output))
-    clips = torch.zeros(2, SEGMENTS, 3, SIZE, SIZE, dtype=torch.uint8)  # on the CPU
+    clips = torch.zeros(2, SEGMENTS, 3, SIZE, SIZE, dtype=torch.uint8)  # on the CPU, as from the loader
     expected = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     for amp, dtype in expected.items():
         scores = forward(model, clips, Compute(GPU, amp, channels_last))
         assert (scores.device, scores.dtype, scores.shape) == (GPU, torch.float32, (2, CLASSES))
         assert (features[-1].device, features[-1].dtype) == (GPU, dtype)
-        if amp == "off":  # what cuDNN does in half precision cannot be known without a GPU
+        if amp == "off":  # the format that cuDNN uses in half precision is unknown without a GPU
             assert features[-1].is_contiguous(memory_format=torch.channels_last) == channels_last
     meter = Meter(GPU)
     meter.add(scores, on_gpu(2, dtype=torch.int64), scores.mean())
@@ -111,19 +111,19 @@ def test_a_test_brings_scores_back_to_the_cpu(channels_last: bool, fake: FakeTen
 
 
 class Context(SimpleNamespace):
-    """What autograd hands to the two passes of a function."""
+    """Stands in for the context that autograd passes to `forward` and `backward`."""
 
     needs_input_grad = (True, True)
 
     def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keep them."""
+        """Store the tensors."""
         self.saved_tensors = tensors
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.usefixtures("fake")
 def test_gradients_of_tams_own_functions_are_made_on_the_gpu(dtype: torch.dtype) -> None:
-    """Called by hand: the engine that would call them asks the driver for the device."""
+    """`forward` and `backward` are called directly, because autograd's engine would need a real GPU."""
     x = on_gpu(4, 8, 7, 7, dtype=dtype)
     for function, other in ((TemporalFilter, on_gpu(3, 4, 8, dtype=dtype)), (SpatialMean, torch.float32)):
         context = Context()
@@ -135,10 +135,10 @@ def test_gradients_of_tams_own_functions_are_made_on_the_gpu(dtype: torch.dtype)
 
 
 class MakesItsOwn(nn.Module):
-    """Adds a tensor that it makes anew in each pass, on the CPU."""
+    """Adds a tensor that it creates on the CPU in each pass."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As `x`."""
+        """Return a tensor like `x`."""
         return x + torch.ones(x.shape[1], 1, 1)
 
 

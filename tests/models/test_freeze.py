@@ -1,4 +1,4 @@
-"""Frozen parts of a network stay as they are, to the last bit; everything else learns."""
+"""Frozen parts of a network do not change in any bit; all other parts are trained."""
 
 import pytest
 import torch
@@ -22,10 +22,10 @@ STEM = ("base_model.conv1.", "base_model.bn1.")
         ("stages 1", 0.5, (*STEM, "base_model.layer1.")),
         ("stages 2", 0.5, (*STEM, "base_model.layer1.", "base_model.layer2.")),
         ("backbone", 0.5, ("base_model.",)),
-        ("backbone", 0.0, (*STEM, "base_model.layer")),  # whose classifier is `base_model.fc`
+        ("backbone", 0.0, (*STEM, "base_model.layer")),  # without dropout, the classifier is `base_model.fc`
     ],
 )
-def test_only_what_is_not_frozen_changes(part: str, dropout: float, kept: tuple[str, ...]) -> None:
+def test_only_parts_that_are_not_frozen_change(part: str, dropout: float, kept: tuple[str, ...]) -> None:
     torch.manual_seed(1)
     model = build_model("resnet18", 2, 2, dropout=dropout, temporal=TemporalOptions("tam"))
     args = train_parser(None).parse_args(["custom", "RGB", "--freeze", *part.split()])

@@ -1,4 +1,4 @@
-"""How many kernels the network launches, and how often the host waits for the device."""
+"""Bounds on the number of kernels that the network launches and on how often the host waits for the device."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def test_kernels_of_a_training_step(tam: bool, forward: int, backward: int) -> N
 
 
 class Mean(nn.Module):
-    """Two scores that need no network."""
+    """Computes two scores without a network."""
 
     def forward(self, clips: Tensor) -> Tensor:
         return clips.float().flatten(1)[:, :2]

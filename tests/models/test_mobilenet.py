@@ -1,4 +1,4 @@
-"""MobileNetV2: torchvision's numbers and weights, names of other checkpoints, compute, and export."""
+"""MobileNetV2: torchvision's outputs and weights, names in other checkpoints, compute, and export."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ PUBLISHED: dict[str, list[int]] = json.loads((REFERENCE / "tensors_tsm_mobilenet
 
 
 def theirs_without_dropout() -> nn.Module:
-    """torchvision's network; its dropout would differ from ours, which has none."""
+    """torchvision's network without dropout, because ours has none."""
     network: nn.Module = torchvision.models.mobilenet_v2(dropout=0.0)
     return network
 
@@ -72,7 +72,7 @@ def test_memory_formats_give_the_same() -> None:
 
 def test_folded_batch_norms_give_the_same() -> None:
     network, images = build_mobilenet_v2().train(), torch.randn(2, 3, 32, 48)
-    network(images)  # statistics that are not 0 and 1
+    network(images)  # sets running statistics other than 0 and 1
     network.eval()
     folded = fold_batch_norms(copy.deepcopy(network))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
@@ -93,7 +93,7 @@ def test_names_and_shapes_are_those_of_tsms_checkpoint() -> None:
     network = build_mobilenet_v2()
     for block in shifted_blocks(network):
         block.conv[0] = nn.Sequential()
-        block.conv[0].net = nn.Conv2d(1, 1, 1, bias=False)  # only its name counts
+        block.conv[0].net = nn.Conv2d(1, 1, 1, bias=False)  # only its name matters here
     names = [f"base_model.{name}" for name in network.state_dict() if not name.startswith("classifier")]
     assert names == [name for name in PUBLISHED if not name.startswith("new_fc")]
     plain = {f"base_model.{name}": list(value.shape) for name, value in build_mobilenet_v2().state_dict().items()}
@@ -116,7 +116,7 @@ def test_torchvisions_names_become_ours_and_back() -> None:
     assert list(back) == list(theirs) and all(back[name] is value for name, value in theirs.items())
 
 
-MMACTION2 = {  # examples of names in MMAction2's MobileNetV2TSM: ours
+MMACTION2 = {  # names in MMAction2's MobileNetV2TSM → our names
     "backbone.conv1.conv.weight": "base_model.features.0.0.weight",
     "backbone.conv1.bn.running_mean": "base_model.features.0.1.running_mean",
     "backbone.layer1.0.conv.0.conv.weight": "base_model.features.1.conv.0.weight",
@@ -165,7 +165,7 @@ def test_the_first_convolution_and_the_head_can_be_replaced(build: "type[MobileN
 def test_export_to_onnx() -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    network = build_mobilenet_v2().features[:4].eval()  # the stem, and blocks of all kinds
+    network = build_mobilenet_v2().features[:4].eval()  # the stem, and one block of each kind
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         network, (torch.zeros(2, 3, 32, 32),), dynamo=True, dynamic_shapes=({0: batch},), verbose=False,

@@ -1,4 +1,4 @@
-"""Non-local blocks: numbers, gradients, memory formats, names, places, compute and export."""
+"""Non-local blocks: outputs, gradients, memory formats, names, places, compute and export."""
 
 import copy
 import json
@@ -36,7 +36,7 @@ def tensors_of(name: str) -> dict[str, list[int]]:
 
 
 def awake(mode: str = "embedded_gaussian", channels: int = 8, t: int = 3) -> NonLocal:
-    """A module whose batch norm is not zero, so that it changes its input."""
+    """A block whose batch norm is not zero, as it is initially, so that the block changes its input."""
     module = NonLocal(channels, t, mode)
     norm = module.W[1]
     nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -46,7 +46,7 @@ def awake(mode: str = "embedded_gaussian", channels: int = 8, t: int = 3) -> Non
 
 
 def plain(module: NonLocal, x: Tensor) -> Tensor:
-    """The formula of the paper, with the layers' own 3-d convolutions and all similarities written out."""
+    """The formula of the paper, with the 3-d convolutions of the block and all similarities computed explicitly."""
     clips = x.unflatten(0, (-1, module.num_segments)).transpose(1, 2)  # [N, C, T, H, W]
     pool = nn.MaxPool3d((1, 2, 2))
     gaussian = module.mode == "gaussian"
@@ -60,7 +60,7 @@ def plain(module: NonLocal, x: Tensor) -> Tensor:
 
 
 def value_and_gradients(module: NonLocal, run: nn.Module | None, x: Tensor) -> list[Tensor]:
-    """The output of `run` (by default: the formula), and the gradients of the input and of all weights."""
+    """The output of `run` (the formula by default), and the gradients of the input and of all weights."""
     x = x.detach().requires_grad_()
     y = run(x) if run is not None else plain(module, x)
     weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
@@ -108,7 +108,7 @@ def test_it_starts_as_the_identity() -> None:
     assert torch.equal(NonLocal(8, 3)(x), x)
 
 
-def test_clips_do_not_see_each_other() -> None:
+def test_clips_do_not_affect_each_other() -> None:
     module, x = awake().eval(), torch.randn(6, 8, 4, 6)
     assert torch.allclose(module(x)[:3], module(x[:3]), atol=1e-6)
     assert not torch.allclose(module(x)[0], module(x.flip(0))[5]), "but the frames of a clip do"
@@ -116,7 +116,7 @@ def test_clips_do_not_see_each_other() -> None:
 
 @pytest.mark.parametrize("mode", NON_LOCAL_MODES)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_compiled_and_with_folded_batch_norm_it_is_the_same(mode: str, memory_format: torch.memory_format) -> None:
+def test_compiling_and_folding_the_batch_norm_change_nothing(mode: str, memory_format: torch.memory_format) -> None:
     module, x = awake(mode).eval(), torch.randn(6, 8, 4, 6).contiguous(memory_format=memory_format)
     for other in (torch.compile(module, backend="aot_eager", fullgraph=True), fold_batch_norms(copy.deepcopy(module))):
         assert torch.allclose(other(x), module(x), atol=1e-5)
@@ -151,7 +151,7 @@ def test_a_sum_over_many_positions_does_not_overflow_in_half_precision() -> None
         ((6, 8, 4, 4), "concatenation", InputError, "unknown mode of non-local blocks concatenation; use one of emb"),
     ],
 )
-def test_what_cannot_be_done_is_refused(
+def test_impossible_shapes_and_modes_are_refused(
     shape: tuple[int, ...], mode: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -221,7 +221,7 @@ def test_multiply_adds_are_those_that_pytorch_counts(
     mode: str, h: int, w: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = NonLocal(8, 3, mode).eval()
-    # PyTorch's counter does not know the attention of CPUs, so that it gets the two products of which it consists.
+    # PyTorch's counter does not know the attention kernel of CPUs, so attention is replaced by its two products.
     monkeypatch.setattr(
         F, "scaled_dot_product_attention", lambda q, k, v, scale: (q @ k.transpose(-1, -2) * scale).softmax(-1) @ v
     )
@@ -236,7 +236,7 @@ def test_export_to_onnx(mode: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     module = awake(mode).eval()
     batch = torch.export.Dim("batch")
-    clips = nn.Sequential(nn.Flatten(0, 1), module).eval()  # [N, T, C, H, W], as the exported recognizer takes them
+    clips = nn.Sequential(nn.Flatten(0, 1), module).eval()  # input [N, T, C, H, W], as for the exported recognizer
     program = torch.onnx.export(
         clips, (torch.zeros(2, 3, 8, 4, 6),), dynamo=True, dynamic_shapes=({0: batch},), verbose=False,
     )  # fmt: skip

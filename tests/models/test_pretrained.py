@@ -1,4 +1,4 @@
-"""ImageNet weights and files for the backbone: found, refused, and one line if they cannot be obtained."""
+"""ImageNet weights and files for the backbone are found, refused, or reported in one line if unavailable."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_imagenet_weights_that_cannot_be_downloaded_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no server listens on this port
     with pytest.raises(InputError, match="cannot download the ImageNet weights of resnet18") as caught:
         build_model("resnet18", 3, 2, pretrain="imagenet")
     assert "\n" not in str(caught.value) and "--pretrain" in str(caught.value)

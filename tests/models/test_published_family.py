@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from ops.models.checkpoint import load_model
 
 UNSTABLE = "tsm_r50_nl_8f_k400"
-"""With these random weights the similarities of positions go into the hundreds, so that their softmax jumps from one
-position to another for a difference in the last bit. The reference itself is 3e-4 from the same sums in double
-precision, and its operations, run with two threads instead of one, are 3e-3 from it."""
+"""With these random weights the similarities of positions reach the hundreds, so that their softmax jumps from one
+position to another with a difference in the last bit. The reference itself differs by 3e-4 from the same sums in double
+precision, and by 3e-3 from its own operations with two threads instead of one."""
 
 
 @pytest.mark.parametrize("name", FILE_NAMES)
@@ -22,7 +22,7 @@ def test_published_checkpoints_have_their_logits(name: str, tmp_path: Path) -> N
     model = load_model(write_case(case, tmp_path / FILE_NAMES[name]))
     assert model.num_segments == case.facts["num_segments"]
     biases = sum(value.numel() for key, value in model.named_parameters() if key.endswith("nl.W.0.bias"))
-    added = biases if name.startswith("mma_") else 0  # MMAction2 has none there
+    added = biases if name.startswith("mma_") else 0  # MMAction2 has no bias there
     assert sum(value.numel() for value in model.parameters()) - added == case.facts["parameters"]
     with torch.inference_mode():
         assert relative(model(case.clips), case.logits) < (5e-3 if name == UNSTABLE else 1e-4)
@@ -36,7 +36,7 @@ def test_they_train_as_in_their_own_code(name: str, tmp_path: Path) -> None:
     model = load_model(write_case(case, tmp_path / FILE_NAMES[name])).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # the reference was computed without
+            module.p = 0.0  # the reference has no dropout
     if "loss" in case.facts:
         clips = case.clips.clone().requires_grad_()
         loss = F.cross_entropy(model(clips), torch.tensor(case.facts["targets"]))

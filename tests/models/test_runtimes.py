@@ -1,4 +1,4 @@
-"""Networks compute the same in onnxruntime and OpenVINO as in PyTorch, and what cannot be computed there is refused."""
+"""Networks compute the same in onnxruntime and OpenVINO as in PyTorch; networks that cannot are refused."""
 
 import ctypes
 import gc
@@ -108,10 +108,10 @@ def test_bf16_in_openvino_is_close() -> None:
 
 
 class Inverted(Recognizer):
-    """Calls an operation that cannot be recorded."""
+    """A network with an operation that cannot be exported."""
 
     def forward(self, clips: Tensor) -> Tensor:
-        """The scores, in another function."""
+        """Return the scores through this operation."""
         return torch.erfinv(super().forward(clips))
 
 

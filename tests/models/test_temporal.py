@@ -1,4 +1,4 @@
-"""The temporal modules: each against a plain computation, in every memory format; their places, options and counts."""
+"""Each temporal module agrees with a plain computation, in every memory format; also places, options and compute."""
 
 import argparse
 import re
@@ -45,7 +45,7 @@ def clips(t: int = T, channels: int = C) -> Tensor:
 
 
 def over_time(x: Tensor, t: int, mix: Callable[[list[Tensor]], list[Tensor]]) -> Tensor:
-    """`mix` applied to the list of frames of each clip."""
+    """Apply `mix` to the list of frames of each clip."""
     return torch.cat([torch.stack(mix(list(clip))) for clip in x.view(-1, t, *x.shape[1:])])
 
 
@@ -66,7 +66,7 @@ def plain_pool(x: Tensor, t: int) -> Tensor:
 
 
 def plain_conv(x: Tensor, t: int, weight: Tensor, stride: int = 1) -> Tensor:
-    """A 3-D convolution, `weight [C', C, K, k, k]`, as a sum of 2-D ones."""
+    """Compute a 3-D convolution, `weight [C', C, K, k, k]`, as a sum of 2-D ones."""
     taps, padding = weight.shape[2], weight.shape[3] // 2
 
     def mix(frames: list[Tensor]) -> list[Tensor]:
@@ -90,7 +90,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 
 def modules(t: int) -> dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]]:
-    """Modules with random weights, and the same computed plainly."""
+    """Modules with random weights, each with a plain function that computes the same."""
     tim = randomised(TemporalInteraction(C, t))
     tconv = randomised(TemporalConv(C, t))
     pointwise = randomised(InflatedConv(nn.Conv2d(C, 6, 1, bias=False), t))
@@ -109,7 +109,7 @@ def modules(t: int) -> dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]]:
 @pytest.mark.parametrize("t", [1, 2, 5])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("name", ["shift", "pool", "tim", "tconv", "i3d", "i3d, strided"])
-def test_modules_are_what_they_are_called(name: str, last: bool, t: int) -> None:
+def test_modules_agree_with_a_plain_computation(name: str, last: bool, t: int) -> None:
     module, plain = modules(t)[name]
     x = clips(t).requires_grad_()
     shaped = x.contiguous(memory_format=torch.channels_last) if last else x
@@ -209,7 +209,7 @@ def label(options: TemporalOptions) -> str:
 
 
 @pytest.mark.parametrize("options", EVERY + OTHERS, ids=label)
-def test_a_checkpoint_says_what_it_is(options: TemporalOptions, tmp_path: Path) -> None:
+def test_a_checkpoint_keeps_its_temporal_options(options: TemporalOptions, tmp_path: Path) -> None:
     model = seeded(options)
     meta = {"temporal": options.as_meta(), "num_segments": T}
     save_checkpoint(tmp_path / "ckpt.pth.tar", model, meta)
@@ -233,14 +233,14 @@ def test_multiply_adds_are_pytorchs(arch: str, options: TemporalOptions) -> None
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 2, 3, 64, 64))
     counted = counter.get_total_flops() // 2
-    if options.module == "tim":  # it is computed as a filter, which PyTorch does not count
+    if options.module == "tim":  # PyTorch does not count our temporal filter
         counted += sum(2 * pixels * channels * 3 * blocks for pixels, channels, blocks in tim_maps(arch, options))
     assert multiply_adds(model, 64) == counted
 
 
 def tim_maps(arch: str, options: TemporalOptions) -> list[tuple[int, int, int]]:
-    """Pixels, channels and number of the maps that TIM filters, at 64 × 64 pixels, per stage."""
-    if arch == "resnet50":  # after the first convolution, before the stride of the second: one block at twice the side
+    """Pixels, channels and number of the feature maps that TIM filters in each stage, for 64 × 64 pixels."""
+    if arch == "resnet50":  # TIM comes before the stride of a stage, so one block per stage has maps of twice the size
         return [
             (16**2, 64, 3),
             (16**2, 128, 1),
@@ -280,7 +280,7 @@ def test_training_in_half_precision(options: TemporalOptions) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_places_are_those_of_the_paper(place: str) -> None:
-    """The module sees the output of the layer that the place names."""
+    """The module gets the output of the layer that the place is named after."""
     block = seeded(TemporalOptions("tim", place=place), "resnet50").base_model.layer1[1]
     assert isinstance(block, TemporalBlock)
     order: list[str] = []
@@ -427,8 +427,8 @@ def test_impossible_normalisations_name_the_file(std: list[float], tmp_path: Pat
             load_model(tmp_path / "c")
 
 
-def test_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of docs/extending.md: a file and a line in the table."""
+def test_a_module_of_the_user_can_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example in docs/extending.md, which is one file and one line in the table, works."""
     text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
     code = re.search(r"```python\n(\"\"\"A difference.*?)```", text, re.DOTALL)
     assert code is not None
@@ -467,7 +467,7 @@ def test_any_checkpoint_gives_a_backbone(options: TemporalOptions, tmp_path: Pat
     trained = seeded(options)
     save_checkpoint(tmp_path / "c", trained, {"temporal": options.as_meta(), "num_segments": T})
     started = build_model("resnet18", 3, 5, temporal=TemporalOptions("tim"), pretrain=str(tmp_path / "c"))
-    plain = seeded(TemporalOptions())  # the same random numbers
+    plain = seeded(TemporalOptions())  # draws the same random numbers
     for key in ("layer1.0.conv1.weight", "layer2.0.conv1.weight", "layer3.0.downsample.0.weight", "layer4.1.bn2.bias"):
         stage, index, rest = key.split(".", 2)
         ours = getattr(started.base_model, stage)[int(index)].net.get_parameter(rest)

@@ -1,4 +1,4 @@
-"""The table of published checkpoints: it agrees with itself, with the loader, with the docs, and its commands parse."""
+"""The table of published checkpoints is consistent, agrees with the loader and the docs, and its commands parse."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_all_published_checkpoints_are_there_once() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_an_entry_agrees_with_itself_and_with_its_name(entry: PublishedCheckpoint) -> None:
+def test_an_entry_is_consistent_with_its_name(entry: PublishedCheckpoint) -> None:
     assert entry.arch in ARCHITECTURES and entry.modality in ("RGB", "Flow")
     assert entry.url.startswith("https://")
     places = {(result.segments, result.crops, result.sample, result.size) for result in entry.results}
@@ -48,9 +48,9 @@ def test_an_entry_agrees_with_itself_and_with_its_name(entry: PublishedCheckpoin
     file = PurePosixPath(entry.url).name
     assert find_published(file) is entry and file.startswith(entry.name) and file.endswith(".pth")
     assert segments_told({}, file) == entry.segments
-    told = temporal_told({}, file).get("non_local", "")  # TSM's files only say that there are blocks: _nl
+    told = temporal_told({}, file).get("non_local", "")  # names of TSM's files contain only _nl, not the mode
     assert entry.temporal.non_local == told or file.endswith("_nl.pth")
-    if entry.publisher == "MMAction2":  # the hash of the file is in its name
+    if entry.publisher == "MMAction2":  # these names contain the hash of the file
         assert re.fullmatch(rf"{re.escape(entry.name)}_\d{{8}}-[0-9a-f]{{8}}\.pth", file)
         assert entry.url.endswith(f"/{entry.name}/{file}")
 
@@ -140,8 +140,8 @@ def test_the_list_on_the_command_line(call: Call) -> None:
         ("TSM_something_RGB_resnet50_shift8_blockres_avg_segment8_e45.pth",
          ("--twice_sample", "--test_crops", 3, "--full_res"), {"top1": 47.2}),
         ("TSM_something_RGB_resnet50_shift8_blockres_avg_segment8_e45.pth", ("--twice_sample",), None),
-        ("mine_segment8.pth", (), None),  # not TAM's figure, which is of the same protocol
-        ("TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth", (), None),  # of another dataset
+        ("mine_segment8.pth", (), None),  # another file, although TAM has a figure for this protocol
+        ("TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth", (), None),  # trained on another dataset
     ],
 )  # fmt: skip
 def test_a_test_tells_what_was_published_for_the_same_file(

@@ -1,4 +1,4 @@
-"""tools/predict.py: the logits of a test, files for programs, text for people, and one line for every error."""
+"""tools/predict.py gives the logits of a test as files and as text, and one line for every error."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ NAMES = ["wave to the left", "wave to the right", "jump", "sit", "run", "a very 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TANet-18 of six classes and four segments at 32 pixels, whose scores differ visibly; not to be written to."""
+    """A TANet-18 for six classes, four segments and 32 pixels, whose scores differ clearly. Tests share the file."""
     path = tmp_path_factory.mktemp("weights") / "ckpt.pth.tar"
     torch.manual_seed(0)
     model = build_model("resnet18", len(NAMES), 4)
@@ -38,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A folder of two videos, one of them in a folder of its own, and of a text."""
+    """A folder of two videos, one of which is in a subfolder, and a text file."""
     (tmp_path / "clips" / "sub").mkdir(parents=True)
     write_video(tmp_path / "clips" / "b.mp4", 20)
     write_video(tmp_path / "clips" / "sub" / "a.mkv", 9, size=(64, 40), seed=1)
@@ -81,7 +81,7 @@ def test_logits_are_those_of_a_test_bit_for_bit(
 def test_a_file_name_may_begin_with_a_dash(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
     for name in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):
         (tmp_path / name).write_bytes((clips / "b.mp4").read_bytes())
-    for given in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):  # -e takes a value
+    for given in ("-name.mp4", "--xQUuC4vJs.mp4", "-explosion.mp4"):  # the last one could be read as -e with a value
         ended = call(TOOL, clips / "b.mp4", given, "--weights", weights, status=2)
         assert ended.err == f"error: {given}: this file's name begins with -; write ./{given}, or ./* in patterns\n"
         assert call(TOOL, f"./{given}", "--weights", weights).out.startswith(f"./{given}\n")
@@ -90,7 +90,7 @@ def test_a_file_name_may_begin_with_a_dash(weights: Path, clips: Path, tmp_path:
     assert "required: --weights (arguments after -- are not read as flags: put flags before it)" in ended.err
 
 
-def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
+def test_extensions_of_videos_can_be_given(weights: Path, clips: Path, call: Call) -> None:
     (clips / "b.mp4").rename(clips / "b.video")
     assert str(clips / "b.video") in call(TOOL, clips, "--weights", weights, "-e", "video").out
     assert "a.mkv" in call(TOOL, clips, "--weights", weights).out
@@ -98,7 +98,7 @@ def test_endings_can_be_said(weights: Path, clips: Path, call: Call) -> None:
     assert "no videos or frames in this folder (there are .video, .txt, .mkv)" in ended.err
 
 
-def test_a_video_is_said_and_written(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
+def test_a_prediction_is_printed_and_written(weights: Path, clips: Path, tmp_path: Path, call: Call) -> None:
     ended = call(TOOL, clips / "b.mp4", "--weights", weights, "--json", "one.json", "--csv", "one.csv")
     lines = ended.out.splitlines()
     assert lines[0] == str(clips / "b.mp4") and len(lines) == 6 and "\x1b" not in ended.out
@@ -222,7 +222,7 @@ def test_bad_flags_are_one_line(flags: tuple[str, ...], said: str, weights: Path
     assert before == {path: path.read_bytes() for path in clips.rglob("*.m*")}
 
 
-def test_three_lines_of_python(weights: Path, clips: Path) -> None:
+def test_the_example_in_python_works(weights: Path, clips: Path) -> None:
     predictor = open_predictor(str(weights))
     views = predictor.views(clips / "b.mp4")
     logits = predictor.logits(views)
@@ -249,7 +249,7 @@ def test_inputs_are_files_folders_and_patterns(clips: Path, monkeypatch: pytest.
     def paths(*arguments: str) -> list[str]:
         return [video.path for video in find_inputs(arguments, ["clips/sub"])]
 
-    assert paths("clips") == ["clips/b.mp4", "clips/odd[1].mp4"]  # what is in sub was made here
+    assert paths("clips") == ["clips/b.mp4", "clips/odd[1].mp4"]  # clips/sub is the output folder, so it is left out
     assert paths("clips/*.mp4", "clips/b.mp4", "./clips/b.mp4") == ["clips/b.mp4", "clips/odd[1].mp4"]
     assert paths("clips/odd[1].mp4") == ["clips/odd[1].mp4"]
     assert paths("**/*.mkv", "clips/sub/a.mkv") == ["clips/sub/a.mkv"]
@@ -262,7 +262,7 @@ def test_results_have_names_of_their_own() -> None:
 
 
 class _Screen:
-    """A terminal, as far as `Terminal` asks."""
+    """A stub of a terminal for `Terminal`."""
 
     def __init__(self, encoding: str) -> None:
         self.encoding = encoding

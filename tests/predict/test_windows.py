@@ -36,7 +36,7 @@ NAMES = ["left", "right", "jump", "sit"]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TANet-18 of four classes and four segments at 32 pixels, whose scores differ visibly."""
+    """A TANet-18 for four classes, four segments and 32 pixels, whose scores differ clearly."""
     path = tmp_path_factory.mktemp("weights") / "ckpt.pth.tar"
     torch.manual_seed(0)
     model = build_model("resnet18", len(NAMES), 4)
@@ -51,7 +51,7 @@ def predictor(weights: Path) -> Predictor:
 
 
 def timeline_of(path: Path, *rows: Sequence[float]) -> Timeline:
-    """Windows of 8 frames and 0.32 seconds, one after the other, with `rows` of logits."""
+    """A timeline of consecutive windows of 8 frames (0.32 seconds), with `rows` of logits."""
     each = [Window(8 * n, 8 * n + 8, 0.32 * n, 0.32 * n + 0.32, np.array(r, np.float32)) for n, r in enumerate(rows)]
     return Timeline(str(path), each, NAMES)
 
@@ -65,7 +65,7 @@ def timeline_of(path: Path, *rows: Sequence[float]) -> Timeline:
         (Windows(), 65, [(0, 64), (1, 65)]),
         (Windows(), 96, [(0, 64), (16, 80), (32, 96)]),
         (Windows(8, 8), 20, [(0, 8), (8, 16), (12, 20)]),
-        (Windows(8, 20), 50, [(0, 8), (20, 28), (40, 48)]),  # frames between windows are passed over, and so is the end
+        (Windows(8, 20), 50, [(0, 8), (20, 28), (40, 48)]),  # frames between windows and at the end are left out
     ],
 )
 def test_windows_cover_a_video(windows: Windows, frames: int, spans: list[Span]) -> None:
@@ -73,7 +73,7 @@ def test_windows_cover_a_video(windows: Windows, frames: int, spans: list[Span])
 
 
 class _Endless(FrameSource):
-    """A film of frames drawn as they are asked for."""
+    """A long video whose frames are drawn on demand."""
 
     def __init__(self, length: int) -> None:
         self.path, self.length = "film", length
@@ -130,7 +130,7 @@ def test_a_video_shorter_than_a_window_is_predicted_as_a_whole(predictor: Predic
     assert np.array_equal(window.logits, predictor(path).logits) and (window.start, window.stop) == (0, 11)
 
 
-def test_a_video_that_breaks_off_has_a_last_window_there(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_video_that_breaks_off_has_its_last_window_before_the_break(predictor: Predictor, tmp_path: Path) -> None:
     whole = write_video(tmp_path / "film.mkv", 60, gop=6)
     with open_video(whole) as source:
         before = source.seconds
@@ -171,10 +171,10 @@ def test_seconds_are_those_of_the_file(tmp_path: Path) -> None:
         assert source.seconds[:-1] == pytest.approx(np.array(times) / 1000, abs=1e-3)
         assert source.seconds[-1] == pytest.approx(2.14, abs=1e-3)
     with open_video(write_video(tmp_path / "old.avi", 10, codec="mpeg4", b_frames=2, fps=20)) as source:
-        assert source.seconds == pytest.approx(np.arange(11) / 20)  # no times in it that can be trusted
+        assert source.seconds == pytest.approx(np.arange(11) / 20)  # its own times are unreliable
 
 
-def test_many_frames_need_the_packets_that_each_of_them_needs(tmp_path: Path) -> None:
+def test_packets_needed_for_many_frames_are_those_needed_for_each(tmp_path: Path) -> None:
     path = write_video(tmp_path / "film.mp4", 40, b_frames=3, gop=10)
     with av.open(str(path)) as container:
         index = PacketScan(container).index()
@@ -275,7 +275,7 @@ def test_drawings_are_whole_or_absent(predictor: Predictor, tmp_path: Path) -> N
     with pytest.raises(MediaError, match="no video stream"):
         save_overlay(tmp_path / "seen.mp4", timeline_of(tmp_path / "sound.mp4", [0, 9, 0, 0]))
     path = write_video(tmp_path / "film.mp4", 16)
-    breaks = timeline_of(path, [0, 9, 0, 0], [0] * 4 + [9])  # a class that has no name, from the second window on
+    breaks = timeline_of(path, [0, 9, 0, 0], [0] * 4 + [9])  # fails at the second window, whose class has no name
     with pytest.raises(IndexError):
         save_overlay(tmp_path / "seen.mp4", breaks)
     assert (tmp_path / "seen.mp4").read_text() == "older"
@@ -288,7 +288,7 @@ def test_several_videos_are_drawn_into_a_folder(weights: Path, tmp_path: Path, c
     for name, count in (("a.mp4", 20), ("sub/a.mkv", 9)):
         (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
         write_video(tmp_path / "clips" / name, count)
-    for _ in range(2):  # what the first run made is not taken for a source
+    for _ in range(2):  # the second run must not read videos that the first one made
         ended = call("tools/predict.py", "clips", "--weights", weights, "--save", "clips/seen", "-j", 2)
         assert "videos: 2 expected, 2 scored" in ended.out
     for name, count in (("a.mp4", 20), ("sub/a.mp4", 9)):
@@ -306,8 +306,8 @@ def test_a_font_is_chosen_by_what_it_has() -> None:
     assert Path(font_file(["跳舞"])).is_file()
 
 
-def test_a_long_name_costs_nobody_his_predictions(weights: Path, tmp_path: Path, call: Call) -> None:
-    """One whose files can just be written, and one whose cannot: with their endings they would have 256 bytes."""
+def test_a_name_that_is_too_long_does_not_prevent_other_predictions(weights: Path, tmp_path: Path, call: Call) -> None:
+    """The output names of one video just fit; those of the other would have 256 bytes with their extensions."""
     (tmp_path / "clips").mkdir()
     for name in ("a.mp4", f"{'b' * 245}.mp4", f"{'c' * 252}.ts"):
         write_video(tmp_path / "clips" / name, 12)

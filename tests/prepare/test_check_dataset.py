@@ -1,4 +1,4 @@
-"""Problems of a dataset are found before training, each with list, line and reason."""
+"""Problems of a dataset are found before training and reported with list, line and reason."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def rows_of(path: Path) -> list[tuple[str, str, str]]:
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder: when it was changed, and its bytes."""
+    """Modification time and content of every file below a folder."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
@@ -81,7 +81,7 @@ FOLDER = {"frames": 100, "beyond": 0, "pattern": "img_{index:05d}.jpg", "first":
         (FOLDER | {"frames": 12}, 12, {"template": NAMING, "new_length": 5}, []),
     ],
 )
-def test_media_are_held_against_the_list(
+def test_media_are_compared_with_the_list(
     found: dict[str, Any], listed: int, rules: dict[str, Any], kinds: list[str]
 ) -> None:
     problems = media_problems(Record("a", listed, 0), Outcome("a", "s", found), Rules(**{**vars(RULES), **rules}))
@@ -92,7 +92,7 @@ def test_media_are_held_against_the_list(
     ("label", "labelled", "kinds"),
     [(0, True, []), (2, True, []), (3, True, ["label"]), (-1, True, ["label"]), (-1, False, []), (3, False, ["label"])],
 )
-def test_labels_are_classes(label: int, labelled: bool, kinds: list[str]) -> None:
+def test_labels_that_are_no_classes_are_found(label: int, labelled: bool, kinds: list[str]) -> None:
     rules = Rules(**{**vars(RULES), "labelled": labelled})
     assert [kind for kind, _ in label_problems(label, rules)] == kinds
 
@@ -101,7 +101,7 @@ def test_labels_are_classes(label: int, labelled: bool, kinds: list[str]) -> Non
     ("path", "plain"),
     [("a/b", "a/b"), ("./a//b/", "a/b"), ("/a/./b", "/a/b"), ("a/../b", "a/../b"), ("-a ;#'/x y", "-a ;#'/x y")],
 )
-def test_a_path_is_spelled_in_one_way(path: str, plain: str) -> None:
+def test_spellings_of_a_path_are_normalised(path: str, plain: str) -> None:
     assert plain_path(path) == plain
 
 
@@ -234,7 +234,7 @@ FOUND = [
 
 
 def write_clips(folder: Path) -> tuple[object, ...]:
-    """Videos and lists with everything wrong that can be; the arguments of the tool."""
+    """Write videos and lists with every kind of problem, and return the arguments of the tool."""
     clips = folder / "clips"
     clips.mkdir()
     (folder / "other").mkdir()
@@ -250,7 +250,7 @@ def write_clips(folder: Path) -> tuple[object, ...]:
 
 
 def test_videos_of_one_name_and_size_are_no_copies_if_they_differ(call: Call, tmp_path: Path) -> None:
-    """A film and its reverse, say: only equal bytes make a copy."""
+    """Only equal bytes make a copy; a video and its reverse may have the same name and size."""
     for name in ("grow", "shrink", "same"):
         (tmp_path / name).mkdir()
     content = media.write_video(tmp_path / "grow" / "1.mp4", 8).read_bytes()
@@ -270,11 +270,11 @@ def test_videos_of_one_name_and_size_are_no_copies_if_they_differ(call: Call, tm
     [
         ("v.mp4", "v copy.mp4", True),
         ("v.mp4", "other/w.mkv", True),
-        ("v.mp4", "reversed.mp4", False),  # as many bytes, one of them another
+        ("v.mp4", "reversed.mp4", False),  # the same size with one different byte
         ("v.mp4", "longer.mp4", False),
         ("frames/v", "frames/v copy", True),
         ("frames/v", "frames/renamed", True),
-        ("frames/v", "frames/middle", False),  # the first and the last image are the same
+        ("frames/v", "frames/middle", False),  # only an image in the middle differs
         ("frames/v", "frames/longer", False),
     ],
 )
@@ -359,14 +359,12 @@ def test_frame_folders_of_a_dataset_are_found_and_checked_anew_each_time(
     assert rows_of(tmp_path / "out" / "problems.csv") == [
         ("train.txt", "2", "too_few"),
         ("train.txt", "2", "damaged"),
-        ("train.txt", "3", "naming"),  # read by its own names, and worth a word
+        ("train.txt", "3", "naming"),  # readable with its own names, but reported
         ("train.txt", "4", "naming"),
         ("train.txt", "", "empty_class"),
     ]
     assert "class 2 (three)" in ended.out
-    media.write_frames(
-        root / "b b", 13, "image_{index:05d}.jpg"
-    )  # the folder's own state says nothing of such a repair
+    media.write_frames(root / "b b", 13, "image_{index:05d}.jpg")  # this repair does not change the time of the folder
     train.write_text("a 12 0\nb b 13 1\na 12 2\n")
     call(TOOL, *flags, status=1)
     assert rows_of(tmp_path / "out" / "problems.csv") == [("train.txt", "3", "duplicate")]

@@ -1,4 +1,4 @@
-"""Extracting frames: the decoder's pixels, complete folders or none, bad files reported by name, and resuming."""
+"""Extracting frames gives the decoder's pixels, complete folders or none, reports bad files, and can be resumed."""
 
 import os
 import re
@@ -108,7 +108,7 @@ def test_files_of_a_template_are_known(template: str, name: str, fits: bool) -> 
     assert bool(names_by(template).fullmatch(name)) == fits
 
 
-def test_a_folder_is_whole_or_absent_and_takes_no_other_ones_place(tmp_path: Path) -> None:
+def test_a_folder_is_complete_or_absent_and_replaces_no_foreign_one(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), whole_folder(str(tmp_path), "a/x", PNG.template) as folder:
         (Path(folder) / "img_00001.png").touch()
         raise RuntimeError
@@ -175,7 +175,7 @@ def test_a_video_cut_short_keeps_what_decodes(tmp_path: Path) -> None:
 
 
 def write_bad(folder: Path) -> dict[str, str]:
-    """Files that are no videos, and what is said of each."""
+    """Write files that are not videos, and return the expected message for each."""
     (folder / "empty.mp4").touch()
     (folder / "page.mp4").write_text("<html><body>404</body></html>")
     moov = media.write_video(folder / "no moov.mp4")
@@ -190,7 +190,7 @@ def write_bad(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Good videos with hard names, one cut short, and bad files, in folders."""
+    """A tree of good videos with difficult names, one that is cut short, and bad files."""
     root = tmp_path / "videos"
     for folder in ("good/deep", "bad"):
         (root / folder).mkdir(parents=True)
@@ -224,7 +224,7 @@ def test_a_run_gives_every_video_its_folder_or_its_reason(tree: Path, tmp_path: 
         assert same(images_in(out / name), images_in(out / "plain"))
     assert before == {path: path.stat().st_mtime_ns for path in before}, "a source was touched"
 
-    # Again: only what is gone or has changed is done.
+    # A second run extracts only folders that are missing or whose video has changed.
     kept = (out / "a b").stat().st_ino
     (out / "日本/img_00002.png").unlink()
     media.write_video(tree / "good/plain.mp4", 9)

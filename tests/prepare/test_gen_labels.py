@@ -1,4 +1,4 @@
-"""Lists of datasets in their published formats, and of folders of videos: training starts from them alone."""
+"""Lists are made from published annotations and from folders of videos, and training can start from them."""
 
 import json
 import re
@@ -172,7 +172,7 @@ KAGGLE = "label,frames,label_id,shape,format\n"
 
 
 def write_kaggle(folder: Path, **changed: str) -> list[Path]:
-    """Jester as Kaggle has it: with headers, further columns, quotes, and no file of labels."""
+    """Write Jester's files as on Kaggle: with headers, additional columns and quotes, and without a file of labels."""
     files = {
         "Train.csv": f'video_id,{KAGGLE}7,Swiping Right,37,0,"(37, 100, 132, 3)",jpg\n9,No gesture,37,2,,jpg\n',
         "Validation.csv": f"\ufeffVIDEO_ID,{KAGGLE}\n8,No gesture,36,2,,jpg\n",
@@ -244,7 +244,7 @@ def test_class_names_can_be_given_in_another_order(tmp_path: Path) -> None:
     [
         (["wave/both", "brush_hair/both"], [1, 0]),
         (["hmdb/wave/both"], [-1, 0]),
-        (["both"], [-1, -1]),  # of which class?
+        (["both"], [-1, -1]),  # its class is unknown
     ],
 )
 def test_class_folders_tell_videos_of_one_name_apart(paths: list[str], files: list[int]) -> None:
@@ -252,7 +252,7 @@ def test_class_folders_tell_videos_of_one_name_apart(paths: list[str], files: li
     assert matches.files.tolist() == files
 
 
-def test_flat_folders_do_where_names_are_unique() -> None:
+def test_flat_folders_are_enough_if_names_are_unique() -> None:
     matches = match(["brush_hair/a", "wave/b"], ["frames/b", "frames/a"], FORMATS["hmdb51"].rules, str)
     assert matches.files.tolist() == [1, 0]
 
@@ -285,7 +285,7 @@ def test_the_split_is_a_function_of_seed_and_class() -> None:
 
 
 @pytest.mark.parametrize("added", [{"jump": 1}, {"jump": 10, "run": 4}, {"swim": 3}, {}])
-def test_new_videos_change_no_side(added: dict[str, int]) -> None:
+def test_new_videos_do_not_move_others_between_splits(added: dict[str, int]) -> None:
     first = pairs_of(split_classes((paths_of({"jump": 8, "run": 1})), 0.25, 0))
     sides = {path: name == "val" for name, pairs in first.items() for path, _ in pairs}
     counts = {name: {"jump": 8, "run": 1}.get(name, 0) + added.get(name, 0) for name in ("jump", "run", "swim")}
@@ -363,7 +363,7 @@ def test_flow_is_listed_as_published_lists_count_it(call: Call, tmp_path: Path) 
         media.write_flow(tmp_path / "flow" / name, 3, size=(32, 32))
     call(TOOL, "something", "--annotations", "labels", "--data", "flow", "--out", ".", "--modality", "Flow", "-j", "1",
          "--num_class", "2")  # fmt: skip
-    assert (tmp_path / "annotations" / "flow_train.txt").read_text() == "flow/100218 6 0\n"  # images of x and of y
+    assert (tmp_path / "annotations" / "flow_train.txt").read_text() == "flow/100218 6 0\n"  # counts both axes
 
 
 def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_frames_with_names_of_their_own_are_counted(call: Call, tmp_path: Path) 
     assert "--frame_template" in call(*check, status=2).err
 
 
-def test_endings_of_videos_can_be_said(call: Call, tmp_path: Path) -> None:
+def test_extensions_of_videos_can_be_given_for_lists(call: Call, tmp_path: Path) -> None:
     for name in ("jump/a.mp4", "jump/b.MTS", "jump/c.video"):
         (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
         media.write_video(tmp_path / "whole.mp4", 4, (32, 32)).rename(tmp_path / "clips" / name)
@@ -400,7 +400,7 @@ def test_frames_of_kinetics_are_matched_by_clip(call: Call, tmp_path: Path) -> N
     assert read_class_names(tmp_path / "annotations" / "class_names.txt")[399] == "zumba"
 
 
-def test_videos_are_listed_likewise(call: Call, tmp_path: Path) -> None:
+def test_lists_of_videos_are_written(call: Call, tmp_path: Path) -> None:
     write_files(tmp_path / "labels", "ucf101")
     for name in ("ApplyMakeup/v_A_g08_c01.avi", "ApplyMakeup/v_A_g01_c01.mp4", "Basketball/v_other.avi"):
         path = tmp_path / "UCF-101" / name
@@ -455,7 +455,7 @@ def test_custom_training_starts_from_a_folder_of_videos(call: Call, tmp_path: Pa
         ),
         (["jester", "--data", ".", "--annotations", "no"], "error: no: cannot be read"),
         (
-            ["something", "--data", ".", "--annotations", "labels"],  # which are Jester's
+            ["something", "--data", ".", "--annotations", "labels"],  # these files are Jester's
             "error: --annotations: 2 classes, but something has 174; is a file missing, or from another dataset?",
         ),
         (
@@ -549,7 +549,7 @@ def test_folders_and_lists_without_classes_or_splits_are_refused(
 
 
 def commands_of(document: str, script: str) -> list[list[str]]:
-    """The arguments that `document` gives to `script`."""
+    """The arguments of all commands in `document` that call `script`."""
     text = re.sub(r"\\\n\s*", " ", (ROOT / document).read_text("utf-8")).replace("$SLURM_ARRAY_TASK_ID", "1")
     lines = [line.split(script, 1)[1] for line in text.splitlines() if re.match(rf"\s*python \S*{script} ", line)]
     return [shlex.split(line, comments=True) for line in lines]

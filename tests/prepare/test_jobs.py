@@ -1,4 +1,4 @@
-"""Long jobs: they survive anything that a video does to its process, and continue after any interruption."""
+"""Long jobs survive everything that a video can do to its process, and continue after any interruption."""
 
 import argparse
 import functools
@@ -32,7 +32,7 @@ ITEMS = [f"{number}.txt" for number in range(12)]
 
 
 def measure(path: str, item: str) -> dict[str, Any]:
-    """The size of a file. What it says can be an order to the process that reads it."""
+    """The size of a file. Words in its content make the process that reads it fail in various ways."""
     text = Path(path).read_text()
     if "exit" in text:
         os._exit(3)
@@ -50,7 +50,7 @@ def measure(path: str, item: str) -> dict[str, Any]:
 
 
 def write(folder: Path, orders: dict[str, str] | None = None) -> list[str]:
-    """A source for each item; returns the items."""
+    """Write a source file for each item, and return the items."""
     folder.mkdir(exist_ok=True)
     for item in ITEMS:
         (folder / item).write_text((orders or {}).get(item, item))
@@ -61,7 +61,7 @@ TWO = JobOptions(2)
 
 
 def finish(folder: Path, out: Path, options: JobOptions = TWO, **settings: Any) -> list[Outcome] | None:
-    """What became of the items in `folder`; None while other shards are not done."""
+    """Run the job and return the outcomes of the items in `folder`, or None as long as other shards are not done."""
     with Job(measure, ITEMS, folder, out, settings, options) as job:
         return list(job.outcomes()) if job.run("test", shown=False) else None
 
@@ -83,7 +83,7 @@ ENDINGS = {
 }
 
 
-def test_every_bad_ending_names_its_item_and_the_others_are_done(tmp_path: Path) -> None:
+def test_every_kind_of_failure_names_its_item_and_the_others_are_done(tmp_path: Path) -> None:
     write(tmp_path / "in", {item: order for item, (order, _) in ENDINGS.items()})
     outcomes = finish(tmp_path / "in", tmp_path, JobOptions(2, timeout=5))
     assert outcomes and [outcome.item for outcome in outcomes] == ITEMS
@@ -94,7 +94,7 @@ def test_every_bad_ending_names_its_item_and_the_others_are_done(tmp_path: Path)
     assert plain(finish(tmp_path / "in", tmp_path, JobOptions(1, timeout=1))) == plain(outcomes)
     assert len(lines_of(tmp_path)) == len(ITEMS), "failures are not tried again"
 
-    for item in ENDINGS:  # the same state as before, yet readable now: as after a hiccup of the network
+    for item in ENDINGS:  # readable now, with the same size and time, as after a temporary network error
         stamp = (tmp_path / "in" / item).stat()
         (tmp_path / "in" / item).write_text("x" * stamp.st_size)
         os.utime(tmp_path / "in" / item, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
@@ -103,7 +103,7 @@ def test_every_bad_ending_names_its_item_and_the_others_are_done(tmp_path: Path)
     assert len(lines_of(tmp_path)) == len(ITEMS) + len(ENDINGS)
 
 
-def test_work_can_stop_all(tmp_path: Path) -> None:
+def test_an_item_can_stop_the_whole_job(tmp_path: Path) -> None:
     write(tmp_path / "in", {"4.txt": "stop"})
     with pytest.raises(InputError, match=r"^no space left$"):
         finish(tmp_path / "in", tmp_path)
@@ -137,7 +137,7 @@ def test_a_pool_that_breaks_is_replaced(tmp_path: Path) -> None:
     def tasks() -> Iterator[Task]:
         for item in ITEMS:
             yield Task(str(tmp_path / "in" / item), item, "")
-            if item == ITEMS[0]:  # no process has work yet
+            if item == ITEMS[0]:  # no process has an item yet
                 for child in multiprocessing.active_children():
                     child.kill()
                     child.join()
@@ -148,7 +148,7 @@ def test_a_pool_that_breaks_is_replaced(tmp_path: Path) -> None:
 
 
 def test_pools_that_break_again_and_again_stop_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With status 3, for some of the work is done: it is no bad input."""
+    """The error is not an InputError, because some of the work may be done already (status 3)."""
 
     def breaks(work: Work, tasks: Iterator[Task], jobs: int, timeout: float, running: dict[Any, Task]) -> Results:
         running[len(running)] = next(tasks)
@@ -168,7 +168,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str] | No
 
 
 def descendants(parent: int) -> list[int]:
-    """The processes that a process started, and those that these started."""
+    """All child processes of a process, and their children."""
     found, parents = [], {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -223,7 +223,7 @@ def test_no_process_is_left_and_no_work_repeated_after_a_signal_or_a_kill(tmp_pa
     program.write_text(PROGRAM.format(root=str(ROOT), folder=str(tmp_path), items=items))
 
     def started_then(number: int, done: int) -> tuple[int, str]:
-        """Start the program, send the signal once so many items are done; its status and what it said."""
+        """Start the program, send the signal after `done` items, and return its status and its error output."""
         with subprocess.Popen([sys.executable, str(program)], cwd="/", stderr=subprocess.PIPE, text=True) as process:
             wait_for(lambda: (tmp_path / JOURNAL).is_dir() and len(lines_of(tmp_path)) >= done, process)
             children = descendants(process.pid)
@@ -258,7 +258,7 @@ def test_a_journal_takes_no_harm_from_torn_lines(tmp_path: Path) -> None:
             assert journal.get("\udcff ü\n", "s") == Outcome("\udcff ü\n", "s", {"n": 2})
 
 
-def test_the_last_word_counts_whichever_file_it_is_in(tmp_path: Path) -> None:
+def test_the_last_outcome_counts_no_matter_in_which_file(tmp_path: Path) -> None:
     for name, outcome in (
         ("2-of-2", Outcome("a", "s", reason="broken")),
         ("1-of-1", Outcome("a", "s", {"n": 1})),
@@ -321,7 +321,7 @@ def test_shards_are_read(text: str, shard: Shard) -> None:
     [("--shard", text) for text in ("0/4", "5/4", "1", "1/", "/4", "a/b", "1/0", "-1/4", "1.5/2", "")]
     + [("-j", "0"), ("--timeout", "0"), ("--timeout", "nan"), ("--engine", "slurm")],
 )
-def test_flags_that_mean_nothing_are_refused(flags: tuple[str, str]) -> None:
+def test_invalid_values_of_flags_are_refused(flags: tuple[str, str]) -> None:
     with pytest.raises(InputError, match=flags[0]):
         parse(*flags)
 
@@ -333,7 +333,7 @@ def parse(*flags: str) -> JobOptions:
 
 
 def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it was not installed
     write(tmp_path / "in")
     with pytest.raises(InputError, match=r"^--engine ray needs Ray: python -m pip install ray$"):
         finish(tmp_path / "in", tmp_path, JobOptions(1, "ray"))
@@ -352,8 +352,8 @@ def test_ray_gives_what_local_processes_give(tmp_path: Path) -> None:
     assert found[0] == found[1] and [outcome.ok for outcome in found[0]] == [True, False, True, True]
 
 
-def test_a_clock_that_is_set_back_turns_nothing_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written last is what counts, in one file and in those of several shards."""
+def test_a_clock_that_is_set_back_does_not_change_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that was written last counts, in one file and across the files of several shards."""
     clock = [2000.0]
     monkeypatch.setattr("ops.prepare.journal.time.time", lambda: clock[0])
     with Journal(tmp_path, {}) as journal:
@@ -370,6 +370,6 @@ def test_a_clock_that_is_set_back_turns_nothing_round(tmp_path: Path, monkeypatc
     path = next(tmp_path.glob("*-1-of-1.jsonl"))
     entry = {"item": "c", "stamp": "s", "value": {}}
     old = [json.dumps({"time": at, "reason": why, **entry}) for at, why in ((9, "no"), (3, ""))]
-    path.write_text("".join(f"{line}\n" for line in old))  # as older versions wrote it
+    path.write_text("".join(f"{line}\n" for line in old))  # as in older versions
     with Journal(tmp_path, {}) as journal:
         assert journal.get("c", "s") == Outcome("c", "s")

@@ -1,4 +1,4 @@
-"""The lists of Kinetics: for any layout of CSV files and folders, every clip is in the right list."""
+"""Lists of Kinetics have every clip in the right list, for any layout of CSV files and folders."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ not-there--,0,zumba,11,1\r
 
 @pytest.fixture(scope="module")
 def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos in parts, in class folders and flat, good ones and broken ones, and their csv files."""
+    """Good and broken videos in part folders, in class folders and flat, with their CSV files."""
     root = tmp_path_factory.mktemp("data") / "Kinetics 400"
     train, part = root / "train", root / "train" / "part_1"
     for folder in (train / "part_0" / "deep", part, root / "val" / "zumba", root / "test"):
@@ -119,11 +119,11 @@ def test_every_clip_ends_in_the_right_list_however_the_work_is_shared(
     call(*run, shared, "--shard", "2/2", "-j", "1", status=1)
     assert lists_in(shared) == written
     (shared / "k400_train_list.txt").unlink()
-    call(*run, shared, status=1)  # another job of all, which finds everything done
+    call(*run, shared, status=1)  # a job without shards finds everything done
     assert lists_in(shared) == written and sorted(kinetics.rglob("*")) == before
 
 
-def test_the_two_variables_at_its_top_are_enough() -> None:
+def test_the_two_variables_at_the_top_of_the_script_are_enough() -> None:
     make_parser = runpy.run_path(str(ROOT / TOOL))["make_parser"]
     make_parser.__globals__.update(VIDEO_PATH="videos", label_path="labels")
     args = make_parser().parse_args([])
@@ -234,7 +234,7 @@ def test_folders_of_splits_go_by_several_names(tmp_path: Path) -> None:
     def places() -> list[str]:
         return [plan.under for plan in kinetics_plans(annotations, str(tmp_path), "", None, Path)]
 
-    assert places() == [""]  # without any such folder, all that is there
+    assert places() == [""]  # without such folders, all videos are used
     (tmp_path / "val").mkdir()
     with pytest.raises(InputError, match="no split has both a CSV file with labels and a folder of videos"):
         places()
@@ -252,7 +252,7 @@ CLIP = "abcdefghijk_000000_000010.mp4"
 
 
 def write_clips(root: Path, *names: str) -> None:
-    """Videos of 8 frames, `broken` ones without any, and `cut` ones that are shorter than they claim."""
+    """Write videos of 8 frames; names that begin with `broken` give empty files, and `cut` truncated ones."""
     whole = media.write_video(root / "whole.mp4", 8, (32, 32))
     for name in names:
         path = root / name.split()[-1]
@@ -277,7 +277,7 @@ def write_clips(root: Path, *names: str) -> None:
         (["broken train/", "broken replacement/"], None, "train/{} is unusable too"),
     ],
 )
-def test_of_several_files_the_readable_one_is_listed(
+def test_if_a_clip_has_several_files_the_readable_one_is_listed(
     files: list[str], listed: str | None, said: str, call: Call, tmp_path: Path
 ) -> None:
     write_clips(tmp_path, *(folder + CLIP for folder in files))
@@ -299,7 +299,7 @@ def test_a_preview_is_not_listed_for_the_video(call: Call, tmp_path: Path) -> No
 
 
 def splits_of(folder: Path, **files: str) -> dict[str, list[str]]:
-    """The clips of each split that the csv files say, each row of them `id,split`."""
+    """The clips of each split according to CSV files with the given rows `id,split`."""
     for name, rows in files.items():
         (folder / f"{name}.csv").write_text(
             "label,youtube_id,split\n" + "".join(f"zumba,{row}\n" for row in rows.split())
@@ -343,7 +343,7 @@ def test_splits_that_cannot_be_told_are_refused(files: dict[str, str], said: str
         splits_of(tmp_path, **files)
 
 
-def test_annotations_that_are_named_are_taken(call: Call, tmp_path: Path) -> None:
+def test_only_the_named_annotation_files_are_used(call: Call, tmp_path: Path) -> None:
     write_clips(tmp_path, "train/" + CLIP)
     for name, label in (("a_train.csv", "zumba"), ("b_train.csv", "abseiling")):
         (tmp_path / name).write_text(HEADER + f"{label},{CLIP[:11]},0,10,train,0\n")

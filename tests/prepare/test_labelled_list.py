@@ -1,4 +1,4 @@
-"""Lists and CSV files of paths and labels: which columns are which."""
+"""The columns for paths, labels and splits are found in lists and CSV files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Data tools whose output folder is lost during a run: one line, exit status 3, and the same command continues."""
+"""If a data tool loses its output folder, it stops with one line and status 3, and the same command continues."""
 
 import os
 import re
@@ -27,7 +27,7 @@ TOOLS = {
               "-j", "1", "--output", "out", "--write_clean"),
 }  # fmt: skip
 Moment = tuple[Any, str, int]
-"""A function, as the place that holds it and its name, and the number of a call of it."""
+"""A function, given by the object that holds it and its name, and the number of the call after which it happens."""
 
 WITHIN: dict[str, Moment] = {
     "frames": (image_folders, "write_bytes", 8),
@@ -36,12 +36,12 @@ WITHIN: dict[str, Moment] = {
     "lists": (os, "replace", 5),
     "check": (os, "replace", 2),
 }
-"""When the second video is half written, or one of several reports is in place."""
+"""A moment at which the second video is half written, or at which one of several reports is in place."""
 
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four videos of two classes and their list. Items run in this process, so that file modes bind root as well."""
+    """Four videos of two classes and their list. Items run in this process, where `modes_count` also limits root."""
     for number in range(VIDEOS):
         path = tmp_path / "clips" / "ab"[number % 2] / f"{number}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lose(out: Path, how: str) -> None:
-    """What can happen to a folder while a tool writes to it."""
+    """Make the folder unusable in one of the ways that can happen during a run."""
     if how == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     elif how == "read-only":
@@ -80,7 +80,7 @@ def give_back(out: Path, how: str) -> None:
 
 @contextmanager
 def lost_after(moment: Moment, out: Path, how: str) -> Iterator[None]:
-    """Within the block the folder `out` is lost as soon as the function of `moment` has been called that often."""
+    """Within the block, lose the folder `out` after the given number of calls of the function in `moment`."""
     place, name, times = moment
     function, limits, calls = getattr(place, name), resource.getrlimit(resource.RLIMIT_FSIZE), []
 
@@ -101,7 +101,7 @@ def lost_after(moment: Moment, out: Path, how: str) -> Iterator[None]:
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """The files in `out` by name, without hidden ones and those of times."""
+    """The files in `out` by name, except hidden files and measured times."""
     paths = (path for path in sorted(out.rglob("*")) if path.is_file())
     found = {str(path.relative_to(out)): path.read_bytes() for path in paths}
     return {name: data for name, data in found.items() if not name.startswith(".") and name != "decode_times.csv"}
@@ -110,7 +110,9 @@ def results(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("how", ["gone", "a file", "read-only", "full"])
 @pytest.mark.parametrize("when", ["halfway", "within a result", "before the reports"])
 @pytest.mark.parametrize("tool", TOOLS)
-def test_it_stops_in_one_line_and_continues(tool: str, when: str, how: str, clips: Path, call: Call) -> None:
+def test_a_tool_without_its_folder_stops_and_continues_later(
+    tool: str, when: str, how: str, clips: Path, call: Call
+) -> None:
     out = clips / "out"
     call(*TOOLS[tool])
     whole = results(out)

@@ -1,4 +1,4 @@
-"""Files not made by the project are never removed or overwritten: one line and status 2, before anything is done."""
+"""Files not made by this project are never removed or overwritten; the tool ends with one line and status 2 instead."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ NAMES = names_by("img_{index:05d}.jpg")
 
 
 def state_of(folder: Path) -> dict[str, bytes]:
-    """The content of every file below `folder` but those in hidden folders."""
+    """The content of every file below `folder`, except in hidden folders."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path): path.read_bytes() for path in paths if "/." not in str(path.relative_to(folder.parent))}
 
@@ -98,7 +98,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_what_another_made_stays_and_nothing_is_begun(kind: str, tmp_path: Path, call: Call) -> None:
+def test_foreign_files_are_kept_and_nothing_is_started(kind: str, tmp_path: Path, call: Call) -> None:
     command, make, place = FOREIGN[kind]
     clip(tmp_path)
     for name in ("a", "b"):
@@ -111,11 +111,11 @@ def test_what_another_made_stays_and_nothing_is_begun(kind: str, tmp_path: Path,
     assert done.err.count("\n") == 1 and state_of(tmp_path) == before
     shutil.move(tmp_path / place, tmp_path / "away")
     call(*command)
-    call(*command)  # and again: its own are in nobody's way
+    call(*command)  # its own files may be overwritten
 
 
 @pytest.mark.parametrize("command", [EXTRACT, FLOW, RESIZE])
-def test_what_a_tool_made_it_makes_anew_with_other_settings(
+def test_a_tool_replaces_its_own_output_if_settings_differ(
     command: tuple[str, ...], tmp_path: Path, call: Call
 ) -> None:
     clip(tmp_path)
@@ -126,11 +126,11 @@ def test_what_a_tool_made_it_makes_anew_with_other_settings(
     before = state_of(tmp_path / "out")
     call(*command, *other)
     assert state_of(tmp_path / "out") != before
-    call(*command[:3], "copy", *command[4:], *other)  # a copy without the journal is known, too
+    call(*command[:3], "copy", *command[4:], *other)  # a copy without the journal is recognised, too
 
 
-def test_one_image_of_another_among_those_of_a_tool_is_enough(tmp_path: Path, call: Call) -> None:
-    """Beforehand only the first and the last image are looked into, before they give way all of them."""
+def test_one_foreign_image_keeps_a_folder_from_being_replaced(tmp_path: Path, call: Call) -> None:
+    """The check at the start looks only at the first and last image; before a folder is replaced, at all of them."""
     clip(tmp_path)
     call(*EXTRACT)
     mine = tmp_path / "out/clip/img_00002.jpg"
@@ -236,7 +236,7 @@ def test_checkpoints_of_others_are_not_cleared_away(tmp_path: Path) -> None:
     assert own == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
 
 
-def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     names = (
         ".curves.png.x1y2.tmp",
         ".log.csv.x1y2.tmp",

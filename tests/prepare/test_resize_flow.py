@@ -1,4 +1,4 @@
-"""Resized videos keep every frame at its time, and optical flow shows the actual motion."""
+"""Resized videos keep every frame and its time, and optical flow shows the actual motion."""
 
 import csv
 import re
@@ -29,7 +29,7 @@ def times_of(path: Path) -> list[float]:
 
 
 def packets_of(path: Path) -> list[bool]:
-    """Of every packet, whether it holds a key frame."""
+    """For every packet, whether it holds a key frame."""
     with av.open(str(path)) as container:
         return [packet.is_keyframe for packet in container.demux(container.streams.video[0]) if packet.size]
 
@@ -107,7 +107,7 @@ def test_a_video_cut_short_keeps_what_decodes_and_one_without_frames_leaves_noth
     assert [item.name for item in (tmp_path / "out").glob("[!.]*")] == ["x.mp4"]
 
 
-def test_the_same_bytes_come_again_and_foreign_files_stay(tmp_path: Path) -> None:
+def test_resizing_is_reproducible_and_keeps_foreign_files(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "x.mp4")
     out = tmp_path / "out"
     resize_video(str(path), "x.mp4", str(out), ResizeOptions(24))
@@ -168,7 +168,7 @@ def test_motion_becomes_a_gray_level(motion: float, value: int) -> None:
 
 
 def moved_pictures(count: int, x: int, y: int) -> list[media.Pixels]:
-    """A texture that moves by `x` pixels to the right and `y` down from each picture to the next."""
+    """Pictures of a texture that moves `x` pixels to the right and `y` pixels down in each step."""
     noise = np.random.default_rng(0).integers(0, 256, (110, 130)).astype(np.uint8)
     texture = cv2.cvtColor(cv2.GaussianBlur(noise, (0, 0), 2) * 3, cv2.COLOR_GRAY2RGB)
     return [texture[30 - index * y :, 30 - index * x :][:72, :96].copy() for index in range(count)]

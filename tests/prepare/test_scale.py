@@ -14,7 +14,7 @@ FEW, MANY = 1_000, 6_000
 
 
 def peak_of(step: Callable[[Numbered, Path], None], items: Numbered, folder: Path) -> int:
-    """The most memory, in bytes, that the step had at a time."""
+    """The peak memory of the step, in bytes."""
     tracemalloc.start()
     try:
         step(items, folder)

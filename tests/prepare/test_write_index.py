@@ -1,4 +1,4 @@
-"""The index files that tools write beside lists of videos, as readers find them."""
+"""Tools write index files beside lists of videos, and readers use them."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ CHECK = "tools/check_dataset.py"
 
 
 def read_by_index(source: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many frames each video of a list has, by its index alone."""
+    """The frame count of each video of a list, read only from the index file."""
     records = read_records(source, counts_in_pairs=False)
     reader, counts = VideoReader().prepare(records, root), []
     with monkeypatch.context() as patch:
@@ -49,7 +49,7 @@ def test_gen_labels_writes_an_index_beside_each_list(
     assert sorted(itertools.chain(*counts)) == [12, 13, 14, 15, 16, 17] and len(counts) == 2
     for path in lists:
         path.unlink()
-    call(*run)  # from the journal
+    call(*run)  # the indexes come from the journal
     assert sorted((tmp_path / "lists").rglob("*.index")) == lists
     for path in lists:
         path.unlink()
@@ -69,7 +69,7 @@ def test_check_dataset_writes_an_index_for_lists_of_any_origin(
     call(CHECK, *arguments, "-j", 1, "--write_clean", status=1)
     assert read_by_index(tmp_path / "check" / "train.clean.txt", tmp_path, monkeypatch) == [12, 13]
     assert read_by_index(tmp_path / "check" / "val.clean.txt", tmp_path, monkeypatch) == [14]
-    with pytest.raises(MediaError, match="No such file"):  # after the two that are there
+    with pytest.raises(MediaError, match="No such file"):  # the third video is missing
         read_by_index(train, tmp_path, monkeypatch)
     os.utime(tmp_path / "class 0" / "0.mp4", (1, 1))
     assert stamp_of(tmp_path / "class 0" / "0.mp4").endswith("-1000000000")

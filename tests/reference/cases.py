@@ -1,4 +1,4 @@
-"""The networks whose numbers are stored here, as the published code computed them."""
+"""The networks whose outputs are stored here as computed by the published code."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ LOGITS = np.load(REFERENCE / "models.npz")
 
 
 def shapes_of(case: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shapes of a case's tensors by name."""
+    """The shapes of the tensors of a case, by name."""
     name = "tanet" if case["tam"] else "tsn"
     shapes: dict[str, tuple[int, ...]] = json.loads((REFERENCE / f"tensors_{name}_r50_8f_k400.json").read_text())
     return shapes
 
 
 def reference_model(name: str) -> tuple[Recognizer, torch.Tensor]:
-    """The model of a case, and the clips `[N, T, C, H, W]` that its numbers are for."""
+    """The model of a case and its input clips `[N, T, C, H, W]`."""
     case = CASES[name]
     model = build_model(case["arch"], case["num_classes"], case["num_segments"], case["modality"], case["tam"])
     model.load_state_dict(fill(shapes_of(case)))
@@ -33,6 +33,6 @@ def reference_model(name: str) -> tuple[Recognizer, torch.Tensor]:
 
 
 def relative(ours: Any, theirs: Any) -> float:
-    """The norm of the difference, as a share of the norm of `theirs`."""
+    """The norm of the difference, relative to the norm of `theirs`."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))

@@ -1,4 +1,4 @@
-"""Checkpoints of the other published families, TSM's and MMAction2's, with the numbers that their own code computed."""
+"""Checkpoints of the other published families, TSM and MMAction2, with outputs computed by their own code."""
 
 import json
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ FILE_NAMES = {
     ),
     "mma_tanet_r50_sthv1_16f": "tanet_imagenet-pretrained-r50_8xb6-1x1x16-50e_sthv1-rgb_20220908-000000.pth",
 }
-"""Cases, and names of files in the form in which they are published."""
+"""Cases, and file names in the form of the published ones."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A published network: its tensors, an input of normalised clips `[N, T, C, H, W]`, and what is known of it."""
+    """A published network: its tensors, normalised clips `[N, T, C, H, W]` as input, and the stored facts about it."""
 
     facts: dict[str, Any]
     state: dict[str, torch.Tensor]
@@ -37,7 +37,7 @@ class Case:
 
 
 def case_of(name: str) -> Case:
-    """The case of that name, one of `FILE_NAMES`."""
+    """The case called `name`, which is one of `FILE_NAMES`."""
     mmaction2 = name.startswith("mma_")
     stem = "mmaction2_models" if mmaction2 else "temporal_models"
     facts = json.loads((REFERENCE / f"{stem}.json").read_text())[name]
@@ -50,7 +50,7 @@ def case_of(name: str) -> Case:
 
 
 def write_case(case: Case, path: Path) -> Path:
-    """The case as a file like those that are published: in DataParallel's names where its code wrote them."""
+    """Write the case as a file like the published one, with DataParallel's names if the original code used these."""
     state = case.state
     if not any(name.startswith("backbone.") for name in state):
         state = {f"module.{name}": value for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""The comparison of temporal modules: what the page says is what the runs' files say."""
+"""The page that compares temporal modules agrees with the files of the runs."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ RUNS = {"none": (16.0, 18.0), "tsm": (70.0, 80.0, 90.0), "tam": (95.0,)}
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A folder of runs with results as trainings and tests write them, but without checkpoints."""
+    """A folder of runs with the results that trainings and tests write, but without checkpoints."""
     for module, figures in RUNS.items():
         for seed, top1 in enumerate(figures):
             folder = tmp_path / "runs" / f"{module}_seed{seed}"
@@ -66,7 +66,7 @@ def test_fixed_kernels_are_a_row_of_their_own(runs: Path) -> None:
     assert modules["tam, fixed kernels"].top1 == {0: 62.5} and len(modules) == len(RUNS) + 1
 
 
-def test_cells_of_what_is_not_known() -> None:
+def test_unknown_values_are_shown_as_dashes() -> None:
     assert cells_of(Module("x")) == ["x", *["–"] * 7]
     cells = cells_of(Module("x", {0: 50.0}, 0.25, cost=Cost(11_200_000, 300_000_000, 0.0123)))
     assert cells == ["x", "50.0", "–", "50.0", "11.20", "0.300", "12.3", "250"]
@@ -92,7 +92,7 @@ def test_a_folder_without_runs_is_bad_input(call: Call, tmp_path: Path) -> None:
 
 
 def call_script(folder: Path, *flags: str) -> tuple[int, list[list[str]], str]:
-    """Runs the script with a Python that only says what it would run, and fails to train a TSM."""
+    """Run the script with a stub for Python that only prints its arguments, and fails for a TSM."""
     stub = folder / "venv" / "bin" / "python"
     stub.parent.mkdir(parents=True, exist_ok=True)
     stub.write_text(

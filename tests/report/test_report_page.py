@@ -1,4 +1,4 @@
-"""The page about training runs and tests: complete, correct, and safe with any names."""
+"""The page about training runs and tests is complete, correct, and safe with any names."""
 
 import base64
 import io
@@ -41,7 +41,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def write_test(folder: Path, names: list[str] = NAMES, seed: int = 0, root: Path | None = None, **facts: Any) -> Path:
-    """What a test of 12 videos per class leaves, two of which failed; `clip 0.mp4` … are its videos."""
+    """Write the results of a test of 12 videos per class, two of which failed; the videos are `clip 0.mp4` …"""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     labels = np.arange(12 * len(names)) % len(names)
@@ -63,7 +63,7 @@ def write_test(folder: Path, names: list[str] = NAMES, seed: int = 0, root: Path
 
 
 def write_run(folder: Path, epochs: int = 2) -> Path:
-    """What a training leaves that was stopped after two epochs."""
+    """Write the files of a training that was stopped after two epochs."""
     folder.mkdir(parents=True)
     rows = [f"{epoch},{epoch},0.1,{2 - epoch},{10 * epoch},1.5,{20 + epoch},60\n" for epoch in range(epochs)]
     (folder / "log.csv").write_text(LOG + "".join(rows))
@@ -77,7 +77,7 @@ def write_run(folder: Path, epochs: int = 2) -> Path:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a test and all files."""
+    """A run folder with a test and all possible files."""
     run = write_run(tmp_path_factory.mktemp("left") / "run")
     draw_confusion(np.eye(2, dtype=np.int64), ["a", "b"], run / "curves.png")
     write_test(run / "test")
@@ -86,7 +86,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Page(HTMLParser):
-    """A page as a browser would take it apart: tags with their attributes, and all text but scripts."""
+    """A parsed page: tags with their attributes, and all text except scripts."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Page(HTMLParser):
         return [str(at["src"]) for tag, at in self.tags if tag == "img" and f"image/{kind};" in str(at["src"])]
 
     def check_closed(self) -> None:
-        """Nothing in it is asked of anybody else, and only our own scripts run."""
+        """Assert that the page loads nothing from elsewhere and runs only our own scripts."""
         for tag, attributes in self.tags:
             assert tag not in ("link", "iframe", "object", "embed", "base", "form", "i", "video")
             for name, value in attributes.items():
@@ -151,7 +151,7 @@ def test_from_training_to_a_page_with_pictures(call: Call, tmp_path: Path) -> No
     for value in (metrics["protocol"], metrics["decoder"], EVIL, "1 of 1", *hashes):
         assert value in page.text
 
-    # Elsewhere than where the test found them: a text; told where, pictures again.
+    # If the videos have moved, the page has a text instead of pictures; with --root_path there are pictures again.
     root.rename(tmp_path / "moved")
     done = call(TOOL, "checkpoints/run/test", "--output", "other.html")
     page = Page(tmp_path / "other.html")
@@ -323,15 +323,15 @@ def test_strips_of_frames(tmp_path: Path) -> None:
     assert broad.size[0] == 4 * WIDEST + 6
     expected = media.draw(0, (48, 64)).mean() - media.draw(8, (48, 64)).mean()
     parts = np.asarray(wide, np.float32)
-    assert abs(parts[:, :128].mean() - parts[:, -128:].mean() - expected) < 15  # the first frames first
+    assert abs(parts[:, :128].mean() - parts[:, -128:].mean() - expected) < 15  # frames are in their order
     assert picture(strip_uri(place, "frames")).size == wide.size
     flow = np.asarray(picture(strip_uri(Place(str(tmp_path), "something", "Flow"), "flow")))
-    assert flow.shape[1] == 3 * 128 + 4 and np.ptp(flow.astype(int), axis=2).max() < 8  # grey
+    assert flow.shape[1] == 3 * 128 + 4 and np.ptp(flow.astype(int), axis=2).max() < 8  # gray
     truncated = media.truncate(media.write_video(tmp_path / "cut.mp4", 40), 0.5)
     assert picture(strip_uri(place, truncated.name)).size == wide.size
 
 
-def test_what_gives_no_picture_says_why(tmp_path: Path) -> None:
+def test_a_video_without_a_picture_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("nothing")
     (tmp_path / "empty").mkdir()
     for path, reason in (
@@ -347,7 +347,7 @@ def test_what_gives_no_picture_says_why(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a test of 400 classes."""
+    """The page about a test with 400 classes."""
     from ops.report.page import write_report
 
     folder = tmp_path_factory.mktemp("large")
@@ -357,7 +357,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "page.html"
 
 
-def test_four_hundred_classes_stay_small(large: Path) -> None:
+def test_a_page_with_400_classes_stays_small(large: Path) -> None:
     page = Page(large)
     page.check_closed()
     assert large.stat().st_size < 1_500_000 and page.text.count("class number 398") > 1
@@ -402,7 +402,7 @@ def test_a_browser_sorts_and_reads_the_map(large: Path, tmp_path: Path) -> None:
         browser = subprocess.Popen(command, stdout=dom, stderr=log, start_new_session=True)
         try:
             browser.wait(timeout=120)
-        finally:  # its helpers outlive it where it hangs
+        finally:  # a browser that hangs leaves child processes
             with suppress(ProcessLookupError):
                 os.killpg(browser.pid, signal.SIGKILL)
     text = (tmp_path / "dom.html").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Accuracies of a test against a plain recomputation."""
+"""The accuracies of a test agree with a plain recomputation."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from ops.training.metrics import Meter
 
 @pytest.mark.parametrize("classes", [1, 2, 7])
 def test_accuracies_agree_with_a_plain_recomputation_also_of_ties(classes: int) -> None:
-    """Top-1, top-5, class means and confusion of scores with many ties, of which the lower class comes first."""
+    """Top-1, top-5, class means and confusion are checked on scores with many ties; ties go to the lower class."""
     rng = np.random.default_rng(classes)
     scores = rng.integers(0, 3, (60, classes)).astype(np.float32)
     labels = rng.integers(0, classes, 60)

@@ -1,4 +1,4 @@
-"""Confidence intervals against scipy's, and the verdict on a test of few videos."""
+"""Confidence intervals agree with scipy's, and a test of few videos gets the right verdict."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_the_interval_is_wilsons(right: int, videos: int) -> None:
 
 
 @pytest.mark.parametrize("chance", [0.01, 0.25, 0.5, 0.9])
-def test_enough_videos_are_just_enough(chance: float) -> None:
+def test_videos_needed_is_the_smallest_number_that_beats_chance(chance: float) -> None:
     needed = videos_needed(chance)
     assert wilson_interval(needed, needed)[0] > chance
     assert needed == 1 or wilson_interval(needed - 1, needed - 1)[0] <= chance
@@ -55,12 +55,12 @@ def test_few_videos_are_warned_of(counts: list[int], said: str) -> None:
         ([[1, 0], [0, 1]], "at least 4 are needed: add videos, or choose"),
         ([[10, 10], [10, 10]], "not better than chance, as far as these videos can tell: 20 of 40"),
         ([[1, 19], [19, 1]], "worse than chance: 2 of 40"),
-        ([[30, 0], [10, 0]], "chance: 75 %"),  # all are taken for the class that most have
+        ([[30, 0], [10, 0]], "chance: 75 %"),  # every video is predicted as the most frequent class
         ([[5, 0], [0, 0]], "no verdict: 5 of 5"),
         ([[0, 0], [0, 0]], "no verdict: no video with a label was scored"),
     ],
 )
-def test_the_verdict_is_plain(confusion: list[list[int]], said: str, tmp_path: Path) -> None:
+def test_the_verdict_compares_with_chance(confusion: list[list[int]], said: str, tmp_path: Path) -> None:
     np.save(tmp_path / "confusion.npy", np.array(confusion))
     assert said in verdict(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Fused scores against a plain recomputation from the scores files of the single models."""
+"""Fused scores agree with a plain recomputation from the scores files of the single models."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ Scores = NDArray[np.float64]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Folders of frames, the fourth of which is missing, and two models that differ in everything but the classes."""
+    """Frame folders, of which the fourth is missing, and two models that differ in everything except the classes."""
     for number in range(VIDEOS):
         media.write_frames(tmp_path / str(number), 9, "img_{index:05d}.jpg", (56, 72), seed=number)
     shutil.rmtree(tmp_path / "3")
@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def set_batch_norms(model: Recognizer, size: int) -> None:
-    """Take the statistics of a clip, without which the scores of a new model hardly depend on the video."""
+    """Set the batch norms to the statistics of real clips; otherwise a new model gives all videos similar scores."""
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
@@ -78,7 +78,7 @@ def test_fused_scores_are_the_weighted_sum_of_single_ones(flags: tuple[str, ...]
     fused = np.load(data / "both.npz")
     ok = np.arange(VIDEOS) != 3
     logits = [scores["scores"][ok].astype(np.float64) for scores in single]
-    assert all(scores.std(0).mean() > 0.05 for scores in logits)  # the scores depend on the video
+    assert all(scores.std(0).mean() > 0.05 for scores in logits)  # the scores differ between videos
     parts = list(map(softmax, logits)) if "--softmax" in flags else logits
     expected = COEFFS[0] * parts[0] + COEFFS[1] * parts[1]
     for stored in (*single, fused):

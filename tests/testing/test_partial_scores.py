@@ -19,7 +19,7 @@ from ops.testing.partial_scores import PartialScores
 
 
 def now(index: int) -> str:
-    """The stamp of every video."""
+    """Return the same stamp for every video."""
     return "now"
 
 
@@ -40,27 +40,27 @@ def test_scores_come_back_bit_for_bit_also_of_a_file_that_was_cut_off(tmp_path: 
     assert not list(tmp_path.iterdir()) and not partial.read(now)
 
 
-LINE = '[0, "", "AAAAAAAAAAA=", "now"]\n'  # two zeros
+LINE = '[0, "", "AAAAAAAAAAA=", "now"]\n'  # the scores are two zeros
 
 
 @pytest.mark.parametrize(
     ("line", "counts"),
     [
         (LINE, True),
-        (LINE.strip(), False),  # cut off
-        ('[5, "", "AAAAAAAAAAA=", "now"]\n', False),  # no such video
-        ('[0, "", "AAAAAA==", "now"]\n', False),  # one score
+        (LINE.strip(), False),  # without the line feed: the line may be cut off
+        ('[5, "", "AAAAAAAAAAA=", "now"]\n', False),  # there are only 5 videos
+        ('[0, "", "AAAAAA==", "now"]\n', False),  # one score instead of two
         ('[0, "", "@AAAAAAAAAA=", "now"]\n', False),
         ('[0, 1, "AAAAAAAAAAA=", "now"]\n', False),
         ('[0, "", "AAAAAAAAAAA=", "before"]\n', False),  # the video has been replaced
         ('[0, "", "AAAAAAAAAAA=", 1]\n', False),
-        ('[0, "", "AAAAAAAAAAA="]\n', False),  # from a version that stored no stamp
+        ('[0, "", "AAAAAAAAAAA="]\n', False),  # written by a version that stored no stamp
         ("[0]\n", False),
         ("\0\0\0\0\n", False),
         ("[" * 100_000 + "\n", False),
     ],
 )
-def test_only_whole_lines_count(line: str, counts: bool, tmp_path: Path) -> None:
+def test_incomplete_or_invalid_lines_are_ignored(line: str, counts: bool, tmp_path: Path) -> None:
     partial = PartialScores(tmp_path, {}, videos=5, classes=2)
     (tmp_path / f"{partial.prefix}1.0.jsonl").write_text(line)
     assert (0 in partial.read(now)) == counts
@@ -115,16 +115,16 @@ def test_a_test_that_was_killed_goes_on(call: Call, tmp_path: Path) -> None:
 def test_scores_of_another_protocol_are_not_used(
     then: list[str], goes_on: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --full_res, a size of 32 gives views of 36 pixels, like an input size of 36, but resized differently."""
+    """--full_res with a size of 32 gives views of 36 pixels, as --input_size 36 does, but resizes them differently."""
     torch.save({"state_dict": build_model("resnet18", 3, 4).state_dict()}, tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 8)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")
     test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", "."]
     test += ["--device", "cpu", "-j", "0"]
     with monkeypatch.context() as patched:
-        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it had been killed at the last moment
+        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it was killed just before the removal
         call(*test, "--input_size", "32", "--full_res")
     flags = then if "--input_size" in then else ["--input_size", "32", "--full_res", *then]
     done = call(*test, *flags)
     assert ("going on with a test that was interrupted: 2 of 2" in done.out) == goes_on
-    assert bool(list((tmp_path / "test").glob("partial*"))) != goes_on  # those of the other test stay
+    assert bool(list((tmp_path / "test").glob("partial*"))) != goes_on  # the scores of the other test stay

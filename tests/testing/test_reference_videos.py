@@ -1,4 +1,4 @@
-"""The whole test path on real videos gives the published code's pixels and logits (if the videos are available)."""
+"""Testing on real videos gives the same pixels and logits as the published code (if the videos are available)."""
 
 import json
 from functools import partial
@@ -35,7 +35,7 @@ def views_of(case: dict[str, Any], reader: Reader, path: Path) -> Views:
 
 
 def assert_published_pixels(name: str, views: Views) -> None:
-    """Crop-major, then clip, then segment, then colour, normalised: as the published code stacked them."""
+    """The normalised views equal the stored ones, stacked by crop, clip, segment and colour as published."""
     model = build_model("resnet18", 2, 8)
     stacked = torch.cat([model.normalize(views.clip(c, views.clips[0])).flatten(0, 2) for c in range(views.crops)])
     assert list(stacked.shape) == CASES[name]["stacked_shape"]
@@ -55,7 +55,7 @@ def test_pixels_from_frames_on_disk(name: str, tmp_path: Path) -> None:
         assert len(source) == case["num_frames"]
         for index, frame in source.frames(sorted(set(case["indices"]))):
             Image.fromarray(frame.permute(1, 2, 0).numpy()).save(tmp_path / f"img_{index + 1:05d}.png")
-    (tmp_path / "img_00001.png").touch()  # the first frame names the template
+    (tmp_path / "img_00001.png").touch()  # the template is found by the first frame
     assert_published_pixels(name, views_of(case, FrameReader("img_{index:05d}.png"), tmp_path))
 
 

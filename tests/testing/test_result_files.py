@@ -1,4 +1,4 @@
-"""Consistent results: all files from one test, hashes of the bytes that were read, the same in all processes."""
+"""Result files are consistent: all come from one test, and hashes describe exactly the bytes that were read."""
 
 import hashlib
 import json
@@ -65,7 +65,10 @@ def fill(folder: Path, content: str, names: tuple[str, ...] = FILES) -> None:
 
 
 def killed_at(folder: Path, place: Any, name: str, call: int) -> bool:
-    """Replace results in a process that kills itself at its `call`-th call of `place.name`; returns whether it did."""
+    """Replace results in a child process that kills itself at its `call`-th call of `place.name`.
+
+    Returns whether it was killed, that is, whether there were that many calls.
+    """
     child = os.fork()
     if not child:
         original, calls = getattr(place, name), 0
@@ -116,7 +119,7 @@ def test_an_error_while_results_are_written_leaves_the_old_ones(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_no_test_wrote_is_left_alone(name: str, data: Path, call: Call) -> None:
+def test_files_that_were_not_written_by_a_test_are_not_overwritten(name: str, data: Path, call: Call) -> None:
     (data / "out").mkdir()
     (data / "out" / name).write_text('{"mine": 1}')
     done = call(*TEST, "--test_list", "labels.txt", status=2)
@@ -128,7 +131,7 @@ def test_what_no_test_wrote_is_left_alone(name: str, data: Path, call: Call) -> 
 def test_results_of_a_test_are_known_as_such(data: Path, call: Call) -> None:
     call(*TEST, "--test_list", "labels.txt")
     check_results_replaceable(data / "out")
-    (data / "out" / METRICS).unlink()  # as after a kill
+    (data / "out" / METRICS).unlink()  # as after a test that was killed
     check_results_replaceable(data / "out")
     (data / "elsewhere.csv").write_text("mine")
     (data / "out" / "mistakes.csv").unlink()
@@ -148,7 +151,7 @@ def test_results_of_earlier_versions_with_fewer_columns_are_replaced(tmp_path: P
 
 
 def test_the_hash_is_that_of_the_bytes_that_were_read(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoint is replaced after it was read, before the videos are scored."""
+    """The checkpoint is replaced after it was read and before the videos are scored."""
     before = (data / "w.pth.tar").read_bytes()
     original = PartialScores.read
 
@@ -189,7 +192,7 @@ def test_a_checkpoint_that_changes_while_it_is_read_is_refused(
 def test_a_video_that_was_replaced_is_scored_again(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     test = [*TEST, "--test_list", "labels.txt", "--save_scores", "s.npz"]
     with monkeypatch.context() as patched:
-        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it had been killed at the last moment
+        patched.setattr(PartialScores, "remove", lambda self: None)  # as if it was killed just before the removal
         call(*test)
     media.write_video(data / "1.mp4", 8, seed=7)
     done = call(*test)
@@ -214,10 +217,10 @@ def after_two_videos(action: Callable[[], object], monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("how", ["removed", "moved away"])
-def test_a_folder_that_goes_during_a_test_is_made_again(
+def test_an_output_folder_that_is_lost_during_a_test_is_created_again(
     how: str, data: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scores so far are in the new folder at once, and the results at the end."""
+    """The new folder gets the scores stored so far at once, and the results at the end."""
     kept: list[int] = []
     with monkeypatch.context() as patched:
         patched.setattr(PartialScores, "remove", lambda self: kept.append(len(self.read(lambda index: stamps[index]))))
@@ -230,7 +233,7 @@ def test_a_folder_that_goes_during_a_test_is_made_again(
 
 
 def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test ends at the next video, in one line. Once the folder is moved back, the test continues from it."""
+    """The test ends at the next video with one line. Once the folder is moved back, the same test continues."""
 
     def replace() -> None:
         (data / "out").rename(data / "away")
@@ -262,8 +265,8 @@ def test_a_folder_that_becomes_read_only_keeps_the_scores(
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_what_cannot_be_written_costs_nothing_else(last: bool, data: Path, call: Call) -> None:
-    """After the last video, the folder of the results, or that of the scores file, is replaced by a file."""
+def test_a_file_that_cannot_be_written_does_not_prevent_the_others(last: bool, data: Path, call: Call) -> None:
+    """After the last video, the folder of the results or of the scores file is replaced by a file."""
     (data / "s").mkdir()
     flags = ("--test_list", "labels.txt", "--save_scores", "s/s.npz", "--csv_file", "p.csv", "--class_names", "c.txt")
     (data / "c.txt").write_text("a\nb\nc\n")

@@ -26,7 +26,7 @@ NAMES = ["apple", "pear", "plum, ripe"]
 
 @pytest.fixture
 def result() -> TestResult:
-    """Six videos: three right, one wrong but sure, one failed, one without a label."""
+    """Six videos: three right, one wrong with high confidence, one failed, one without a label."""
     scores = np.array([[5, 1, 0], [0, 3, 1], [9, 0, 1], [0, 1, 2], [np.nan] * 3, [1, 0, 0]], np.float32)
     labels = np.array([0, 1, 1, 2, 0, -1])
     return TestResult(list("abcdef"), labels, scores, ["", "", "", "", "gone", ""], ["", "", "", "cut", "", ""])
@@ -75,7 +75,7 @@ def test_classes_and_mistakes_are_ranked(result: TestResult, tmp_path: Path) -> 
     assert mistakes == ["1.00  c: pear, predicted as apple"]
 
 
-def test_fused_scores_are_probabilities_already(result: TestResult, tmp_path: Path) -> None:
+def test_fused_scores_are_written_as_probabilities(result: TestResult, tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.csv", result, NAMES, probabilities=True)
     rows = list(csv.DictReader((tmp_path / "p.csv").open(newline="")))
     assert rows[3]["probabilities"] == "0.6667;0.3333;0.0000" and rows[4]["probabilities"] == ""
@@ -83,7 +83,7 @@ def test_fused_scores_are_probabilities_already(result: TestResult, tmp_path: Pa
 
 @pytest.mark.parametrize("classes", [1, 2, 7, 30])
 def test_precision_and_f1_are_those_of_scikit_learn(classes: int, tmp_path: Path) -> None:
-    """Also where classes have no videos, and where some are never predicted."""
+    """This includes classes that have no videos and classes that are never predicted."""
     from sklearn.metrics import precision_recall_fscore_support
 
     rng = np.random.default_rng(classes)
@@ -111,7 +111,7 @@ def test_the_interval_of_top_1_is_wilsons(result: TestResult, tmp_path: Path) ->
     np.testing.assert_allclose(found, [100 * expected.low, 100 * expected.high], rtol=1e-6)
 
 
-def test_mistakes_cluster() -> None:
+def test_classes_that_are_confused_are_ordered_next_to_each_other() -> None:
     confusion = np.eye(6, dtype=np.int64) * 10
     for one, other in ((0, 3), (1, 4), (2, 5)):
         confusion[one, other] = confusion[other, one] = 5

@@ -1,4 +1,4 @@
-"""TSM's command lines mean what they meant: their flags, the frames that are looked at, and the default protocol."""
+"""TSM's command lines keep their meaning: flags, sampled frames and the default protocol."""
 
 import shlex
 from pathlib import Path
@@ -49,7 +49,7 @@ DEFAULTS = {
          {"no_effect": ["--crop_fusion_type", "--img_feature_dim", "--num_set_segments", "--pretrain"]}),
     ],
 )  # fmt: skip
-def test_flags_of_a_test_mean_what_they_meant(flags: str, meant: dict[str, Any]) -> None:
+def test_test_flags_of_tsm_keep_their_meaning(flags: str, meant: dict[str, Any]) -> None:
     args = vars(make_test_parser(None).parse_args(shlex.split(f"{TEST} {flags}")))
     wanted = {**DEFAULTS, **meant}
     assert {name: args[name] for name in wanted} == wanted
@@ -73,7 +73,7 @@ TRAINED = {
         (f"--tune_from={FILE} --dropout 0.8", {"tune_from": FILE, "dropout": 0.8}, TemporalOptions("tsm")),
     ],
 )
-def test_flags_of_a_training_mean_what_they_meant(flags: str, meant: dict[str, Any], temporal: TemporalOptions) -> None:
+def test_training_flags_of_tsm_keep_their_meaning(flags: str, meant: dict[str, Any], temporal: TemporalOptions) -> None:
     args = train_parser(None).parse_args(["kinetics", "RGB", *shlex.split(f"{TRAIN} {flags}")])
     wanted = {**TRAINED, **meant}
     assert {name: getattr(args, name) for name in wanted} == wanted
@@ -88,17 +88,17 @@ CENTRES_10_4 = [1, 3, 6, 8]
     [
         (10, 4, "uniform-1", 1, [CENTRES_10_4]),
         (10, 4, "twice", 1, [CENTRES_10_4, [0, 2, 5, 7]]),
-        (10, 4, "uniform-2", 1, [[0, 2, 5, 7], [1, 3, 6, 8]]),  # TAM's: the starts first, the second shifted by 1
+        (10, 4, "uniform-2", 1, [[0, 2, 5, 7], [1, 3, 6, 8]]),  # TAM's: the starts of the segments, then shifted by 1
         (100, 4, "twice", 1, [[12, 37, 62, 87], [0, 25, 50, 75]]),
-        (100, 4, "uniform-2", 1, [[0, 25, 50, 75], [24, 49, 74, 99]]),  # TAM's: the starts and the ends
-        (14, 4, "twice", 5, [CENTRES_10_4, [0, 2, 5, 7]]),  # stacks of 5 have 10 places to start
+        (100, 4, "uniform-2", 1, [[0, 25, 50, 75], [24, 49, 74, 99]]),  # TAM's: the starts and the ends of the segments
+        (14, 4, "twice", 5, [CENTRES_10_4, [0, 2, 5, 7]]),  # a stack of 5 frames can start at 10 places
         (3, 4, "twice", 1, [[0, 1, 1, 2], [0, 0, 1, 2]]),
         (1, 2, "twice", 1, [[0, 0], [0, 0]]),
         (73, 2, "dense-10", 1, [[start, start + 32] for start in range(10)]),
-        (40, 4, "dense-10", 1, [[0, 16, 32, 8]] * 10),  # shorter than the window: wraps around
+        (40, 4, "dense-10", 1, [[0, 16, 32, 8]] * 10),  # shorter than the window, so it wraps around
     ],
 )  # fmt: skip
-def test_frames_of_a_test(frames: int, segments: int, sample: str, length: int, clips: list[list[int]]) -> None:
+def test_sampled_frames(frames: int, segments: int, sample: str, length: int, clips: list[list[int]]) -> None:
     assert view_indices(frames, segments, sample, length).tolist() == clips
 
 

@@ -1,4 +1,4 @@
-"""If saving a checkpoint is interrupted at any point, either the previous or the new one can be loaded."""
+"""If saving a checkpoint is interrupted at any point, the previous or the new checkpoint can be loaded."""
 
 import errno
 import os
@@ -23,13 +23,13 @@ from ops.training.checkpoint_saver import BEST, LAST, SAVED, CheckpointSaver, is
 STAGES = {
     "made": (storage.tempfile, "mkstemp"),
     "written": (tensor_files.torch, "save"),
-    "synced": (os, "fsync"),  # the file, and later the folder
+    "synced": (os, "fsync"),  # called for the file first and later for the folder
     "readable": (os, "chmod"),
     "renamed": (os, "replace"),
     "linked": (checkpoint_saver.os, "link"),
     "pruned": (Path, "unlink"),
 }
-"""What is done to save a checkpoint, one after another."""
+"""The stages of saving a checkpoint, in order, with the function that each of them calls."""
 
 
 def save(folder: Path, step: int) -> None:
@@ -44,7 +44,7 @@ def loaded_step(path: Path) -> int:
 
 
 def kill_in(stage: str, folder: Path, call_number: int) -> bool:
-    """Save step 4 in a process that is killed as it comes to `stage` for the `call_number`th time; whether it did."""
+    """Save step 4 in a process that is killed at the `call_number`th call of `stage`; True if it was killed."""
     child = os.fork()
     if child == 0:
         place, name = STAGES[stage]
@@ -54,7 +54,7 @@ def kill_in(stage: str, folder: Path, call_number: int) -> bool:
             calls[0] += 1
             if calls[0] < call_number:
                 return original(*args, **options)
-            if stage == "written":  # half of it
+            if stage == "written":  # killed when half of the file is written
                 args[1].write(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
             return None
@@ -80,20 +80,20 @@ def test_a_kill_in_any_stage_of_saving_leaves_the_old_or_the_new_one(stage: str,
         steps = [loaded_step(path) for path in left]
         assert not any(map(is_replaced, left)), "a run that goes on takes none of them for another's"
         assert steps[0] in (3, 4) and steps[1] in (3, 4) and steps[1] >= steps[0] and set(steps) <= {2, 3, 4}
-        save(folder, 5)  # and what is left over is in nobody's way
+        save(folder, 5)  # leftover files do not disturb the next save
         assert loaded_step(folder / LAST) == loaded_step(folder / BEST) == 5
         assert not list(folder.glob(".*"))
     assert kills >= 1
 
 
 def put(source: Path, target: Path) -> None:
-    """In the place of `target`, whose file can have other names."""
+    """Replace `target` by a copy of `source`; `target` is unlinked first, because other names may be linked to it."""
     target.unlink()
     shutil.copy(source, target)
 
 
 def test_checkpoints_that_a_run_did_not_save_are_known(tmp_path: Path) -> None:
-    """Not by their names or times: by what they hold."""
+    """A checkpoint is recognised by its content, not by its name or time."""
     run, other = tmp_path / "run", tmp_path / "other"
     for folder, steps in ((run, (1, 2, 3)), (other, (3, 4))):
         folder.mkdir()
@@ -101,9 +101,9 @@ def test_checkpoints_that_a_run_did_not_save_are_known(tmp_path: Path) -> None:
             save(folder, step)
     own = [run / LAST, run / BEST, *older_checkpoints(run)]
     assert len(own) == 4 and not any(map(is_replaced, own))
-    shutil.copytree(run, tmp_path / "moved", copy_function=shutil.copyfile)  # as to another machine: with other times
+    shutil.copytree(run, tmp_path / "moved", copy_function=shutil.copyfile)  # with new times, as on another machine
     assert not any(is_replaced(tmp_path / "moved" / path.name) for path in own)
-    put(own[-1], run / LAST)  # gone back to an older one of its own
+    put(own[-1], run / LAST)  # the user went back to an older checkpoint of this run
     assert not is_replaced(run / LAST)
     put(other / LAST, run / LAST)
     assert is_replaced(run / LAST) and not is_replaced(run / BEST)
@@ -111,12 +111,12 @@ def test_checkpoints_that_a_run_did_not_save_are_known(tmp_path: Path) -> None:
     content["weights"][7] += 1e-6
     torch.save(content, run / BEST)
     assert is_replaced(run / BEST)
-    save(run, 5)  # the other's is not noted as the run's
+    save(run, 5)  # this must not record the foreign checkpoint as saved by the run
     put(other / LAST, run / LAST)
     assert is_replaced(run / LAST)
 
 
-def test_runs_of_earlier_versions_noted_nothing(tmp_path: Path) -> None:
+def test_checkpoints_of_runs_without_a_record_are_accepted(tmp_path: Path) -> None:
     save(tmp_path, 1)
     (tmp_path / SAVED).unlink()
     assert not is_replaced(tmp_path / LAST)
@@ -144,7 +144,7 @@ def test_an_error_in_any_stage_of_saving_is_one_line_and_costs_nothing(
     place, name = STAGES[stage]
     failing: Callable[..., NoReturn] = half_then_full if stage == "written" else full_disk
     monkeypatch.setattr(place, name, failing)
-    if stage == "linked":  # some file systems have no links: copied then
+    if stage == "linked":  # file systems without links get a copy instead
         save(tmp_path, 4)
     else:
         with pytest.raises(
@@ -158,7 +158,7 @@ def test_an_error_in_any_stage_of_saving_is_one_line_and_costs_nothing(
 
 
 def test_a_full_disk_ends_training_in_one_line_and_it_goes_on_later(call: Call, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the end of the disk."""
+    """A limit on the size of files simulates the full disk."""
     media.write_video(tmp_path / "a.mp4", 8)
     (tmp_path / "l.txt").write_text("a.mp4 8 0\na.mp4 8 1\n" * 2)
     train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]

@@ -1,4 +1,4 @@
-"""A run whose validation no longer improves ends early, at the same epoch however often it was interrupted."""
+"""A run whose validation no longer improves ends early, at the same epoch no matter how often it was interrupted."""
 
 import csv
 from pathlib import Path
@@ -15,9 +15,9 @@ from ops.training.early_stopping import EarlyStopping
     ("patience", "top1", "ends"),
     [
         (1, [50.0, 50.0, 60.0], 2),
-        (2, [0.0, 0.0, 0.0], 3),  # the first validation has none to improve on
+        (2, [0.0, 0.0, 0.0], 3),  # the first validation always counts as the best
         (2, [10.0, 5.0, 20.0, 20.0, 19.0, 90.0], 5),
-        (1, [10.0, None, 20.0], 2),  # too few videos could be read
+        (1, [10.0, None, 20.0], 2),  # None: too few videos could be read
         (1, [None, 10.0, 20.0, 30.0], None),
         (3, [50.0, 50.0, 50.0], None),
         (None, [50.0, 40.0, 30.0, 20.0], None),
@@ -42,7 +42,7 @@ def epochs(folder: Path) -> list[str]:
 
 
 def test_a_run_in_parts_ends_at_the_same_epoch(tmp_path: Path, call: Call) -> None:
-    """At a rate that changes nothing; validations with which a part ends do not count."""
+    """The learning rate is too small to improve anything; the validation at the end of each part does not count."""
     for number in range(4):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4)))

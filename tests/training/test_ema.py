@@ -1,4 +1,4 @@
-"""The moving average of the weights is that of a plain computation, in a run of several parts too."""
+"""The moving average of the weights agrees with a plain computation, also in a run that is interrupted."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def train(tmp_path: Path) -> list[str]:
     return [*flags, "--eval-freq", "1", "--store_name"]
 
 
-def test_it_is_the_average_of_the_weights_after_each_step(tmp_path: Path, call: Call, train: list[str]) -> None:
-    """A run without an average trains the same weights and saves them after each step."""
+def test_ema_is_the_moving_average_of_the_weights_after_each_step(tmp_path: Path, call: Call, train: list[str]) -> None:
+    """A run without --ema trains the same weights and saves them after each step; the average is taken over these."""
     call(*train, "plain", "--ckpt_interval", "1", "--keep", "9")
     call(*train, "whole", "--ema", "0.7")
     call(*train, "parts", "--ema", "0.7", "--max_steps", "3")  # ends in the middle of the second epoch
@@ -49,7 +49,7 @@ def test_it_is_the_average_of_the_weights_after_each_step(tmp_path: Path, call: 
     assert saved["meta"]["recipe"]["ema"] == 0.7
     refused = call(*train, "plain", "--ema", "0.7", status=2).err
     assert "cannot be resumed: --ema is not set in the checkpoint, but 0.7 here" in refused
-    evaluated = call(*train, "whole", "--evaluate").out  # with the average, whatever the flags say
+    evaluated = call(*train, "whole", "--evaluate").out  # evaluates the average, even without --ema
     assert f"{saved['meta']['results']['val_loss']:.4f}" in evaluated
 
 

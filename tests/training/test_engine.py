@@ -1,4 +1,4 @@
-"""The loops: scores of views, and which batch norms learn."""
+"""Parts of the training and test loops: scores of views, and which batch norms are trained."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -34,8 +34,8 @@ def test_scores_do_not_depend_on_how_views_are_chunked(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("partial", [True, False])
-def test_synchronised_norms_are_all_of_them(partial: bool) -> None:
-    """On a CPU they can be made but not used; freezing all but the first is as without."""
+def test_syncbn_converts_every_batch_norm(partial: bool) -> None:
+    """--syncbn converts every batch norm and freezes the same ones. On a CPU they can be created, but not run."""
     models = []
     for syncbn in (True, False):
         args = train_parser(None, ("pyav",)).parse_args(["custom", "RGB", "--arch", "resnet18", "--tam"])

@@ -1,4 +1,4 @@
-"""Runs with every training option that keeps a state of its own continue in the middle of an epoch bit for bit."""
+"""Interrupted runs continue bit for bit in the middle of an epoch, with every option that has its own state."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_run_in_parts_is_one_without_interruption(name: str, tmp_path: Path, call: Call) -> None:
+def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, tmp_path: Path, call: Call) -> None:
     for number in range(5):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))

@@ -23,7 +23,7 @@ VIDEOS = 4
     ],
     ids=["one class", "one frame", "one frame of a window", "64 frames", "one clip at a time"],
 )
-def test_training_and_testing_at_the_edges(
+def test_training_and_testing_with_extreme_settings(
     classes: int, segments: int, batch: int, flags: list[str], tmp_path: Path, call: Call
 ) -> None:
     for number in range(VIDEOS):

@@ -1,4 +1,4 @@
-"""Runs that meet non-finite numbers or unreadable videos stop in time, say why, and lose nothing."""
+"""Runs with non-finite numbers or unreadable videos stop in time, give the reason, and lose no checkpoint."""
 
 import csv
 import errno
@@ -32,7 +32,7 @@ CPU = Compute(torch.device("cpu"))
 
 
 def write_list(folder: Path, good: int, missing: int) -> Path:
-    """A list of so many good videos, which are all the same, and of so many that are not there, mixed."""
+    """Write a list with `good` entries of one existing video and `missing` entries of missing videos."""
     media.write_video(folder / "a.mp4", 8)
     lines = [f"a.mp4 8 {n % 2}\n" for n in range(good)] + [f"gone{n}.mp4 8 0\n" for n in range(missing)]
     (folder / "l.txt").write_text("".join(lines))
@@ -72,7 +72,7 @@ def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: 
     assert "skipped (1 of 1)" in done.err and "step 3: the loss is nan" in done.err
 
 
-def test_all_processes_stop_where_one_meets_it(script: Run, tmp_path: Path) -> None:
+def test_all_processes_stop_when_one_has_a_loss_that_is_not_finite(script: Run, tmp_path: Path) -> None:
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
     done = script(*train, processes=2, status=None)
     assert done.returncode != 0 and "step 2: the loss is nan" in done.stderr and "Traceback" not in done.stdout
@@ -91,10 +91,10 @@ def test_a_run_stops_where_too_many_videos_are_broken(
 
 
 def test_broken_videos_are_counted_over_the_whole_run(call: Call, tmp_path: Path) -> None:
-    """Few videos, of which every epoch meets a few that are broken, also in a run that was stopped in between."""
+    """Each epoch has only a few broken videos; their counts add up over epochs and over an interruption."""
     train = [*arguments(write_list(tmp_path, 36, 4)), "--epochs", "3", "-b", "4", "--resume", "auto"]
     train += ["--lr", "0.001", "--max_bad_fraction", "0.05"]
-    assert "resumed" not in call(*train, "--max_steps", "10").out  # an epoch, after which 44 videos were tried
+    assert "resumed" not in call(*train, "--max_steps", "10").out  # one epoch, in which 44 videos were tried
     done = call(*train, status=3)
     assert "resumed" in done.out and "videos cannot be read, more than --max_bad_fraction 0.05" in done.err
     tried = int(done.err.split(" videos cannot")[0].split()[-1])
@@ -107,7 +107,7 @@ def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call,
     path = tmp_path / "checkpoints/run" / LAST
     content = torch.load(path, weights_only=True)
     assert content["skipped"] == 0
-    done = call(*train, "--lr", "1e30", status=3)  # which is the one that may be passed over, and then another one
+    done = call(*train, "--lr", "1e30", status=3)  # the first such batch may be skipped, the second one ends the run
     assert "skipped (1 of 1)" in done.err and "the loss is nan" in done.err
     torch.save({**content, "skipped": 1}, path)
     done = call(*train, "--lr", "1e30", status=3)
@@ -136,7 +136,9 @@ def test_a_test_with_failures_can_be_allowed(call: Call, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("poisoned", "scored"), [(float("nan"), 0), (1.0, 3)])
-def test_scores_that_are_not_finite_are_no_scores(poisoned: float, scored: int, call: Call, tmp_path: Path) -> None:
+def test_videos_whose_scores_are_not_finite_count_as_failed(
+    poisoned: float, scored: int, call: Call, tmp_path: Path
+) -> None:
     model = build_model("resnet18", 2, 3)
     nn.init.constant_(model.head.bias[:1], poisoned)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth.tar")
@@ -161,7 +163,7 @@ def test_output_that_nobody_takes_is_no_traceback(tmp_path: Path) -> None:
 
 
 def weights_of(folder: Path, bias: float = 0.0) -> Path:
-    """A checkpoint whose scores are the `bias` at least."""
+    """Write a checkpoint in which all biases of the head are `bias`."""
     model = build_model("resnet18", 2, 3, tam=True)
     nn.init.constant_(model.head.bias, bias)
     torch.save({"state_dict": model.state_dict()}, folder / "w.pth.tar")
@@ -169,7 +171,7 @@ def weights_of(folder: Path, bias: float = 0.0) -> Path:
 
 
 def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Path) -> None:
-    """A statistic of a batch norm that overflowed: training does not see it, validation does."""
+    """If a running statistic of a batch norm overflows, training does not notice it, but validation does."""
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "0.001"]
     weights = weights_of(tmp_path, float("nan"))
     said = call(*train, "--evaluate", "--resume", weights, status=3).err
@@ -179,7 +181,7 @@ def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Pa
     before = (folder / LAST).read_bytes(), (folder / BEST).read_bytes()
     content = torch.load(folder / LAST, weights_only=True)
     content["state_dict"]["base_model.bn1.running_var"].fill_(float("nan"))
-    (folder / LAST).unlink()  # the same file as the best one
+    (folder / LAST).unlink()  # a hard link to the best one, which must not change
     torch.save(content, folder / LAST)
     poisoned = (folder / LAST).read_bytes()
     train = [*train, "--epochs", "2", "--resume", "auto", "--eval-freq", "1"]
@@ -190,7 +192,7 @@ def test_weights_that_are_not_finite_are_never_the_best(call: Call, tmp_path: Pa
     assert "base_model.bn1.running_var is no longer finite; the last good checkpoint is" in said
 
 
-def test_the_best_needs_most_of_the_videos(call: Call, tmp_path: Path) -> None:
+def test_a_validation_that_misses_most_videos_is_never_the_best(call: Call, tmp_path: Path) -> None:
     path = write_list(tmp_path, 8, 0)
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     (tmp_path / "v.txt").write_text("a.mp4 8 0\n" + "bad.mp4 8 0\n" * 2)
@@ -213,21 +215,21 @@ def test_the_best_needs_most_of_the_videos(call: Call, tmp_path: Path) -> None:
     assert "validation: loss nan" in call(*train, "--epochs", "2").out
     content = torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)
     assert content["best_prec1"] == 0.0 and not (tmp_path / "checkpoints/run" / BEST).exists()
-    content["best_prec1"] = float("nan")  # as older versions left it
+    content["best_prec1"] = float("nan")  # as older versions stored it
     torch.save(content, tmp_path / "checkpoints/run" / LAST)
     (tmp_path / "v.txt").write_text("a.mp4 8 0\na.mp4 8 1\n" + "bad.mp4 8 0\n")
     call(*train, "--epochs", "3")
     assert torch.load(tmp_path / "checkpoints/run" / BEST, weights_only=True)["best_prec1"] == 50.0
     path = tmp_path / "checkpoints/run" / LAST
     content = {**torch.load(path, weights_only=True), "best_prec1": float("nan")}
-    path.unlink()  # the same file as the best one
+    path.unlink()  # a hard link to the best one, which must not change
     torch.save(content, path)
     call(*train, "--epochs", "4")
     assert torch.load(path, weights_only=True)["best_prec1"] == 50.0, "nothing would ever be better than NaN"
 
 
 class Poisoned(nn.Module):
-    """Scores are what a clip holds."""
+    """The scores are the content of the clip."""
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         return clips
@@ -249,7 +251,7 @@ def test_validation_leaves_scores_out_that_are_not_finite() -> None:
 
 
 class NeverFinite(nn.Module):
-    """Scores that are finite and gradients that never are: of a square root at 0."""
+    """Its scores are finite and its gradients never are, because the square root has an infinite slope at 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -272,7 +274,7 @@ def test_fp16_that_never_takes_a_step_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("broken", ["events", "log.csv", "bad_samples.csv"])
-def test_what_cannot_be_logged_costs_no_epoch(
+def test_a_log_that_cannot_be_written_does_not_stop_the_epoch(
     broken: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = [*arguments(write_list(tmp_path, 8, 1)), "-b", "2", "--lr", "0.001", "--eval-freq", "1", "--resume", "auto"]

@@ -1,4 +1,4 @@
-"""The loss is what its formula says, however a batch is divided into parts."""
+"""The loss agrees with its formula, no matter how a batch is divided into parts."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_the_published_loss_is_cross_entropy() -> None:
 
 
 def test_balanced_weights_are_inverse_frequencies() -> None:
-    """Classes 0, 1 and 3 of four have 6, 3 and 1 of ten clips."""
+    """Of ten clips, classes 0, 1 and 3 of four classes have 6, 3 and 1."""
     labels = np.array([0] * 6 + [1] * 3 + [3], np.int32)
     weights = balanced_weights(labels, 4)
     torch.testing.assert_close(weights, torch.tensor([10 / 18, 10 / 9, 0.0, 10 / 3]))

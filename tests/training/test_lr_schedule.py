@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""The learning rate over a training run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Mixing clips and labels is what its formula says, however a batch is divided into parts."""
+"""Mixing clips and labels agrees with its formula, no matter how a batch is divided into parts."""
 
 import types
 from pathlib import Path
@@ -26,7 +26,7 @@ def clips() -> torch.Tensor:
 
 
 class Network(nn.Module):
-    """Scores that depend on every pixel of a clip, and the pixels that it saw."""
+    """Its scores depend on every pixel of a clip; `seen` holds the pixels that it was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,11 +68,11 @@ def test_a_step_trains_on_mixed_clips_with_mixed_targets(parts: int, mixing: Mix
     assert len(network.seen) == parts and (seen.int() - expected.int()).abs().max() <= (0 if mix.box else 1)
     assert found.item() == pytest.approx(-(target * weights * scores.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
     assert torch.equal(labels, LABELS if mix.share >= 0.5 else LABELS.roll(1, 0))
-    assert torch.equal(batch.pixels, clips())  # the loader's batch is left as it was
+    assert torch.equal(batch.pixels, clips())  # the batch of the loader is unchanged
 
 
 def test_the_formulas_are_those_of_torchvision() -> None:
-    """On float clips with soft labels, which its transforms can do."""
+    """The comparison uses float clips with soft labels, because torchvision's transforms support only these."""
     v2 = pytest.importorskip("torchvision.transforms.v2")
     tv_tensors = pytest.importorskip("torchvision.tv_tensors")
     own, targets = clips(), nn.functional.one_hot(LABELS, 3).float()

@@ -1,6 +1,6 @@
-"""The fused optimizer of GPUs takes the same steps as the published one; a CPU has one too, which shows it here.
+"""The fused optimizer for GPUs takes the same steps as the published one; this is tested with the fused one for CPUs.
 
-AdamW takes the steps of a plain one with a rate and a decay for each parameter.
+AdamW takes the same steps as a plain one with a learning rate and a weight decay for each parameter.
 """
 
 from pathlib import Path
@@ -30,13 +30,13 @@ def start(channels_last: bool = False, fused: bool = True) -> tuple[Recognizer, 
 
 
 def step(model: nn.Module, optimizer: Optimizer, number: int, scaler: torch.amp.GradScaler | None = None) -> None:
-    """A step with gradients that depend on the weights and its `number`; with infinite ones where that is negative."""
+    """Take a step with gradients that depend on the weights and on `number`; they are infinite if it is negative."""
     for parameter in model.parameters():
         parameter.grad = (parameter.detach() + number).cos() * (torch.inf if number < 0 else 1)
     if not scaler:
         optimizer.step()
         return
-    scaler.scale(torch.zeros(()))  # only now does it know its scale
+    scaler.scale(torch.zeros(()))  # the scaler creates its scale only at this call
     scaler.unscale_(optimizer)
     scaler.step(optimizer)
     scaler.update()
@@ -62,8 +62,8 @@ def test_fused_steps_are_the_published_ones(channels_last: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
-def test_a_first_step_that_fp16_skips_leaves_no_trace() -> None:
-    """Without `complete_momentum` the momentum is whatever was in that memory before."""
+def test_a_first_step_that_fp16_skips_changes_nothing() -> None:
+    """Without `complete_momentum`, the momentum would be uninitialised memory after the skipped step."""
     blank = [torch.full((4096,), torch.nan) for _ in range(64)]
     del blank
     skipped, plain = start(), start()
@@ -78,8 +78,8 @@ def test_a_first_step_that_fp16_skips_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize("before", [(False, True), (True, True), (False, False)], ids=["same", "format", "kind"])
-def test_a_run_goes_on_in_the_format_of_its_parameters(before: tuple[bool, bool], tmp_path: Path) -> None:
-    """From a checkpoint of the same kind of run, of one in channels last, and of one whose optimizer was not fused."""
+def test_a_resumed_momentum_has_the_memory_format_of_its_parameters(before: tuple[bool, bool], tmp_path: Path) -> None:
+    """The checkpoint is from the same kind of run, from one in channels last, or from one with an unfused optimizer."""
     model, optimizer = start(*before)
     for number in range(2):
         step(model, optimizer, number)
@@ -109,7 +109,7 @@ def adamw(fused: bool = False, channels_last: bool = False) -> tuple[Recognizer,
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_adamw_keeps_the_factors_of_parameter_groups(fused: bool) -> None:
-    """The head learns at 5 and 10 times the rate, biases and batch norms do not decay."""
+    """The head has 5 and 10 times the learning rate; biases and batch norms have no weight decay."""
     (model, optimizer), plain = adamw(fused), start()[0]
     named = dict(plain.named_parameters())
     norms = {id(p) for m in plain.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for p in m.parameters()}
@@ -129,8 +129,8 @@ def test_adamw_keeps_the_factors_of_parameter_groups(fused: bool) -> None:
     assert isinstance(optimizer, AdamW) and not torch.equal(model.head.weight, start()[0].head.weight)
 
 
-def test_adamw_goes_on_in_the_format_of_its_parameters(tmp_path: Path) -> None:
-    """A run whose optimizer was not fused, continued by a fused one in another memory format; and not by SGD."""
+def test_resumed_adamw_has_the_memory_format_of_its_parameters(tmp_path: Path) -> None:
+    """A fused optimizer in another memory format continues the run of an unfused one; SGD refuses to do so."""
     model, optimizer = adamw(channels_last=True)
     step(model, optimizer, 0)
     save_checkpoint(tmp_path / "c.pth.tar", model, {}, epoch=1, step=0, optimizer=optimizer.state_dict())

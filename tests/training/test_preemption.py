@@ -45,7 +45,7 @@ LAUNCH = "import sys; from ops.common.distributed import launch; sys.exit(launch
 LAUNCHERS = {
     "none": [],
     "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"],
-    "ours": ["-c", LAUNCH],  # as with --gpus, which needs GPUs
+    "ours": ["-c", LAUNCH],  # what --gpus calls; the flag itself needs GPUs
 }
 
 
@@ -59,7 +59,7 @@ def start(folder: Path, name: str, *flags: str, launcher: str = "none", threads:
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + 600  # it only waits so long where the machine is busy with other things
+    end = time.monotonic() + 600  # this long only if the machine is busy
     while not path.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     assert path.exists(), process.communicate()[0]
@@ -75,12 +75,12 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def rows(folder: Path, name: str) -> list[list[str]]:
-    """The log without what a clock or a place in it says."""
+    """The rows of the log without the columns that hold times."""
     with (folder / "runs" / name / "log.csv").open(newline="") as file:
         return [[value for key, value in row.items() if "seconds" not in key] for row in csv.DictReader(file)]
 
 
-def test_a_run_that_is_not_there_is_told_from_one_with_a_similar_name(
+def test_a_missing_run_is_not_confused_with_one_of_a_similar_name(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -95,8 +95,8 @@ def test_a_run_that_is_not_there_is_told_from_one_with_a_similar_name(
 
 
 def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: Call) -> None:
-    """With the number of threads that it began with, whatever the environment of a later part gives."""
-    torch.set_num_threads(1)  # as the first part has; the number of a process that runs tests depends on how it began
+    """Each part uses the number of threads that the run started with, even if its environment asks for another one."""
+    torch.set_num_threads(1)  # as in the first part; this process may have another number
     call("online_main.py", *TRAIN, "--store_name", "whole", "-j", "1")
     checkpoint = clips / "runs/parts/ckpt.pth.tar"
     for threads, number in enumerate((signal.SIGTERM, signal.SIGKILL), 1):
@@ -128,8 +128,8 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
     ("launcher", "target", "number", "status"),
     [
         ("torchrun", "a process", signal.SIGTERM, 0),
-        ("torchrun", "torchrun", signal.SIGUSR1, -signal.SIGUSR1),  # which it does not heed: it is gone at once
-        ("ours", "torchrun", signal.SIGUSR1, 128 + signal.SIGUSR1),  # of which a training makes 0: it left its marker
+        ("torchrun", "torchrun", signal.SIGUSR1, -signal.SIGUSR1),  # torchrun has no handler for it and dies at once
+        ("ours", "torchrun", signal.SIGUSR1, 128 + signal.SIGUSR1),  # training turns it into 0, because of the marker
     ],
 )
 def test_all_processes_of_torchrun_end_together(
@@ -147,10 +147,10 @@ def test_all_processes_of_torchrun_end_together(
 @pytest.mark.parametrize(
     ("launched", "marked", "status"), [(138, True, 0), (138, False, 138), (1, True, 1), (0, False, 0)]
 )
-def test_a_training_that_a_signal_stopped_has_done_well(
+def test_the_exit_status_of_a_training_that_was_stopped_by_a_signal(
     launched: int, marked: bool, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `--gpus` makes of the exit status of its processes, and of the marker that they leave."""
+    """`--gpus` derives its exit status from that of its processes and from the marker that they leave."""
     monkeypatch.setattr("ops.training.train.wants_launch", lambda gpus, device: True)
     monkeypatch.setattr("ops.common.distributed.launch", lambda processes, script, arguments: launched)
     (tmp_path / "run").mkdir()
@@ -170,12 +170,12 @@ def test_older_checkpoints_are_kept_and_used(tmp_path: Path, caplog: pytest.LogC
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000005.pth.tar", "ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
     assert (tmp_path / "ckpt.best.pth.tar").exists()
-    saver.save(lambda path: write_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # gone back to step 3
+    saver.save(lambda path: write_checkpoint(path, model, {}, epoch=4), 4, is_best=False)  # after going back to step 3
     names = [path.name for path in older_checkpoints(tmp_path)]
     assert names == ["ckpt.00000004.pth.tar", "ckpt.00000003.pth.tar"]
     saver.save(lambda path: write_checkpoint(path, model, {}, epoch=5), 5, is_best=False)
     paths = [tmp_path / "ckpt.pth.tar", *older_checkpoints(tmp_path)]
-    media.truncate(paths[0], 0.5)  # the same file as that of step 5
+    media.truncate(paths[0], 0.5)  # a hard link to that of step 5
     found: Checkpoint = read_first(paths)
     assert found.rest["epoch"] == 4
     for path in paths[2:]:
@@ -217,7 +217,7 @@ STUB = "#!/usr/bin/env bash\n"
 
 @pytest.mark.parametrize("ends_early", [False, True])
 def test_the_slurm_script_starts_torchrun_and_queues_again(tmp_path: Path, ends_early: bool) -> None:
-    """With a stand-in for Slurm that notes what it is asked for."""
+    """A stub stands in for Slurm and logs its arguments."""
     hostnames = '[ "$1" = show ] && printf "node1\\nnode2\\n" || echo "scontrol $*" >> log\n'
     (tmp_path / "scontrol").write_text(STUB + hostnames)
     (tmp_path / "srun").write_text(STUB + 'trap "exit 0" TERM\necho "srun $*" >> log\nsleep 0.5 & wait\nexit 7\n')
@@ -249,7 +249,7 @@ def stop_within_an_epoch(call: Call) -> None:
     [
         (["-b", "4"], 16, "--batch_size (was 2, now 4)"),
         (["--seed", "1"], 16, "--seed (was 0, now 1)"),
-        ([], 6, "the list l.txt"),  # fewer steps than are done
+        ([], 6, "the list l.txt"),  # fewer steps than were done
         ([], 15, "the list l.txt"),
     ],
 )
@@ -264,7 +264,7 @@ def test_an_epoch_does_not_go_on_with_other_videos(
     said = call(*train, status=2).err
     assert f"saved after 5 of 8 steps of epoch 1; since then {named} changed" in said and "Traceback" not in said
     assert (clips / "runs/run/ckpt.pth.tar").read_bytes() == before
-    done = call(*train, "--start-epoch", "1")  # with the next one
+    done = call(*train, "--start-epoch", "1")  # starts with the next epoch
     assert "epoch 2/2: loss" in done.out and "epoch 1/2" not in done.out
 
 

@@ -1,4 +1,4 @@
-"""A run documents exactly what ran, and a resumed run reports what has changed."""
+"""A run records exactly what was run, and a resumed run reports what has changed."""
 
 import argparse
 import io
@@ -45,10 +45,10 @@ ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "work
             {"versions": {"av": "1.0", "python": software()["versions"]["python"]}},
             [f"av {av.__version__}, before 1.0"],
         ),
-        ({"lr": 0.02}, {"recipe": None}, []),  # a checkpoint that does not say
+        ({"lr": 0.02}, {"recipe": None}, []),  # a checkpoint without a recipe
     ],
 )
-def test_what_changed_and_matters_is_named(now: dict[str, Any], meta: dict[str, Any], named: list[str]) -> None:
+def test_changed_settings_that_matter_are_named(now: dict[str, Any], meta: dict[str, Any], named: list[str]) -> None:
     origin = Checkpoint("c.pth.tar", {}, SPEC, {"recipe": ARGS, **meta})
     lists = {"train.txt": "1", "val.txt": "2"}
     assert changed_settings(argparse.Namespace(**{**ARGS, **now}), origin, lists) == named
@@ -61,11 +61,13 @@ def test_what_changed_and_matters_is_named(now: dict[str, Any], meta: dict[str, 
         ({"freeze": "none", "ema": 0.9}, {}, "--ema is 0.9 in the checkpoint, but not set here"),
         ({"freeze": "none"}, {"freeze": "backbone"}, "--freeze is none in the checkpoint, but backbone here"),
         ({"freeze": "none"}, {"freeze": "backbone", "evaluate": True}, ""),
-        ({}, {}, ""),  # of a version without these flags
+        ({}, {}, ""),  # from a version without these flags
         (None, {"freeze": "backbone"}, "--freeze is none in the checkpoint, but backbone here"),
     ],
 )
-def test_a_run_cannot_go_on_with_other_contents(recipe: object, now: dict[str, Any], said: str) -> None:
+def test_a_run_cannot_continue_with_other_contents_of_its_checkpoints(
+    recipe: object, now: dict[str, Any], said: str
+) -> None:
     args = argparse.Namespace(**{"freeze": "none", "ema": None, "evaluate": False, **now})
     assert differing_recipe(args, Checkpoint("c.pth.tar", {}, SPEC, {"recipe": recipe})) == said
 
@@ -98,7 +100,7 @@ def test_videos_that_were_replaced_are_named(call: Call, tmp_path: Path) -> None
     train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "-b", "2"]
     train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--store_name", "run", "--resume", "auto"]
     call(*train, "--epochs", "1")
-    (tmp_path / "0.mp4").touch()  # as a copy on another disk
+    (tmp_path / "0.mp4").touch()  # a new time, as on a copied file
     assert "not as in the run so far" not in call(*train, "--epochs", "1").err
     media.write_video(tmp_path / "1.mp4", 20, seed=7)
     assert "the files of 1 of 2 checked entries of l.txt, such as 1.mp4" in call(*train, "--epochs", "1").err
@@ -117,17 +119,17 @@ def test_a_checkpoint_that_was_replaced_is_named(call: Call, tmp_path: Path) -> 
     again = [*train, "--store_name", "run", "--resume"]
     assert "not as in the run so far" not in call(*again, "auto", "--epochs", "1").err
     for changed in ((tmp_path / "checkpoints/other/ckpt.pth.tar").read_bytes(), edited(own)):
-        last.unlink()  # the same file as the best one
+        last.unlink()  # a hard link to the best one, which must not change
         last.write_bytes(changed)
         said = "checkpoints/run/ckpt.pth.tar, which was replaced or changed since the run saved it"
-        for resume in ("auto", last):  # who means it can go on
+        for resume in ("auto", last):  # a warning only: the user may want this
             lines = call(*again, resume, "--epochs", "1").err.splitlines()
             assert sum(line.endswith(said) for line in lines) == 1
     assert "not as in the run so far" not in call(*again, "checkpoints/other/ckpt.pth.tar", "--epochs", "1").err
 
 
 def edited(checkpoint: bytes) -> bytes:
-    """The same with one weight changed."""
+    """Return the checkpoint with one weight changed."""
     content = torch.load(io.BytesIO(checkpoint), weights_only=True)
     content["state_dict"]["new_fc.bias"][0] += 1
     file = io.BytesIO()
@@ -141,11 +143,11 @@ def edited(checkpoint: bytes) -> bytes:
         ([3, 5], ""),
         ([3, 6], "the files of 1 of 2 checked entries of l.txt, such as b"),
         ([4, -1], "the files of 2 of 2 checked entries of l.txt, such as a"),
-        ([3], ""),  # of another list, which is named as such
-        (None, ""),  # a checkpoint that does not say
+        ([3], ""),  # from another list, which has its own message
+        (None, ""),  # a checkpoint without sizes
     ],
 )
-def test_other_sizes_are_said_with_the_first_file(
+def test_changed_file_sizes_are_reported_with_the_first_file(
     before: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "l.txt").write_text("a 8 0\nb 8 1\n")
@@ -159,7 +161,7 @@ def test_of_long_lists_the_same_files_are_looked_at_each_time() -> None:
     assert places[0] < 10_000 and places[-1] > 640_000 and sampled_places(3) == [0, 1, 2]
 
 
-def test_of_a_frame_folder_it_is_the_first_image(tmp_path: Path) -> None:
+def test_the_first_image_of_a_frame_folder_is_checked(tmp_path: Path) -> None:
     (tmp_path / "v").mkdir()
     (tmp_path / "v/img_00001.jpg").write_bytes(b"1234567")
     (tmp_path / "l.txt").write_text("v 1 0\ngone 1 0\n")
@@ -193,7 +195,7 @@ def test_the_software_is_named() -> None:
     assert set(software()["versions"]) == {"python", "torch", "torchvision", "numpy", "opencv", "av"}
 
 
-def test_what_changes_the_last_bits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_that_affect_rounding_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     here = arithmetic(torch.device("cpu"))
     assert here["threads"] == torch.get_num_threads() and here["device"]
     origin = Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": {**here, "threads": 64}})
@@ -204,11 +206,11 @@ def test_what_changes_the_last_bits_is_named(monkeypatch: pytest.MonkeyPatch) ->
     )
     assert changed == ["MKL_CBWR COMPATIBLE, before not set"]
     monkeypatch.delenv("MKL_CBWR")
-    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # fewer threads than PyTorch counts
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # fewer threads than torch.get_num_threads() says
     assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {"arithmetic": here}), arithmetic(CPU)) == [
         "OMP_THREAD_LIMIT 1, before not set"
     ]
-    assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {}), here) == []  # a checkpoint that does not say
+    assert changed_arithmetic(Checkpoint("c.pth.tar", {}, SPEC, {}), here) == []  # a checkpoint without this entry
 
 
 @pytest.mark.parametrize(("stored", "cores", "taken"), [(2, 4, 2), (4, 4, 4), (8, 4, 1), (None, 4, 1), (0, 4, 1)])

@@ -1,4 +1,4 @@
-"""What a training says at its start, how long it will take, and that its bar fits a terminal of 80 columns."""
+"""The summary at the start of a training, its remaining time, and a progress bar that fits 80 columns."""
 
 import io
 import os
@@ -33,7 +33,7 @@ SETTINGS = [
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """A folder with five short videos and their list."""
+    """Make a folder with five short videos and their list."""
     for number in range(5):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))
@@ -82,7 +82,7 @@ def test_the_model_is_described(flags: list[str], words: str) -> None:
 
 
 def on_terminal(folder: Path, columns: int, *command: str) -> str:
-    """What a script prints on standard error, which is a terminal of so many columns."""
+    """Run a script with a terminal of `columns` columns as standard error, and return what it prints there."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     process = subprocess.Popen(
@@ -94,7 +94,7 @@ def on_terminal(folder: Path, columns: int, *command: str) -> str:
     try:
         while part := os.read(ours, 65536):
             written += part
-    except OSError:  # how Linux reports that nobody has the other end open
+    except OSError:  # Linux reports it when the other end is closed
         pass
     os.close(ours)
     assert process.wait(60) == 0, written.decode()
@@ -151,9 +151,9 @@ def test_durations_are_short() -> None:
         (0, None, 0, 50, 3),  # after epochs 2, 4 and 5
         (0, None, 20, 30, 2),
         (0, None, 50, 0, 0),
-        (7, 8, 9, 6, 1),  # an end within epoch 2
-        (10, 10, 12, 8, 1),  # an end with epoch 2
-        (20, 10, 20, 10, 1),  # an end with epoch 3, which is not due otherwise
+        (7, 8, 9, 6, 1),  # ends in the middle of epoch 2
+        (10, 10, 12, 8, 1),  # ends with epoch 2
+        (20, 10, 20, 10, 1),  # ends with epoch 3, which is only validated because the run ends there
         (45, 100, 45, 5, 1),
     ],
 )

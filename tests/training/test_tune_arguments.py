@@ -1,4 +1,4 @@
-"""Arguments that a training takes from the checkpoint it starts from, and those that it refuses beside it."""
+"""A training takes missing arguments from the checkpoint that it starts from and refuses contradicting ones."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ops.training.tune_arguments import open_start
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Checkpoints of tiny models, with and without a word about how they were trained."""
+    """Checkpoints of tiny models, with and without their training settings."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     paths = {name: str(folder / f"{name}.pth.tar") for name in ("tam", "tsn", "tsm", "flow", "text")}
@@ -54,7 +54,7 @@ DEFAULTS = {"tam": False, "shift": False, "tam_alpha": 2, "temporal_place": "aft
         ("tsm", "--shift --shift_div 4", {"num_segments": 4, "shift": True, "shift_div": 4, "input_size": 112}),
     ],
 )  # fmt: skip
-def test_what_is_not_given_is_as_in_the_checkpoint(
+def test_missing_arguments_are_taken_from_the_checkpoint(
     name: str, flags: str, wanted: dict[str, Any], weights: dict[str, str]
 ) -> None:
     args = arguments("--tune_from", weights[name], *flags.split())
@@ -77,7 +77,7 @@ def test_what_is_not_given_is_as_in_the_checkpoint(
         ("text", "", "{}: not a readable checkpoint"),
     ],
 )
-def test_what_contradicts_the_checkpoint_is_refused(
+def test_arguments_that_contradict_the_checkpoint_are_refused(
     name: str, flags: str, message: str, weights: dict[str, str]
 ) -> None:
     with pytest.raises(InputError) as raised:
