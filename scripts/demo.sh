@@ -27,9 +27,14 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# absolute PATH: prints the path so that it holds in every folder, as the commands that are printed at the end must
+absolute() { case "$1" in /*) printf '%s' "$1" ;; *) printf '%s' "$PWD/$1" ;; esac; }
+
 source "$ROOT/scripts/environment.sh"
-export TAM_DATASETS="${TAM_DATASETS:-$ROOT/datasets}"
-RUNS="${DEMO_RUNS:-$ROOT/runs}"
+PYTHON="$(absolute "$PYTHON")"
+TAM_DATASETS="$(absolute "${TAM_DATASETS:-$ROOT/datasets}")"
+export TAM_DATASETS
+RUNS="$(absolute "${DEMO_RUNS:-$ROOT/runs}")"
 NAME="demo_${KIND}_seed$SEED${QUICK:+_quick}"
 
 train_and_test() {
@@ -57,6 +62,9 @@ train_and_test "${NAME}_plain"
 "$PYTHON" "$ROOT/tools/report.py" "with TAM=$RUNS/${NAME}_tam" "without TAM=$RUNS/${NAME}_plain" \
     --output "$RUNS/$NAME.html"
 [ -z "${QUICK[*]-}" ] || printf '\nA smoke run of a few steps: these accuracies mean nothing, but that everything works.\n'
+quoted() { printf '%q' "$1"; }
+FILMS="$TAM_DATASETS/Motion/videos/val"
+BEST="$(quoted "$RUNS/${NAME}_tam/ckpt.best.pth.tar")"
 cat <<END
 
 A model that averages single frames cannot pass 50 %: each film is there forwards and backwards, with the same frames.
@@ -64,8 +72,8 @@ For context, TANet-50 as published: 76.1 % on Kinetics-400 (10 clips), 46.5 % on
 
 Look next at
   $RUNS/$NAME.html      both side by side: how they learned, and what cannot be told without time
-  $TAM_DATASETS/Motion/videos/val/      the films
-  $PYTHON $ROOT/tools/predict.py $TAM_DATASETS/Motion/videos/val/left --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
-  $PYTHON $ROOT/tools/explain.py $TAM_DATASETS/Motion/videos/val/left/0000.mp4 --weights $RUNS/${NAME}_tam/ckpt.best.pth.tar
+  $FILMS/      the films
+  $(quoted "$PYTHON") $(quoted "$ROOT/tools/predict.py") $(quoted "$FILMS/left") --weights $BEST
+  $(quoted "$PYTHON") $(quoted "$ROOT/tools/explain.py") $(quoted "$FILMS/left/0000.mp4") --weights $BEST
   $ROOT/docs/training.md      your own videos, step by step
 END

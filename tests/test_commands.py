@@ -148,7 +148,7 @@ def test_the_demo_runs_the_same_commands_with_and_without_tam(
         "print('ran', json.dumps(sys.argv[1:]))\n"
     )
     stub.chmod(0o755)
-    environment = {**os.environ, "TAM_VENV": str(tmp_path / "venv"), "DEMO_RUNS": "/runs", "TAM_DATASETS": "/data"}
+    environment = {**os.environ, "TAM_VENV": "venv", "DEMO_RUNS": "my runs", "TAM_DATASETS": "/data"}
     done = subprocess.run(
         ["bash", ROOT / "scripts" / "demo.sh", *flags], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
@@ -159,6 +159,11 @@ def test_the_demo_runs_the_same_commands_with_and_without_tam(
     trained, _, plain, _ = (vars(PARSERS[Path(words[0]).name].parse_args(words[1:])) for words in ran[:4])
     assert {name for name in trained if trained[name] != plain[name]} == {"tam", "store_name"}
     assert trained["tam"] and trained["seed"] == (3 if flags else 0)
+    predict, explain = (shlex.split(line) for line in done.stdout.splitlines() if " --weights " in line)
+    for words, tool in ((predict, "predict.py"), (explain, "explain.py")):  # they can be pasted in any folder
+        assert words[:2] == [str(stub), str(ROOT / "tools" / tool)] and words[2].startswith("/data/")
+        assert words[3:] == ["--weights", str(Path(str(trained["root_model"]), str(trained["store_name"]), "ckpt.best.pth.tar"))]
+    assert trained["root_model"] == str(tmp_path / "my runs")
 
 
 def test_the_demo_refuses_what_it_does_not_know() -> None:
