@@ -92,7 +92,7 @@ def test_media_are_compared_with_the_list(
     ("label", "labelled", "kinds"),
     [(0, True, []), (2, True, []), (3, True, ["label"]), (-1, True, ["label"]), (-1, False, []), (3, False, ["label"])],
 )
-def test_labels_that_are_no_classes_are_found(label: int, labelled: bool, kinds: list[str]) -> None:
+def test_labels_are_classes(label: int, labelled: bool, kinds: list[str]) -> None:
     rules = Rules(**{**vars(RULES), "labelled": labelled})
     assert [kind for kind, _ in label_problems(label, rules)] == kinds
 
