@@ -198,7 +198,7 @@ def train(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured
 
 
 def test(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
-    """Measure the scores of clips by each variant; all but the published method have folded batch norms, as in tests."""
+    """Measure the scores of clips by each variant. Batch norms are folded, except in the published method."""
     if compute.compile:
         torch.compiler.reset()  # drops networks compiled for other sizes
     models = {name: make_model(name, compute, load.arch).eval() for name in VARIANTS}

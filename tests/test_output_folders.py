@@ -80,7 +80,7 @@ def spoil(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "a file", "read-only"])
-def test_a_training_whose_folder_goes_ends_in_one_line(
+def test_a_training_that_loses_its_folder_ends_in_one_line(
     how: str, read_only: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, saves = read_only.parent / "run", []
@@ -99,7 +99,7 @@ def test_a_training_whose_folder_goes_ends_in_one_line(
 
 
 @pytest.mark.parametrize(("tool", "how"), [("frames", "gone"), ("frames", "a file"), ("resized", "gone")])
-def test_a_data_tool_whose_folder_goes_ends_in_one_line(tool: str, how: str, read_only: Path) -> None:
+def test_a_data_tool_that_loses_its_folder_ends_in_one_line(tool: str, how: str, read_only: Path) -> None:
     for number in range(40):
         shutil.copy(read_only.parent / "clips/a/a.mp4", read_only.parent / f"clips/a/{number}.mp4")
     made = read_only.parent / "made"

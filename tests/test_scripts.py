@@ -434,7 +434,7 @@ def test_bad_input_to_a_test_ends_in_one_line_and_status_2(
     assert "code ran" not in ended.out and not list(tmp_path.rglob("*.npz"))
 
 
-def test_old_flags_are_taken_and_said_to_do_nothing(clips: Clips, call: Call) -> None:
+def test_old_flags_are_accepted_and_reported_to_do_nothing(clips: Clips, call: Call) -> None:
     flags = ["--k", "3", "--img_feature_dim", "256", "--snapshot_pref", "x", "--flow_prefix", "flow_"]
     train = ["main.py", *clips.arguments("frames"), *TINY, "-b", "6", "--epochs", "1", "-j", "0"]
     done = call(*train, *flags)

@@ -112,7 +112,7 @@ def test_flow_is_found_as_two_images_or_as_one(tmp_path: Path, template: str, ow
         ("}%05d.jpg", None),
     ],
 )
-def test_names_of_frames_can_be_said(text: str, pattern: str | None) -> None:
+def test_names_of_frames_can_be_given(text: str, pattern: str | None) -> None:
     if pattern is None:
         with pytest.raises(argparse.ArgumentTypeError, match="must be a file name with one number, such as img_%05d"):
             frame_template(text)
@@ -328,7 +328,7 @@ def test_a_folder_without_frames_is_refused(tmp_path: Path, num_frames: int) -> 
 
 @pytest.mark.parametrize("prepared", [True, False])
 @pytest.mark.parametrize(("name", "says"), [("gone", "o such"), ("file", "ot a")])
-def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, says: str, prepared: bool) -> None:
+def test_paths_that_are_no_folders_are_refused(tmp_path: Path, name: str, says: str, prepared: bool) -> None:
     (tmp_path / "file").touch()
     reader = FrameReader(OWN, template=FrameTemplate(OWN) if prepared else None)
     with pytest.raises(MediaError, match=says):

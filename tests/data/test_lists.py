@@ -259,7 +259,7 @@ def test_a_negative_frame_count_is_refused_in_two_columns_too(tmp_path: Path) ->
     ],
     ids=["missing", "no bytes", "blank", "only a BOM", "NUL", "UTF-16"],
 )
-def test_what_is_no_list_is_refused_by_name(tmp_path: Path, data: bytes | None, says: str) -> None:
+def test_files_that_are_no_lists_are_refused_by_name(tmp_path: Path, data: bytes | None, says: str) -> None:
     path = tmp_path / "list.txt"
     if data is not None:
         path.write_bytes(data)

@@ -43,7 +43,7 @@ def test_every_film_is_there_in_both_orders_with_the_same_decoded_pictures(root:
     assert all(max(group) - min(group) <= 1 for group in sizes.values()), "the size of a file tells nothing"
 
 
-def test_the_orders_of_a_pair_follow_each_other_and_are_what_they_are_called() -> None:
+def test_the_two_orders_of_a_pair_are_adjacent_and_named_correctly() -> None:
     assert len(CLASSES) == len(set(CLASSES)) == 12
     for first, second in zip(ORDERS[::2], ORDERS[1::2], strict=True):
         assert first == second[::-1]
@@ -76,7 +76,7 @@ def sampled(pauses: tuple[int, ...], lengths: tuple[int, ...], order: tuple[int,
 
 
 @pytest.mark.parametrize("lengths", [(14, 28), (20, 20), (17, 23)])
-def test_what_an_8_frame_clip_samples_is_equally_likely_in_both_orders(lengths: tuple[int, ...]) -> None:
+def test_sampled_frames_are_equally_likely_in_both_orders(lengths: tuple[int, ...]) -> None:
     """Over all pauses, every combination of sampled frames of the two events occurs equally often in both orders."""
     pauses = list(itertools.product(range(TICK), repeat=2))
     one, other = (Counter(sampled(pause, lengths, order) for pause in pauses) for order in ((0, 1), (1, 0)))

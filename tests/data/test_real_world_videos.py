@@ -41,7 +41,7 @@ def spoil(path: Path, number: int) -> Path:
 
 
 @pytest.mark.parametrize(("gop", "packet"), [(1, 5), (6, 8), (6, 12), (30, 11)])
-def test_a_picture_that_does_not_decode_moves_no_other(tmp_path: Path, gop: int, packet: int) -> None:
+def test_a_picture_that_does_not_decode_shifts_no_other(tmp_path: Path, gop: int, packet: int) -> None:
     path = write_video(tmp_path / "x.mp4", 24, gop=gop)
     whole = images_of(path)
     spoil(path, packet)

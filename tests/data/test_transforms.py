@@ -147,7 +147,7 @@ def test_crops_of_a_test_lie_at_the_published_places(
 
 @pytest.mark.parametrize("crops", [1, 3])
 @pytest.mark.parametrize(("size", "longer"), [(LANDSCAPE, 32), (UPRIGHT, 32), (SQUARE, 16)])
-def test_squares_of_the_whole_short_side_leave_no_edge_out(size: tuple[int, int], longer: int, crops: int) -> None:
+def test_crops_as_large_as_the_short_side_reach_the_edges(size: tuple[int, int], longer: int, crops: int) -> None:
     plan = test_plan(*size, input_size=16, scale_size=16, crops=crops)
     starts = sorted(max(box.top, box.left) for box in plan.views)
     assert starts == ([0, (longer - 16) // 2, longer - 16] if crops == 3 else [(longer - 16) // 2])
@@ -204,7 +204,7 @@ def test_training_crops_of_frames_one_pixel_wide_are_not_empty(height: int, widt
         apply(plan, torch.zeros(3, height, width, dtype=torch.uint8))
 
 
-def test_training_crops_take_all_13_places_alike() -> None:
+def test_training_crops_use_all_13_places_equally_often() -> None:
     places = crop_places(48, 64, 40, 40)
     assert len(set(places)) == 13
     assert set(places) == {(y * 2, x * 6) for y in (0, 2, 4) for x in (0, 2, 4)} | {
@@ -234,7 +234,7 @@ def test_training_plans_depend_on_the_generator_alone() -> None:
     assert len({(plan.crop, plan.mirrored) for plan in plans}) > 1
 
 
-def test_a_side_close_to_the_input_size_spares_the_resizing() -> None:
+def test_crops_close_to_the_input_size_get_exactly_that_size() -> None:
     crops = {train_plan(34, 60, 32, np.random.default_rng(seed), (1.0,)).crop for seed in range(50)}
     assert {(crop.height, crop.width) for crop in crops if crop} == {(32, 32)}
 

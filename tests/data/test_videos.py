@@ -114,7 +114,7 @@ def test_frames_come_one_by_one_with_their_index(film: Path) -> None:
     assert all(frame.dtype == torch.uint8 and frame.shape == (3, 48, 64) for _, frame in found)
 
 
-def test_a_source_can_be_read_more_than_once_and_left_half_way(film: Path) -> None:
+def test_a_source_can_be_read_repeatedly_and_only_in_part(film: Path) -> None:
     with open_video(film) as source:
         frames = source.frames(range(24))
         next(frames)
@@ -266,7 +266,7 @@ def test_a_truncated_video_gives_the_frames_before_the_cut(tmp_path: Path, suffi
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".mkv", "mpeg4")])
 @pytest.mark.parametrize("gop", [1, 10])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_damage_in_the_middle_costs_no_frame_that_does_not_need_it(
+def test_damage_affects_only_frames_that_depend_on_it(
     tmp_path: Path, suffix: str, codec: str, gop: int, seed: int
 ) -> None:
     path = write_video(tmp_path / f"x{suffix}", 40, gop=gop, codec=codec)
@@ -288,7 +288,7 @@ def test_damage_in_the_middle_costs_no_frame_that_does_not_need_it(
         ("page.mp4", b"<html><body>404 Not Found</body></html>", "not a readable video"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+def test_files_that_are_no_videos_are_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MediaError, match=says) as error, open_video(tmp_path / name):
         pass
@@ -350,7 +350,7 @@ def test_a_playlist_would_be_followed_by_a_careless_reader(tmp_path: Path) -> No
         ("/dev/null", "not a regular file"),
     ],
 )
-def test_what_is_no_file_is_refused_before_it_is_opened(film: Path, path: str, says: str) -> None:
+def test_paths_that_are_no_files_are_refused_before_they_are_opened(film: Path, path: str, says: str) -> None:
     with pytest.raises(MediaError, match=says), open_video(path.format(folder=film.parent)):
         pass
 

@@ -303,7 +303,7 @@ def test_a_plain_tsn_has_maps_and_says_that_there_is_no_tam(
         (["broken.mp4", "--sample", "all"], "argument --sample: invalid choice"),
     ],
 )
-def test_what_cannot_be_used_is_named(
+def test_unusable_input_is_named(
     arguments: list[str], message: str, call: Call, tmp_path: Path, checkpoints: dict[str, Path]
 ) -> None:
     (tmp_path / "empty").mkdir()

@@ -89,7 +89,7 @@ def test_the_names_are_those_of_the_tables() -> None:
                     "MMAction2": "mmaction2"}  # fmt: skip
 
 
-def test_the_tool_says_what_it_does(call: Call, sources: dict[str, Path], tmp_path: Path) -> None:
+def test_the_tool_reports_what_it_has_converted(call: Call, sources: dict[str, Path], tmp_path: Path) -> None:
     done = call("tools/convert_checkpoint.py", sources["tam"], "new/a.safetensors", "--to", "published")
     assert "largest difference 0, largest logit" in done.out
     after, before = (path.stat().st_size / 1e6 for path in (tmp_path / "new/a.safetensors", sources["tam"]))

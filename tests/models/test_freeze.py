@@ -43,7 +43,7 @@ def test_only_parts_that_are_not_frozen_change(part: str, dropout: float, kept: 
     assert all(norm.training for norm in norms) == (part == "none")
 
 
-def test_what_cannot_be_frozen_is_refused() -> None:
+def test_freezing_stages_of_a_network_without_stages_is_refused() -> None:
     with pytest.raises(InputError, match="--freeze stages 2: mobilenet_v2 has no stages; use --freeze backbone"):
         freeze(build_model("mobilenet_v2", 2, 2, tam=False), "stages 2")
     freeze(build_model("mobilenet_v2", 2, 2, tam=False), "backbone")

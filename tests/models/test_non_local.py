@@ -103,7 +103,7 @@ def test_statistics_of_the_batch_norm_are_those_of_whole_clips() -> None:
         assert torch.allclose(ours.state_dict()[name], value, atol=1e-5)
 
 
-def test_it_starts_as_the_identity() -> None:
+def test_a_non_local_block_starts_as_the_identity() -> None:
     x = torch.randn(6, 8, 4, 6)
     assert torch.equal(NonLocal(8, 3)(x), x)
 

@@ -169,7 +169,7 @@ def test_settings_that_contradict_a_runtime_are_refused(runtime: str, settings: 
         ((), {"device": torch.device("cuda")}, "torch"),
     ],
 )
-def test_auto_takes_what_is_installed_and_exact(
+def test_auto_selects_an_installed_runtime_with_exact_results(
     absent: tuple[str, ...], settings: dict[str, Any], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (*absent, chosen):

@@ -187,7 +187,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         ("void", "void: there are no videos or frames in this folder"),
     ],
 )
-def test_where_nothing_can_be_read_one_line_says_so(
+def test_input_without_readable_videos_is_one_line(
     given: str, said: str, weights: Path, clips: Path, tmp_path: Path, call: Call
 ) -> None:
     (tmp_path / "void").mkdir()

@@ -92,7 +92,7 @@ def test_media_are_compared_with_the_list(
     ("label", "labelled", "kinds"),
     [(0, True, []), (2, True, []), (3, True, ["label"]), (-1, True, ["label"]), (-1, False, []), (3, False, ["label"])],
 )
-def test_labels_that_are_no_classes_are_found(label: int, labelled: bool, kinds: list[str]) -> None:
+def test_labels_are_classes(label: int, labelled: bool, kinds: list[str]) -> None:
     rules = Rules(**{**vars(RULES), "labelled": labelled})
     assert [kind for kind, _ in label_problems(label, rules)] == kinds
 
@@ -118,7 +118,7 @@ def test_equal_entries_are_found_within_and_between_lists() -> None:
     assert in_later_list(nothing, [0, 0]).size == earlier_in_list(nothing, [0, 0]).size == 0
 
 
-def test_class_balance_leaves_out_what_is_no_class() -> None:
+def test_class_balance_ignores_invalid_labels() -> None:
     assert class_balance(np.array([0, 0, 2, 9, -1], np.int32), 4) == {
         "min": 0,
         "median": 0.5,
@@ -160,7 +160,7 @@ def test_a_video_is_looked_at_as_closely_as_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["empty.mp4", "page.mp4", "list.m3u8", "no_moov.mp4", "audio.mp4", "folder", "absent"])
 @pytest.mark.parametrize("decode", ["none", "full"])
-def test_what_is_no_video_is_an_error_with_a_reason(name: str, decode: str, tmp_path: Path) -> None:
+def test_files_that_are_no_videos_are_errors_with_a_reason(name: str, decode: str, tmp_path: Path) -> None:
     path = tmp_path / name
     if name == "folder":
         path.mkdir()

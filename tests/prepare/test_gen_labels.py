@@ -151,7 +151,7 @@ def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
         ("diving48", {"Diving48_V2_test.json": '[{"vid_name": "x", "label": 2}]'}, "x has label 2, not 0 to 1"),
     ],
 )
-def test_what_is_no_such_annotation_is_named(dataset: str, changed: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_wrong_annotation_files_are_named(dataset: str, changed: dict[str, str], said: str, tmp_path: Path) -> None:
     files = write_files(tmp_path, dataset, **changed)
     with pytest.raises(InputError, match=re.escape(said)):
         FORMATS[dataset].read(files, 1)
@@ -334,7 +334,7 @@ def test_frames_are_counted_up_to_the_first_gap(tmp_path: Path) -> None:
         count_frames(str(tmp_path / "c"), "c", "img_{index:05d}.jpg", False)
 
 
-def test_lists_of_frames_stand_where_training_looks(
+def test_lists_of_frames_are_written_where_training_expects_them(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAM_DATASETS", "datasets")

@@ -332,7 +332,7 @@ def parse(*flags: str) -> JobOptions:
     return job_options(parser.parse_args(flags))
 
 
-def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ray_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it was not installed
     write(tmp_path / "in")
     with pytest.raises(InputError, match=r"^--engine ray needs Ray: python -m pip install ray$"):

@@ -185,7 +185,7 @@ def test_csv_files_are_read_by_their_header(text: str, names: list[str], labels:
         (HEADER + ",abc,1,11,train,0\nzumba,abd,1,11,train,0\n", "train.csv:3: a label, but earlier lines have"),
     ],
 )
-def test_what_is_no_such_csv_file_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
+def test_wrong_csv_files_are_named_with_the_line(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(text)
     with pytest.raises(InputError, match=re.escape(said)):
         read_clips(tmp_path / "train.csv")
@@ -364,7 +364,7 @@ def test_one_wrong_label_is_named_with_its_line(tmp_path: Path) -> None:
     assert "train.csv:1202; if 601 is correct, give --num_class 601" in str(error.value)
 
 
-def test_what_is_compressed_or_has_no_labels_is_named(tmp_path: Path) -> None:
+def test_annotations_that_are_compressed_or_lack_labels_are_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(HEADER + "zumba,abc,1,11,train,0\n")
     (tmp_path / "val.csv.gz").write_bytes(b"")
     with pytest.raises(InputError, match=r"val\.csv\.gz: is compressed, and there is no val\.csv: unpack it"):
@@ -424,7 +424,7 @@ def test_the_log_takes_any_file_name(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == "warning: é\\udce9 is odd\n"
 
 
-def test_many_texts_take_little_room() -> None:
+def test_string_arrays_take_little_memory() -> None:
     texts = StringArray(["a", "", "é\udce9", "d"])
     assert list(texts) == ["a", "", "é\udce9", "d"] and texts[2] == "é\udce9" and len(texts) == 4
     with pytest.raises(IndexError):

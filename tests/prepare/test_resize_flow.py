@@ -151,7 +151,9 @@ def test_resizing_a_tree_reports_bytes_and_decode_times(tmp_path: Path, call: Ca
         (["videos", "-o", "out", "--crf", "52"], "'52' must be an integer from 0 to 51"),
     ],
 )
-def test_resizing_refuses_what_could_harm(arguments: list[str], message: str, tmp_path: Path, call: Call) -> None:
+def test_resizing_refuses_wrong_folders_and_settings(
+    arguments: list[str], message: str, tmp_path: Path, call: Call
+) -> None:
     (tmp_path / "videos").mkdir()
     for name in ("x.avi", "x.mp4"):
         (tmp_path / "videos" / name).touch()
