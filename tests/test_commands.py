@@ -160,10 +160,10 @@ def test_the_demo_runs_the_same_commands_with_and_without_tam(
     assert {name for name in trained if trained[name] != plain[name]} == {"tam", "store_name"}
     assert trained["tam"] and trained["seed"] == (3 if flags else 0)
     predict, explain = (shlex.split(line) for line in done.stdout.splitlines() if " --weights " in line)
+    best = tmp_path / "my runs" / str(trained["store_name"]) / "ckpt.best.pth.tar"
     for words, tool in ((predict, "predict.py"), (explain, "explain.py")):  # they can be pasted in any folder
         assert words[:2] == [str(stub), str(ROOT / "tools" / tool)] and words[2].startswith("/data/")
-        assert words[3:] == ["--weights", str(Path(str(trained["root_model"]), str(trained["store_name"]), "ckpt.best.pth.tar"))]
-    assert trained["root_model"] == str(tmp_path / "my runs")
+        assert words[3:] == ["--weights", str(best)]
 
 
 def test_the_demo_refuses_what_it_does_not_know() -> None:
