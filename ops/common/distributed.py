@@ -59,12 +59,12 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
-def any_rank(flag: Tensor) -> bool:
-    """Whether `flag`, a boolean scalar tensor, is true in any process; all processes get the same answer."""
+def any_rank(flag: Tensor) -> Tensor:
+    """Whether `flag`, a boolean scalar tensor, is true in any process; the same in all, and still on its device."""
     if dist.is_initialized():
         flag = flag.int()
         dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return bool(flag)
+    return flag.bool()
 
 
 def gather_objects(value: Any) -> list[Any]:

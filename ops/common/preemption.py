@@ -9,6 +9,7 @@ from types import FrameType
 import torch
 
 from ops.common import distributed
+from ops.common.async_flags import AsyncFlags
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
@@ -22,6 +23,7 @@ class Preemption:
     def __init__(self) -> None:
         self.signal = 0
         self.parent = os.getppid()
+        self._flags: AsyncFlags | None = None
 
     @contextmanager
     def watched(self) -> Iterator["Preemption"]:
@@ -38,14 +40,22 @@ class Preemption:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def everywhere(self, device: torch.device) -> bool:
+    def everywhere(self, device: torch.device, deferred: bool = False) -> bool:
         """Whether any process received a signal; all must call this at the same point, and get the same answer.
 
-        If torchrun has died, for example of SIGUSR1, which it does not handle, its processes stop too.
+        If torchrun has died, for example of SIGUSR1, which it does not handle, its processes stop too. With `deferred`,
+        several processes get the answer of the call before, so that none has to wait for `device`.
         """
         if distributed.world_size() > 1 and os.getppid() != self.parent:
             self.signal = self.signal or HANGUP
-        return distributed.any_rank(torch.tensor(self.signal > 0, device=device))
+        if distributed.world_size() == 1:
+            return self.signal > 0
+        self._flags = self._flags or AsyncFlags(device)
+        self._flags.put(distributed.any_rank(torch.full((), self.signal > 0, device=device)))
+        seen = False
+        while len(self._flags) > int(deferred):
+            seen |= self._flags.pop()[0]
+        return seen
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal == signal.SIGINT == number:

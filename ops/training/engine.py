@@ -17,7 +17,7 @@ from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.data.views import Views
 from ops.training.metrics import Meter
-from ops.training.train_step import Stepper, forward
+from ops.training.train_step import Step, Stepper, forward
 
 ENOUGH = 100
 """Videos that must have been tried before a share of broken ones says anything."""
@@ -53,6 +53,12 @@ class EpochResult:
         """Seconds from one step to the next, waiting for clips included; None before the second step."""
         whole = self.steps - 1  # while a step is taken; the wait for the first one says nothing about the others
         return (self.data_seconds - self.first_wait + self.compute_seconds) / whole if whole > 0 else None
+
+    def count(self, steps: Iterable[Step]) -> None:
+        """Add the loss and the scores of `steps` that were taken, but for those of clips that count nowhere."""
+        for step in steps:
+            if step.weight:
+                self.meter.add(step.scores, step.labels, step.loss)
 
     def timed(self, batches: Iterable[ClipBatch]) -> Iterable[ClipBatch]:
         """Iterate over `batches`, counting them, keeping what failed and dividing up the time."""
@@ -102,15 +108,16 @@ def train_epoch(
                 raise InputError(_hopeless(batch))
             if result.tried >= ENOUGH and result.failed > max_bad_fraction * result.tried:
                 raise RunStoppedError(_too_many(result, max_bad_fraction), result.failures)
-            rate, weight = start_step(result.steps - 1)
-            taken = stepper(batch, weight)
-            if taken and weight:
-                result.meter.add(*taken)
+            number = result.steps - 1
+            rate, weight = start_step(number)
+            result.count(stepper(batch, weight, number))
             if result.steps % print_freq == 0 or result.steps == steps:
+                result.count(stepper.settle())
                 set_figures(bar, _figures(result, rate, device, seconds_left), SHOWN_FIRST)
             bar.update()
-            if not end_step(result.steps - 1):
+            if not end_step(number):
                 break
+        result.count(stepper.settle())
 
 
 @torch.inference_mode()

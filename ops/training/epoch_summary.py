@@ -11,7 +11,6 @@ from torch import nn
 
 from ops.common import distributed
 from ops.common.errors import CHECK_ADVICE
-from ops.data.collate import ClipBatch
 from ops.data.datasets import SECOND_TRY, Failure
 from ops.training.engine import NOT_FINITE, EpochResult
 
@@ -53,10 +52,13 @@ def first_not_finite(model: nn.Module) -> str:
 
 
 def not_finite_in_words(
-    epoch: int, step: int, batch: ClipBatch, loss: float, norm: float, path_of: Callable[[int], str]
+    epoch: int, step: int, indices: Sequence[int], loss: float, norm: float, path_of: Callable[[int], str]
 ) -> str:
-    """A step whose loss or gradients are not finite, with the first of its videos in all processes."""
-    shares = distributed.gather_objects([path_of(index) for index in batch.indices])
+    """A step whose loss or gradients are not finite, with the first of its videos in all processes.
+
+    `indices` are the places of the videos of this process in the list, whose paths `path_of` gives.
+    """
+    shares = distributed.gather_objects([path_of(index) for index in indices])
     paths = list(itertools.chain.from_iterable(shares))
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return (

@@ -44,7 +44,7 @@ class Meter:
         count = len(labels)
         top1, top5 = (correct_in_top(scores, labels, k).sum() for k in (1, 5))
         total = loss.detach() * count if loss is not None else torch.zeros((), device=scores.device)
-        self.totals += torch.stack([total.to(self.totals.dtype), top1, top5, top1.new_tensor(count)])
+        self.totals += torch.stack([total.to(self.totals.dtype), top1, top5, top1.new_full((), count)])
 
     def merge(self) -> "Meter":
         """Replace the sums by those over all processes."""

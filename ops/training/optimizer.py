@@ -5,10 +5,11 @@ import logging
 from typing import Any
 
 import torch
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from ops.data.dataset_configs import DatasetConfig
 from ops.models.recognizer import Recognizer
+from ops.training.eager_optimizers import SGD, AdamW
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def make_optimizer(
 
 def complete_state(optimizer: Optimizer) -> None:
     """Give a fused `optimizer` the state that it needs, in memory like the parameters; else do nothing."""
-    if isinstance(optimizer, SGD):
+    if isinstance(optimizer, torch.optim.SGD):
         complete_momentum(optimizer)
         return
     for group in optimizer.param_groups:
@@ -66,7 +67,7 @@ def optimizer_of(state: Any) -> str | None:
     return None if first is None else "adamw" if "exp_avg" in first else "sgd"
 
 
-def complete_momentum(optimizer: SGD) -> None:
+def complete_momentum(optimizer: torch.optim.SGD) -> None:
     """Give fused SGD all of the momentum that it needs, in memory like the parameters.
 
     It starts from 0, from which the first step makes the gradient itself, as SGD does. Left to itself, fused SGD makes

@@ -2,15 +2,18 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ops.common import distributed
+from ops.common.async_flags import AsyncFlags
 from ops.common.device import Compute
 from ops.common.errors import RunStoppedError
 from ops.data.collate import ClipBatch
@@ -20,6 +23,29 @@ from ops.training.mixup import NO_MIXING, Mixing, partners
 SMALLEST_SCALE = 2.0**-16
 """Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
 
+HOPELESS = (
+    "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "
+    "more; take --amp bf16 or off, or a lower --lr; --resume auto goes on from the last checkpoint"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: its `number` in the pass, the clips that it was computed from, and what came out.
+
+    `indices` are the places of the clips in the list, `weight` the factor on their gradients, `scores` `[N, K]`,
+    `labels` `[N]` (with mixing those of the larger share of each clip), `loss` the mean and `norm` that of the
+    gradients.
+    """
+
+    number: int
+    indices: Sequence[int]
+    weight: float
+    scores: Tensor
+    labels: Tensor
+    loss: Tensor
+    norm: Tensor
+
 
 @dataclass(frozen=True)
 class Stepper:
@@ -27,26 +53,36 @@ class Stepper:
 
     A batch goes through the model in `parts`, whose gradients are added up: less memory, the same step but for batch
     norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
-    process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
+    process, no step is taken in any of them: `on_nonfinite(step)` is called, and if it returns the batch
     is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
     of fp16 do not count as such; RunStoppedError where it finds none.
+
+    With `deferred`, which needs a fused optimizer, the device itself leaves such a step out, and the host learns of it
+    when it has started the next step: it never waits for the device, and the device never waits for it.
     """
 
     model: nn.Module
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     compute: Compute
-    on_nonfinite: Callable[[ClipBatch, float, float], None]
+    on_nonfinite: Callable[[Step], None]
     clip_gradient: float | None = None
     parts: int = 1
     restorable: bool = False
     loss: ClassificationLoss = PLAIN
     mixing: Mixing = NO_MIXING
+    deferred: bool = False
+    unsettled: deque[Step] = field(default_factory=deque, init=False)
+    """Steps of which the host does not know yet whether they were taken, oldest first."""
 
-    def __call__(self, batch: ClipBatch, weight: float = 1.0) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken.
+    @cached_property
+    def _flags(self) -> AsyncFlags:
+        """Of each of `unsettled`: whether it was not finite, and whether the scale of fp16 is too small."""
+        return AsyncFlags(self.compute.device, flags=2)
 
-        With `mixing`, the labels are those of the larger share of each clip.
+    def __call__(self, batch: ClipBatch, weight: float = 1.0, number: int = 0) -> list[Step]:
+        """Take step `number`; returns the steps of which it has become known that they were taken, see `settle`.
+
         `weight` is the factor on the gradients of this process's clips, see `TrainSampler.weight`.
         """
         before = [buffer.clone() for buffer in self.model.buffers()] if self.restorable else []
@@ -57,19 +93,69 @@ class Stepper:
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
         bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
-        if distributed.any_rank(bad):
-            self.on_nonfinite(batch, float(loss), float(norm))
+        bad = distributed.any_rank(bad)
+        if self.deferred:
+            with skipped_where(bad, self.optimizer):
+                self.scaler.step(self.optimizer)
+            for buffer, old in zip(self.model.buffers(), before, strict=False):
+                buffer.copy_(torch.where(bad, old, buffer))
+        elif not bad:
+            self.scaler.step(self.optimizer)
+        else:
             for buffer, old in zip(self.model.buffers(), before, strict=False):
                 buffer.copy_(old)
-            return None
-        self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
-            raise RunStoppedError(
-                "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "
-                "more; take --amp bf16 or off, or a lower --lr; --resume auto goes on from the last checkpoint"
-            )
-        return scores, labels, loss
+        self._flags.put(torch.stack([bad, self._is_hopeless(bad)]))
+        self.unsettled.append(Step(number, batch.indices, weight, scores, labels, loss, norm))
+        return self.settle(leave=int(self.deferred))
+
+    def settle(self, leave: int = 0, report: bool = True) -> list[Step]:
+        """Find out which steps were taken, but for the last ones, which it is to `leave`; returns them.
+
+        `on_nonfinite` is called for those that were not, or RunStoppedError raised. For that, all processes have to
+        call this at the same point. Without `report` it ends before such a step, and one process may call it alone.
+        """
+        taken = []
+        while len(self.unsettled) > leave:
+            bad, hopeless = self._flags.first()
+            if (bad or hopeless) and not report:
+                break
+            self._flags.pop()
+            step = self.unsettled.popleft()
+            if bad:
+                self.on_nonfinite(step)
+            elif hopeless:
+                raise RunStoppedError(HOPELESS)
+            else:
+                taken.append(step)
+        return taken
+
+    def _is_hopeless(self, like: Tensor) -> Tensor:
+        """Whether the scale of fp16 has become too small for any step to be taken: a flag on the device of `like`."""
+        if not self.scaler.is_enabled():
+            return torch.zeros_like(like)
+        scale: Tensor = self.scaler.scale(torch.ones_like(like, dtype=torch.float32))
+        return scale < SMALLEST_SCALE
+
+
+@contextlib.contextmanager
+def skipped_where(flag: Tensor, optimizer: Optimizer) -> Iterator[None]:
+    """Within the context a fused `optimizer` changes nothing in its steps where `flag`, on its device, is true.
+
+    This adds to the steps that a `GradScaler` leaves out, in the same way: by `found_inf`, which fused optimizers look
+    at on the device.
+    """
+
+    def add(optimizer: Optimizer, *_: object) -> None:
+        found = getattr(optimizer, "found_inf", None)
+        optimizer.found_inf = flag.float() if found is None else torch.maximum(found, flag.float())  # type: ignore[attr-defined]
+
+    hook = optimizer.register_step_pre_hook(add)
+    try:
+        yield
+    finally:
+        hook.remove()
+        vars(optimizer).pop("found_inf", None)  # a scaler has removed it
 
 
 def accumulate(

@@ -19,7 +19,6 @@ from ops.common import distributed
 from ops.common.device import Compute
 from ops.common.errors import InputError, RunStoppedError
 from ops.common.preemption import Preemption
-from ops.data.collate import ClipBatch
 from ops.data.dataloaders import TrainSampler
 from ops.models.checkpoint import Checkpoint, write_checkpoint
 from ops.models.recognizer import Recognizer
@@ -42,7 +41,7 @@ from ops.training.pace import Pace
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
 from ops.training.run_reporter import RunReporter
-from ops.training.train_step import Stepper
+from ops.training.train_step import Step, Stepper
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class Trainer:
         self.pace, self.folder, self.meta, self.compute = pace, folder, meta, compute
         self.reporter = RunReporter(runlog)
         self.scaler = compute.scaler()
-        self.place = 0, 0
+        self.began = 0, 0  # epoch and step with which the present pass began
         parallel: nn.Module = model
         if distributed.world_size() > 1:
             device = compute.device
@@ -82,6 +81,8 @@ class Trainer:
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
             mixing=pace.mixing,
+            # The average over the weights is updated after each step that is taken, which the host has to know then.
+            deferred=compute.fused_optimizer and pace.ema is None,
         )  # fmt: skip
         self.ema = ModelEma(model, pace.ema)
         optimizer.register_step_post_hook(lambda *_: self.ema.update())
@@ -176,7 +177,7 @@ class Trainer:
 
     def _train(self, progress: Progress, steps: int) -> EpochResult:
         """Train for `steps` of the current epoch, or until a signal, and update `progress`."""
-        epoch, first = progress.epoch, progress.step
+        epoch, first = self.began = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
         result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
         self.running = result
@@ -207,9 +208,13 @@ class Trainer:
 
     def _end_step(self, progress: Progress) -> bool:
         """Save if it is time to; returns whether to continue."""
-        if self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler):
-            self._save(progress, is_best=False)
-        self.preempted = self.preemption.everywhere(self.compute.device)
+        due = self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler)
+        if due and self.reporter.runlog:
+            # The other processes, whose clocks differ, may not be saving now, so that nothing can be reported together.
+            self.running.count(self.stepper.settle(report=False))
+            if not self.stepper.unsettled:
+                self._save(progress, is_best=False)
+        self.preempted = self.preemption.everywhere(self.compute.device, self.stepper.deferred)
         return not self.preempted
 
     def _start_step(self, epoch: int, step: int) -> tuple[float, float]:
@@ -223,12 +228,14 @@ class Trainer:
         rate = self.schedule.rate(epoch + step / len(self.sampler))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_mult"]
-        self.place = epoch, step
         return rate, self.sampler.weight(step)
 
-    def _nonfinite(self, batch: ClipBatch, loss: float, norm: float) -> None:
+    def _nonfinite(self, step: Step) -> None:
         """Report the step and its videos; RunStoppedError if no more batches may be skipped."""
-        what = not_finite_in_words(*self.place, batch, loss, norm, self.loader.dataset.records.path)  # type: ignore[attr-defined]
+        epoch, first = self.began
+        path_of = self.loader.dataset.records.path  # type: ignore[attr-defined]
+        loss, norm = float(step.loss), float(step.norm)
+        what = not_finite_in_words(epoch, first + step.number, step.indices, loss, norm, path_of)
         self.skipped += 1
         if self.skipped > self.pace.skip_nonfinite:
             raise RunStoppedError(

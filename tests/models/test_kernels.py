@@ -10,10 +10,15 @@ from torch.nn import functional as F
 
 from benchmarks.kernels import count_kernels
 from ops.common.device import Compute
+from ops.common.preemption import Preemption
+from ops.data.collate import ClipBatch
 from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views
 from ops.models.recognizer import build_model
-from ops.training.engine import score_views
+from ops.training.engine import EpochResult, score_views, train_epoch
+from ops.training.metrics import Meter
+from ops.training.optimizer import complete_state
+from ops.training.train_step import Stepper
 
 CPU = Compute(torch.device("cpu"))
 PIXELS = torch.zeros(2, 8, 3, 32, 32, dtype=torch.uint8)
@@ -36,6 +41,22 @@ def test_kernels_of_a_training_step(tam: bool, forward: int, backward: int) -> N
     with count_kernels() as counts:
         loss.backward()
     assert 0 < counts.kernels.total() <= backward and not counts.reads, counts.kernels
+
+
+def test_a_training_step_on_a_gpu_reads_nothing() -> None:
+    """Training as on a GPU, where a fused optimizer looks at the flags of non-finite steps on the device."""
+    model = build_model("resnet18", 5, 8, tam=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
+    complete_state(optimizer)
+    stepper = Stepper(model, optimizer, CPU.scaler(), CPU, lambda step: pytest.fail(str(step)), 20.0, deferred=True)
+    batch, preemption, result = ClipBatch(PIXELS, torch.tensor([0, 1]), [0, 1], 2), Preemption(), EpochResult(Meter())
+    stepper(batch)  # the first one reserves memory
+    go_on = lambda step: not preemption.everywhere(CPU.device, deferred=True)  # noqa: E731
+    with count_kernels() as counts:
+        train_epoch(
+            stepper, [batch] * 3, result, lambda step: (0.01, 1.0), go_on, 1.0, 99, 99, "", False, lambda *_: 0.0
+        )
+    assert not counts.reads and result.meter.count == 4 * len(batch.labels), counts.reads
 
 
 class Mean(nn.Module):

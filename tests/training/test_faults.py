@@ -3,8 +3,10 @@
 import csv
 import errno
 import hashlib
+import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +15,7 @@ import media
 import pytest
 import torch
 from conftest import ROOT, Call, Run
+from devices import DEVICES
 from tensorboardX.event_file_writer import EventsWriter
 from torch import nn
 
@@ -23,8 +26,9 @@ from ops.data.datasets import Failure
 from ops.models.recognizer import build_model
 from ops.training.checkpoint_saver import BEST, LAST
 from ops.training.engine import NOT_FINITE, validate
+from ops.training.optimizer import complete_state
 from ops.training.run_log import RunLog
-from ops.training.train_step import Stepper
+from ops.training.train_step import Step, Stepper
 
 TINY = ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32"]
 TINY += ["--npb", "--tam", "--device", "cpu", "-j", "0", "--epochs", "1", "--store_name", "run", "--root_path", "."]
@@ -43,26 +47,78 @@ def arguments(path: Path) -> list[str]:
     return ["online_main.py", "custom", "RGB", "--train_list", str(path), "--val_list", str(path), *TINY]
 
 
-def stepper_of(model: nn.Module, reported: list[tuple[float, float]], **options: bool) -> Stepper:
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    report = lambda batch, loss, norm: reported.append((loss, norm))  # noqa: E731
-    return Stepper(model, optimizer, CPU.scaler(), CPU, report, 20.0, **options)
+def stepper_of(model: nn.Module, reported: list[Step], scaled: bool = False, **options: bool) -> Stepper:
+    fused = options.get("deferred", False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=fused)
+    complete_state(optimizer)
+    device = next(model.parameters()).device
+    scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+    return Stepper(model, optimizer, scaler, Compute(device), reported.append, 20.0, **options)
 
 
-def test_a_step_that_is_not_finite_changes_nothing() -> None:
-    model = build_model("resnet18", 2, 3, dropout=0)
-    reported: list[tuple[float, float]] = []
-    step = stepper_of(model, reported, restorable=True)
-    clips = torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8)
-    assert step(ClipBatch(clips, torch.tensor([0, 1]), [0, 1], 2)) and not reported
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    poisoned = clips.float()
-    poisoned[0, 0, 0, 0, 0] = float("nan")
-    assert step(ClipBatch(poisoned, torch.tensor([0, 1]), [0, 1], 2)) is None and len(reported) == 1
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert step(ClipBatch(clips, torch.tensor([0, 1]), [0, 1], 2)) and len(reported) == 1
+def state_of(step: Stepper) -> dict[str, torch.Tensor]:
+    """All that a step changes."""
+    momentum = {str(n): state["momentum_buffer"] for n, state in enumerate(step.optimizer.state.values())}
+    return {name: value.clone() for name, value in (step.model.state_dict() | momentum).items()}
 
 
+CLIPS = torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+GOOD = ClipBatch(CLIPS, torch.tensor([0, 1]), [0, 1], 2)
+POISONED = ClipBatch(CLIPS.float().index_fill(4, torch.tensor([0]), float("nan")), GOOD.labels, [4, 7], 2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing(deferred: bool, scaled: bool, device: str) -> None:
+    """Whether the host decides, or a fused optimizer on the device, of which the host learns a step later."""
+    reported: list[Step] = []
+    model = build_model("resnet18", 2, 3, dropout=0).to(device)
+    step = stepper_of(model, reported, scaled, restorable=True, deferred=deferred)
+    taken = [done.number for done in step(GOOD, number=0)]
+    before = state_of(step)
+    taken += [done.number for done in step(POISONED, number=1)]
+    after = state_of(step)
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert len(reported) == (not deferred)
+    taken += [done.number for done in step(GOOD, number=2)]
+    assert [(bad.number, bad.indices) for bad in reported] == [(1, [4, 7])]
+    taken += [done.number for done in step.settle()]
+    assert taken == [0, 2] and not all(torch.equal(value, after[name]) for name, value in state_of(step).items())
+
+
+def test_deciding_later_gives_the_same_bits() -> None:
+    """With a fused optimizer, as on a GPU."""
+    states, counted = [], []
+    for deferred in (False, True):
+        torch.manual_seed(0)
+        reported: list[Step] = []
+        step = stepper_of(build_model("resnet18", 2, 3, dropout=0), reported, restorable=True, deferred=True)
+        step = step if deferred else replace(step, deferred=False)
+        done = [step(batch, number=n) for n, batch in enumerate((GOOD, POISONED, GOOD, GOOD))] + [step.settle()]
+        counted.append([(one.number, float(one.loss)) for one in itertools.chain(*done)])
+        states.append(state_of(step))
+    assert counted[0] == counted[1] and [number for number, _ in counted[0]] == [0, 2, 3]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_one_process_that_saves_does_not_report_alone() -> None:
+    reported: list[Step] = []
+    step = stepper_of(build_model("resnet18", 2, 3, dropout=0), reported, restorable=True, deferred=True)
+    assert not step(GOOD, number=0)
+    assert [done.number for done in step.settle(report=False)] == [0] and not step.unsettled
+    assert not step(POISONED, number=1) and not step.settle(report=False)
+    assert len(step.unsettled) == 1 and not reported, "all processes report it together, in the next step"
+    assert not step(GOOD, number=2) and [bad.number for bad in reported] == [1]
+
+
+@pytest.fixture(params=[False, True], ids=["decided by the host", "decided by the device"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training as it is on a CPU, and, on a CPU, as it is on a GPU."""
+    monkeypatch.setattr(Compute, "fused_optimizer", request.param)
+
+
+@pytest.mark.usefixtures("where")
 def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: Path) -> None:
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "1e30"]
     done = call(*train, status=3)
@@ -70,6 +126,8 @@ def test_a_run_stops_before_the_step_and_names_the_videos(call: Call, tmp_path: 
     assert len(done.err.strip().splitlines()) >= 1 and not list(tmp_path.rglob("*.tar"))
     done = call(*train, "--skip_nonfinite", "1", status=3)
     assert "skipped (1 of 1)" in done.err and "step 3: the loss is nan" in done.err
+    done = call(*train, "--ckpt_interval", "2", "--store_name", "saved", status=3)
+    assert "step 2: the loss is nan" in done.err and not list(tmp_path.rglob("*.tar")), "a step that is due for saving"
 
 
 def test_all_processes_stop_when_one_has_a_loss_that_is_not_finite(script: Run, tmp_path: Path) -> None:
@@ -101,6 +159,7 @@ def test_broken_videos_are_counted_over_the_whole_run(call: Call, tmp_path: Path
     assert 100 <= tried <= 110
 
 
+@pytest.mark.usefixtures("where")
 def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call, tmp_path: Path) -> None:
     train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--resume", "auto", "--skip_nonfinite", "1"]
     call(*train, "--lr", "0.001", "--max_steps", "1")
@@ -265,7 +324,7 @@ def test_fp16_that_never_takes_a_step_is_stopped() -> None:
     model = NeverFinite()
     scaler = torch.amp.GradScaler("cpu", enabled=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    step = Stepper(model, optimizer, scaler, CPU, lambda batch, loss, norm: pytest.fail("is no such batch"), 20.0)
+    step = Stepper(model, optimizer, scaler, CPU, lambda step: pytest.fail("is no such batch"), 20.0)
     batch = ClipBatch(torch.zeros(2, 1), torch.tensor([0, 1]), [0, 1], 2)
     with pytest.raises(RunStoppedError, match="--amp fp16: the gradients are not finite"):
         for _ in range(40):

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from ops.common.errors import InputError
 from ops.models.checkpoint import read_checkpoint, save_checkpoint
 from ops.models.recognizer import Recognizer, build_model
+from ops.training import eager_optimizers
 from ops.training.optimizer import make_optimizer
 from ops.training.options import train_parser
 from ops.training.resume import restore
@@ -147,3 +148,30 @@ def test_resumed_adamw_has_the_memory_format_of_its_parameters(tmp_path: Path) -
         assert state["exp_avg"].stride() == state["exp_avg_sq"].stride() == other.stride()
     with pytest.raises(InputError, match="--optimizer is adamw in the checkpoint, sgd here"):
         restore(origin, start()[1])
+
+
+@pytest.mark.parametrize("plain", [SGD, AdamW])
+def test_optimizers_without_the_compiler_are_those_of_pytorch(plain: type[Optimizer]) -> None:
+    """The same bits and the same state, in which either can go on."""
+    options = {"momentum": 0.9} if plain is SGD else {}
+    states = []
+    for makes in ((plain, plain), (getattr(eager_optimizers, plain.__name__),) * 2):
+        torch.manual_seed(0)
+        model, state = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4)), None
+        for make in makes:
+            groups = [{"params": layer.parameters(), "weight_decay": 0.1 * n} for n, layer in enumerate(model)]
+            optimizer = make(groups, lr=0.1, **options)  # type: ignore[call-arg]
+            if state:
+                optimizer.load_state_dict(state)
+            for number in range(STEPS):
+                optimizer.zero_grad()
+                assert all(parameter.grad is None for parameter in model.parameters())
+                step(model, optimizer, number)
+            state = optimizer.state_dict()
+        states.append((model.state_dict(), state))
+    (weights, state), (ours, our_state) = states
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items())
+    assert state and our_state and state["param_groups"] == our_state["param_groups"]
+    assert state["state"].keys() == our_state["state"].keys()
+    for number, values in state["state"].items():
+        assert all(torch.equal(value, our_state["state"][number][name]) for name, value in values.items())

@@ -15,7 +15,9 @@ import pytest
 import torch
 from conftest import ROOT, Call
 
+from benchmarks.kernels import count_kernels
 from ops.common.errors import InputError
+from ops.common.preemption import Preemption
 from ops.data.decoders import DECODERS
 from ops.models.checkpoint import Checkpoint
 from ops.training.checkpoint_saver import CheckpointSaver, older_checkpoints, read_first
@@ -142,6 +144,25 @@ def test_all_processes_of_torchrun_end_together(
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == status and printed.count("to continue, add --resume auto to the command") == 1, printed
     assert (clips / "runs/two/preempted").exists() and "Traceback" not in printed
+
+
+def test_several_processes_may_learn_of_a_signal_a_step_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that none waits for its GPU; of one process it is known without asking the device."""
+    preemption, device = Preemption(), torch.device("cpu")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    preemption.everywhere(device, deferred=True)  # the first one reserves memory
+    with count_kernels() as counts:
+        before = preemption.everywhere(device, deferred=True)
+        preemption.signal = signal.SIGTERM
+        seen = [preemption.everywhere(device, deferred=True) for _ in range(3)]
+    assert not before and seen == [False, True, True] and not counts.reads, counts.reads
+    preemption.signal = 0
+    assert preemption.everywhere(device) and not preemption.everywhere(device), "what was under way counts too"
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    preemption.signal = signal.SIGTERM
+    with count_kernels() as counts:
+        assert preemption.everywhere(device, deferred=True) and preemption.everywhere(device)
+    assert not counts.kernels
 
 
 @pytest.mark.parametrize(
