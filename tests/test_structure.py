@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "testing": {"common", "models", "data", "training"},
     "prepare": {"common", "data"},
     "predict": {"common", "models", "data", "training", "testing"},
+    "live": {"common", "models", "data", "predict"},
     "explain": {"common", "models", "data", "training", "predict"},
     "report": {"common", "data", "training"},
     "finetune": {"common", "data", "prepare", "training", "testing"},

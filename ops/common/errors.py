@@ -106,6 +106,11 @@ class _Output:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more can be written, so that what has no other purpose can end."""
+        return not self._open
+
     def write(self, text: str) -> int:
         """Write `text`, or nothing once writing has failed."""
         text = printable(text)

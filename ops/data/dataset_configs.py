@@ -19,6 +19,7 @@ To add one, add an entry to `DATASETS`; nothing else needs to know its name. The
     make          function that creates the dataset if it is missing (root, "frames" or "videos", whether to show
                       progress)
     flow_counts   2 if published flow lists count the images of x and y separately
+    seconds       the mean length of its videos, for windows of a live stream that are sampled like them
 
 A dataset without an entry is `custom`, with --train_list, --val_list, --root_path and --class_names.
 """
@@ -78,6 +79,7 @@ class DatasetConfig:
     flow_counts: int = 1
     make: Callable[[Path, str, bool], None] | None = None
     class_names: Callable[[], list[str]] | None = None
+    seconds: float | None = None
 
     def list_path(self, split: str, kind: str) -> Path:
         """The default path of the list of `split`; `kind` is "frames" or "videos". InputError if it has none."""
@@ -150,6 +152,7 @@ _ALL = (
             Published(16, 1, "uniform-1", 224, 47.6, 77.7),
         ),
         flow_counts=2,
+        seconds=4.0,
     ),
     DatasetConfig(
         "somethingv2",
@@ -164,10 +167,13 @@ _ALL = (
             Published(8, 3, "uniform-2", 256, 62.7, 88.0),
             Published(16, 3, "uniform-2", 256, 64.6, 89.5),
         ),
+        seconds=4.0,
     ),
-    DatasetConfig("ucf101", 101, "UCF101"),
+    DatasetConfig("ucf101", 101, "UCF101", seconds=7.2),
     DatasetConfig("hmdb51", 51, "HMDB51"),
-    DatasetConfig("jester", 27, "Jester", rgb="{index:05d}.jpg", flow="{index:06d}.jpg", mirror=False, swap=True),
+    DatasetConfig(
+        "jester", 27, "Jester", rgb="{index:05d}.jpg", flow="{index:06d}.jpg", mirror=False, swap=True, seconds=3.0
+    ),
     DatasetConfig("diving48", 48, "Diving48"),
     DatasetConfig(
         "motion",
@@ -177,6 +183,7 @@ _ALL = (
         scales=(1.0, 0.875),  # smaller crops would often miss the only moving object
         make=partial(_make_generated, "motion"),
         class_names=partial(_generated_names, "motion"),
+        seconds=2.0,
     ),
     DatasetConfig(
         "motion_order",
@@ -185,6 +192,7 @@ _ALL = (
         scales=(1.0, 0.875),
         make=partial(_make_generated, "motion_order"),
         class_names=partial(_generated_names, "motion_order"),
+        seconds=2.4,
     ),
     DatasetConfig("custom", None, swap=True),
 )

@@ -105,8 +105,15 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, 3, H, W]` → `[N, num_classes]`."""
-        x = F.adaptive_avg_pool2d(self.features(x), 1).flatten(1)
-        scores: Tensor = self.classifier(x)
+        return self.classify(self.features(x))
+
+    def layers(self) -> list[nn.Module]:
+        """Everything before `classify`, in the order in which it is applied."""
+        return list(self.features)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The last features `[N, D, h, w]` → `[N, num_classes]`."""
+        scores: Tensor = self.classifier(F.adaptive_avg_pool2d(features, 1).flatten(1))
         return scores
 
     def multiply_adds(self, height: int, width: int) -> int:

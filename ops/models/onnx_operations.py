@@ -33,6 +33,11 @@ def _same(graph: Graph, given: Arguments, out: Tensor) -> str:
     return graph.name(given["self"])
 
 
+def _restride(graph: Graph, given: Arguments, out: Tensor) -> str:
+    assert tuple(given["size"]) == tuple(given["self"].shape), "only the order in memory may change"
+    return graph.name(given["self"])
+
+
 def _convert(graph: Graph, given: Arguments, out: Tensor) -> str:
     if out.dtype == given["self"].dtype:
         return graph.name(given["self"])
@@ -167,6 +172,7 @@ OPERATIONS: dict[str, Operation] = {
     "add_": _binary("Add"),
     "addmm": _addmm,
     "alias": _same,
+    "as_strided_": _restride,
     "bmm": _matmul,
     "cat": _cat,
     "clone": _same,

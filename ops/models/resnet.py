@@ -125,7 +125,16 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for name in STAGES:
             x = getattr(self, name)(x)
-        scores: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return self.classify(x)
+
+    def layers(self) -> list[nn.Module]:
+        """Everything before `classify`, in the order in which it is applied: the stem, then block by block."""
+        blocks = (block for name in STAGES for block in self.get_submodule(name).children())
+        return [self.conv1, self.bn1, self.relu, self.maxpool, *blocks]
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The last features `[N, D, h, w]` → `[N, num_classes]`."""
+        scores: Tensor = self.fc(self.avgpool(features).flatten(1))
         return scores
 
 

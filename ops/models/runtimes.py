@@ -21,7 +21,7 @@ from ops.common.optional_packages import need
 
 log = logging.getLogger(__name__)
 
-Session = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Session = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Clips `[N, T, C, H, W]` → logits `[N, K]`, for the N, T, C, H and W that it was opened with."""
 
 BOUNDS = {"off": 1e-4, "bf16": 0.1}
@@ -68,8 +68,15 @@ def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
     return compute.for_inference(model) if compute.runtime == "torch" else RuntimeNetwork(model, compute)
 
 
+def folded_network(model: nn.Module, compute: Compute) -> nn.Module:
+    """A copy of `model` with its batch norms folded, as it is before it is compiled or put into another runtime."""
+    return replace(compute, compile=False).for_inference(model)
+
+
 class RuntimeNetwork(nn.Module):
     """`model`, its batch norms folded, computed by `compute.runtime`, one clip at a time.
+
+    A clip may also be a frame, or the features of frames, if that is what `model` takes.
 
     The first clip of each shape is also computed by PyTorch, which records the network, and the logits are compared.
     """
@@ -80,7 +87,7 @@ class RuntimeNetwork(nn.Module):
         self._sessions: dict[tuple[int, ...], Session] = {}
 
     def forward(self, clips: Tensor) -> Tensor:
-        """`clips [N, T, C, H, W]`, uint8 → logits `[N, K]`, float32. RunStoppedError if the runtime cannot do it."""
+        """`clips [N, T, C, H, W]` → logits `[N, K]`, float32. RunStoppedError if the runtime cannot do it."""
         return torch.from_numpy(np.concatenate([self._logits(clips[place : place + 1]) for place in range(len(clips))]))
 
     def _logits(self, clip: Tensor) -> NDArray[np.float32]:
@@ -141,7 +148,7 @@ def _in_onnxruntime(path: str | os.PathLike[str]) -> Session:
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
 
-    def compute(clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def compute(clips: NDArray[Any]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = session.run(["logits"], {"clips": clips})[0]
         return logits
 
@@ -172,7 +179,7 @@ def _in_openvino(path: str | os.PathLike[str], amp: str) -> Session:
     }
     network = core.compile_model(core.read_model(os.fspath(path)), "CPU", options)
 
-    def compute(clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def compute(clips: NDArray[Any]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = network([np.ascontiguousarray(clips)])["logits"]
         return logits.copy()  # it is overwritten by the next run
 

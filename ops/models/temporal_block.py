@@ -44,11 +44,25 @@ class TemporalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N·T, C, H, W]` → `[N·T, C', H', W']`."""
-        net, place, mix = self.net, self.place, self.temporal
+        return self.mix(*self.before_mixing(x))
+
+    def before_mixing(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What is computed for each frame by itself: `x` at the place of the temporal module, and the shortcut.
+
+        Both are all that `mix` needs. Only `before_conv1` and `after_conv1` are told apart: elsewhere, what comes
+        between the first convolution and the temporal module is left to `mix`.
+        """
+        net = self.net
         shortcut = x if net.downsample is None else net.downsample(x)
-        out = mix(x) if place == "before_conv1" else x
-        out = net.relu(net.bn1(net.conv1(out)))
-        if place == "after_conv1":
+        out = x if self.place == "before_conv1" else net.relu(net.bn1(net.conv1(x)))
+        return out, shortcut
+
+    def mix(self, out: Tensor, shortcut: Tensor) -> Tensor:
+        """The rest of the block, from the results of `before_mixing`: `[N·T, C', H', W']`."""
+        net, place, mix = self.net, self.place, self.temporal
+        if place == "before_conv1":
+            out = net.relu(net.bn1(net.conv1(mix(out))))
+        elif place == "after_conv1":
             out = mix(out)
         out = net.bn2(net.conv2(out))
         if isinstance(net, Bottleneck):

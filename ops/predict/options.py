@@ -8,8 +8,8 @@ from ops.data.decoders import DECODERS
 from ops.data.options import add_protocol_options
 
 
-def add_predictor_options(parser: argparse.ArgumentParser) -> None:
-    """The flags that `ops.predict.predictor.predictor_of` reads."""
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of the network and of the views that it is given."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
@@ -21,10 +21,20 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         group, "--test_segments", type=positive, metavar="T", help="frames per clip (default: as trained)"
     )
     add_protocol_options(parser)
+
+
+def add_device_option(group: argparse._ArgumentGroup) -> None:
+    """The flag --device."""
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if any)")
+
+
+def add_predictor_options(parser: argparse.ArgumentParser) -> None:
+    """The flags that `ops.predict.predictor.predictor_of` reads."""
+    add_network_options(parser)
     group = parser.add_argument_group("machine")
     group.add_argument("--decoder", choices=tuple(DECODERS), default="pyav", metavar="NAME",
                        help="video decoder: pyav (default) or opencv")  # fmt: skip
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: a GPU if any)")
+    add_device_option(group)
     group.add_argument("--views_per_forward", type=positive, metavar="N",
                        help="views in one forward pass (default: GPU 30, CPU 3)")  # fmt: skip
     add_compute_options(group)

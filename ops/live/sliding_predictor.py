@@ -1,0 +1,62 @@
+"""Scores of sliding windows, with the features of each frame computed once for all windows that it is in."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ops.live.sliding_windows import SlidingWindows
+from ops.models.frame_features import divided_network
+from ops.predict.predictor import Predictor, check_finite
+
+
+class SlidingPredictor:
+    """The network of `predictor` on `windows`; `computed` counts the frames that went through its first part."""
+
+    def __init__(self, predictor: Predictor, windows: SlidingWindows) -> None:
+        self._predictor, self._windows, self._compute = predictor, windows, predictor.compute
+        self._encode, self._score = divided_network(predictor.model, predictor.compute)
+        plan = predictor.plan()(predictor.shape.input_size, predictor.shape.input_size)
+        self._mirrored = plan.mirrored  # for each view
+        self._size = plan.views[0].height, plan.views[0].width
+        partners = predictor.partners
+        self._partners = np.where(partners < 0, np.arange(len(partners)), partners)
+        self._features: dict[int, Tensor] = {}
+        self.computed = 0
+
+    def warm_up(self) -> None:
+        """Score a black window, because a runtime translates the network, and a compiler compiles it, at first use."""
+        black = self._features_of(torch.zeros(len(self._mirrored), 3, *self._size, dtype=torch.uint8))
+        self._features = {int(slot): black for slot in self._windows.slots(0).flat}
+        self.logits(0)
+        self._features = {}
+
+    def add(self, slot: int, views: Tensor) -> None:
+        """Compute the features of the frame at `slot`: `views [V, 3, H, W]`, uint8."""
+        self._features[slot] = self._features_of(views)
+        self.computed += 1
+
+    @torch.inference_mode()
+    def _features_of(self, views: Tensor) -> Tensor:
+        with self._compute.autocast():
+            features: Tensor = self._encode(self._compute.bring(views))
+        return features
+
+    def forget(self, before: int) -> None:
+        """Drop the features of slots below `before`."""
+        self._features = {slot: kept for slot, kept in self._features.items() if slot >= before}
+
+    @torch.inference_mode()
+    def logits(self, number: int) -> NDArray[np.float32]:
+        """The mean logits `[K]` of window `number`, all of whose frames were added; InputError if not finite."""
+        total = np.zeros(len(self._partners))
+        clips = self._windows.slots(number)
+        for view, is_mirrored in enumerate(self._mirrored):
+            for clip in clips:
+                frames = torch.stack([self._features[int(slot)][view] for slot in clip])
+                with self._compute.autocast():
+                    scores = self._score(frames[None])[0].double().cpu().numpy()
+                total += scores[self._partners] if is_mirrored else scores
+        logits: NDArray[np.float32] = (total / (len(self._mirrored) * len(clips))).astype(np.float32)
+        check_finite(logits, self._predictor.checkpoint.path)
+        return logits
