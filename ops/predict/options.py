@@ -10,7 +10,7 @@ from ops.data.options import add_protocol_options
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     """The flags that `ops.predict.predictor.predictor_of` reads."""
-    group = parser.add_argument_group("model")
+    group = parser.add_argument_group("model and protocol")
     group.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
     )
@@ -20,7 +20,7 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     add_segments_option(
         group, "--test_segments", type=positive, metavar="T", help="frames per clip (default: as trained)"
     )
-    add_protocol_options(parser)
+    add_protocol_options(group)
     group = parser.add_argument_group("machine")
     group.add_argument("--decoder", choices=tuple(DECODERS), default="pyav", metavar="NAME",
                        help="video decoder: pyav (default) or opencv")  # fmt: skip
