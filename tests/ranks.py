@@ -85,10 +85,32 @@ def train_on_other_files(folder: Path) -> None:
 
 def train_with_mixing(folder: Path) -> None:
     """Train with --mixup and --cutmix, with and without an interruption, and once without these flags."""
+    mixing = ["--mixup", "0.4", "--cutmix", "1"]
+    _train(["whole", *mixing], ["parts", *mixing, "--max_steps", "3"], ["parts", *mixing], ["plain"])
+
+
+def train_with_several_labels(folder: Path) -> None:
+    """Train with --multi_label, without and with an interruption."""
+    several = [
+        "--multi_label",
+        "--train_list",
+        "l.txt",
+        "--val_list",
+        "l.txt",
+        "--num_class",
+        "4",
+        "--num_segments",
+        "2",
+    ]
+    several += ["--keep_last_batch", "--eval-freq", "1"]
+    _train(["whole", *several], ["parts", *several, "--max_steps", "3"], ["parts", *several])
+
+
+def _train(*runs: list[str]) -> None:
+    """Train each of `runs`, whose first word is its name, in batches of four."""
     distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
-    mixing = ["--mixup", "0.4", "--cutmix", "1"]
-    for flags in (["whole", *mixing], ["parts", *mixing, "--max_steps", "3"], ["parts", *mixing], ["plain"]):
+    for flags in runs:
         run = [*TRAIN, "-b", "4", "--train_list", "l0.txt", "--resume", "auto", "--store_name", *flags]
         run_training(make_train_parser(None, tuple(DECODERS)).parse_args(run), video_reader)
         distributed.barrier()  # the next run looks for the checkpoint that rank 0 saves

@@ -148,7 +148,9 @@ def test_models_are_fused_as_published(
         call("online_test_models.py", *clips.test_arguments("videos", weights[name]), *common, "--save_scores", name)
     both = clips.test_arguments("videos", weights["three"], weights["five"])
     fused = ["--test_segments", "3,5", "--coeff", "1,0.5", "--save_scores", "both", "--max_num", "4"]
-    call("online_test_models.py", *both, *common, *fused)
+    done = call("online_test_models.py", *both, *common, *fused, "--topk", "2", "1")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "top2" in metrics and "top5" not in metrics and f"top-2 {metrics['top2']:.2f} %, mean" in done.out
     three, five, all_ = (np.load(tmp_path / name)["scores"] for name in ("three", "five", "both"))
     assert len(all_) == 4
     assert np.allclose(all_, (three + 0.5 * five)[:4], atol=1e-5)

@@ -42,8 +42,9 @@ def main() -> int:
     for file in filter(None, files.values()):
         given_list(file)
     dataset = prepare.open_dataset(
-        config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names
-    )
+        config, args.modality, args.kind, files, args.root_path, args.num_class, args.class_names,
+        args.multi_label,
+    )  # fmt: skip
     first = next(iter(dataset.lists.values()))
     folder = make_folder(args.output or Path(first.source).parent / "check")
     return check(args, config, dataset, dense, folder)
@@ -98,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--root_path", metavar="DIR", help="folder that paths in the lists are relative to")
     group.add_argument("--num_class", type=class_count, metavar="K", help="number of classes (default: the dataset's)")
     group.add_argument("--class_names", metavar="FILE", help="file of class names, in label order or numbered")
+    group.add_argument("--multi_label", action="store_true", help="a video may have several labels")
     add_template_option(group)
     add_segments_option(group, "--num_segments", type=positive, default=8, metavar="T",
                         help="frames per clip (default: 8)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Predict the five best classes of each video, and print them or write them to files.
+"""Predict the best classes of each video, and print them or write them to files.
 
     python tools/predict.py clip.mp4 frames/clip1 "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py --list val.txt --root_path clips --weights ckpt.best.pth.tar
@@ -63,6 +63,7 @@ def options_of(args: argparse.Namespace, videos: list[Video]) -> "predict.Predic
         args.json,
         args.csv,
         args.workers,
+        args.topk,
     )
 
 
@@ -77,6 +78,8 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="write all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="write all predictions, one row per video")
+    group.add_argument("--topk", type=positive, default=5, metavar="K",
+                       help="classes to print and write for each video (default: 5)")  # fmt: skip
     group.add_argument("--save", metavar="FILE|DIR", help="write videos with predictions drawn on them")
     group.add_argument("--timeline", metavar="DIR", help="write probabilities over time as .csv and .png")
     group.add_argument(

@@ -89,18 +89,19 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Loss, top-1 and learning rate over the epochs: name of a run → rows of its `log.csv`.
 
-    With one run, training and validation have a colour each; with several, each run has a colour, and training is
-    dashed.
+    Runs with several labels per video have mAP instead of top-1. With one run, training and validation have a colour
+    each; with several, each run has a colour, and training is dashed.
     """
     figure = Figure(figsize=(12, 3.4))
     panels = figure.subplots(1, 3)
     for axes, title, names in (
         (panels[0], "loss", ("train_loss", "val_loss")),
-        (panels[1], "top-1 (%)", ("train_top1", "val_top1")),
+        (panels[1], _accuracy(runs), ("train_top1", "val_top1")),
         (panels[2], "learning rate", ("lr",)),
     ):
         for number, (run, rows) in enumerate(runs.items()):
-            for name in names:
+            several = any(_has(row, "val_mAP") for row in rows)
+            for name in ("val_mAP",) if several and axes is panels[1] else names:
                 points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if _has(row, name)]
                 label = {"train": "training", "val": "validation"}.get(name.split("_")[0], name)
                 style: dict[str, Any] = {}
@@ -115,6 +116,12 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
     _finish_curves(figure, [float(row["lr"]) for rows in runs.values() for row in rows if _has(row, "lr")], len(runs))
     return figure
+
+
+def _accuracy(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The title of the panel with the main metric of the runs."""
+    several = [any(_has(row, "val_mAP") for row in rows) for rows in runs.values()]
+    return "mAP (%)" if several and all(several) else "top-1 or mAP (%)" if any(several) else "top-1 (%)"
 
 
 def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +20,7 @@ from ops.common.storage import stamp_of
 from ops.data.frame_source import Reader
 from ops.data.hang_detection import NO_BOARD, check_not_passed_over
 from ops.data.lists import Records
+from ops.data.multi_label_lists import multi_hot
 from ops.data.sampling import Indices
 from ops.data.transforms import FramePlan
 from ops.data.views import ChooseIndices, MakePlan, Views, load_views
@@ -55,12 +57,13 @@ class Failure:
 class Clip:
     """One clip of training or validation: uint8 `[T, L·C, H, W]`, its label, and the videos that failed.
 
-    `pixels` is None if the video could not be read and must not be replaced by another.
+    `pixels` is None if the video could not be read and must not be replaced by another. Where a video may have several
+    labels, `label` is float32 `[K]`: 1 for the classes that it has.
     """
 
     index: int
     pixels: Tensor | None
-    label: int
+    label: int | NDArray[np.float32]
     failures: tuple[Failure, ...] = ()
     warnings: tuple[Failure, ...] = ()
 
@@ -70,12 +73,12 @@ class ClipPipeline:
     """How clips are sampled and transformed, in training or validation; random numbers are passed in.
 
     `choose(num_frames, rng)` gives the first frame of each segment, `[T]`; `plan(height, width, label, rng)` the frame
-    plan; `partners [K]` the class of each class's mirror image; `augment(pixels, rng)` the clip `[T, C, H, W]`
-    after further augmentation, if any.
+    plan, for one label or an array of several; `partners [K]` the class of each class's mirror image;
+    `augment(pixels, rng)` the clip `[T, C, H, W]` after further augmentation, if any.
     """
 
     choose: Callable[[int, np.random.Generator], Indices]
-    plan: Callable[[int, int, int, np.random.Generator], FramePlan]
+    plan: Callable[[int, int, int | Indices, np.random.Generator], FramePlan]
     partners: Indices
     new_length: int = 1
     augment: Callable[[Tensor, np.random.Generator], Tensor] | None = None
@@ -138,18 +141,20 @@ class ClipDataset(Dataset[Clip]):
 
     def _clip(self, epoch: int, asked: int, attempt: int, repeat: Sequence[int] = ()) -> Clip:
         index, rng = self._draw(epoch, asked, attempt, repeat)
-        record, pipeline = self.records[index], self.pipeline
+        record, pipeline, sets = self.records[index], self.pipeline, self.records.label_sets
+        label: int | Indices = record.label if sets is None else sets.of(index)
         views = load_views(
             self.reader, os.path.join(self.root, record.path), record.num_frames,
             lambda num_frames: [pipeline.choose(num_frames, rng)[None]],
-            lambda height, width: pipeline.plan(height, width, record.label, rng), pipeline.new_length,
+            lambda height, width: pipeline.plan(height, width, label, rng), pipeline.new_length,
         )  # fmt: skip
         pixels = views.only_clip()
         if pipeline.augment:
             pixels = pipeline.augment(pixels, rng)
-        label = int(pipeline.partners[record.label]) if views.plan.mirrored[0] else record.label
+        label = pipeline.partners[label] if views.plan.mirrored[0] else label
         warnings = (Failure(index, record.path, views.truncated),) if views.truncated else ()
-        return Clip(index, pixels, label, warnings=warnings)
+        target = int(label) if sets is None else multi_hot(label, len(pipeline.partners))
+        return Clip(index, pixels, target, warnings=warnings)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ A line is read if its meaning is certain, and otherwise refused: see `docs/data.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
@@ -56,14 +56,18 @@ class Form:
             label (lists of videos).
         columns: how many numbers each line ends with, if a header says so.
         class_names: the label of each class name, if known: labels may then be names.
+        multi_label: whether a video may have several labels (see `ops.data.multi_label_lists`).
     """
 
     counts_in_pairs: bool
     columns: int | None = None
     class_names: Mapping[str, int] | None = None
+    multi_label: bool = False
 
     def __str__(self) -> str:
         """The expected format, for messages."""
+        if self.multi_label:
+            return "'path num_frames 3,17,42'" + ("" if self.counts_in_pairs else " or 'path 3,17,42'")
         return "'path num_frames label'" if self.counts_in_pairs else "'path label' or 'path num_frames label'"
 
     def refusal(self, reason: object, line: str) -> str:
@@ -114,13 +118,13 @@ def header_form(line: str, form: Form) -> Form | None:
     if "" in columns and not ("," in line and (annotations or "path" in columns)):
         return None
     if columns == ["path", "num_frames"]:
-        return Form(True, 1, form.class_names)
+        return replace(form, counts_in_pairs=True, columns=1)
     if columns not in (["path", "label"], ["path", "num_frames", "label"]):
         advice = ": these are annotations; make a list from them with tools/gen_labels.py" if annotations else ""
         raise ValueError(f"a header with other columns{advice}")
     if form.counts_in_pairs and "num_frames" not in columns:
         raise ValueError("a header without a column of frame counts; lists of frame folders need one")
-    return Form(form.counts_in_pairs, len(columns) - 1, form.class_names)
+    return replace(form, columns=len(columns) - 1)
 
 
 def parse_line(line: str, form: Form) -> tuple[str, int, int, int]:
@@ -221,11 +225,20 @@ def _check_one_label(name: str, form: Form, numbers: int) -> None:
         return
     rest = video[2]
     if set(rest) <= set("0123456789+-,;| \t[](){}"):
-        raise ValueError("several labels, or unknown columns; each video has one label")
+        advice = "separate labels by commas, without spaces" if form.multi_label else "--multi_label trains on several"
+        raise ValueError(f"several labels, or unknown columns; {advice}")
     if not form.counts_in_pairs and "/" not in rest:
         if numbers:
             raise ValueError(f"an unknown column, '{quote(rest)}'")
         raise ValueError(f"the label '{quote(rest)}' is neither a number nor a known class name")
+
+
+def check_label(text: str) -> int:
+    """A label, from its digits; ValueError if it is too large."""
+    label = _integer(text)
+    if label > _LARGEST:
+        raise ValueError(f"label ({label}) is too large")
+    return label
 
 
 def _check_values(name: str, num_frames: int, label: int, counted: bool) -> None:

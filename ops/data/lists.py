@@ -6,6 +6,8 @@ A list has one line per video, parsed from the right so that paths may contain s
     path label                 videos (frame lists: `path num_frames`, an unlabelled test list)
     path                       videos, an unlabelled test list
 
+`ops.data.multi_label_lists` has the lists with several labels per video.
+
 Kinetics-700 has 650,000 lines, and every worker of a loader holds the list. Workers share the memory of three NumPy
 columns and one block of text; with a list of objects, reference counting would copy it page by page.
 """
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 from ops.common.errors import InputError
 from ops.common.string_array import StringArray
 from ops.data.list_lines import UNKNOWN, Form, header_form, is_comment, is_video, parse_line
+from ops.data.multi_label_lists import LabelColumn, LabelSets
 
 PROBES = 20
 """How many existing paths are checked for being files or folders."""
@@ -45,12 +48,20 @@ class Records(Sequence[Record]):
     """The records of one list file, in its order.
 
     `num_frames [N]`, `labels [N]` and `lines [N]` (1-based line numbers) are int32 columns; `source` is the
-    file's name and `sha256` the hash of its bytes. `in_pairs`: every line has a path and one number.
+    file's name and `sha256` the hash of its bytes. `in_pairs`: every line has a path and one number. Of a list with
+    several labels per video, `label_sets` has all, and `labels` the first of each video.
     """
 
     def __init__(
-        self, source: str, paths: StringArray, columns: NDArray[np.int32], sha256: str, in_pairs: bool = False
+        self,
+        source: str,
+        paths: StringArray,
+        columns: NDArray[np.int32],
+        sha256: str,
+        in_pairs: bool = False,
+        label_sets: LabelSets | None = None,
     ) -> None:
+        self.label_sets = label_sets
         self.source, self.sha256, self.in_pairs, self._paths = source, sha256, in_pairs, paths
         self.num_frames, self.labels, self.lines = np.ascontiguousarray(columns.T)
 
@@ -73,30 +84,45 @@ class Records(Sequence[Record]):
         """`file:line` of record `index`, for messages."""
         return f"{self.source}:{self.lines[index]}"
 
+    @property
+    def all_labels(self) -> NDArray[np.int32]:
+        """The labels of all videos, one after another: `labels [N]`, or more or fewer if each may have several."""
+        return self.labels if self.label_sets is None else self.label_sets.values
+
+    def labels_of(self, index: int) -> tuple[int, ...] | None:
+        """The labels of record `index`, None if the list does not have them."""
+        if self.label_sets is not None:
+            return tuple(self.label_sets.of(index).tolist()) if self.label_sets.known[index] else None
+        return None if self.labels[index] == UNKNOWN else (int(self.labels[index]),)
+
     def head(self, count: int) -> "Records":
         """The first `count` records."""
         columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]
         paths = StringArray(itertools.islice(self._paths, count))
-        return Records(self.source, paths, columns, self.sha256, self.in_pairs)
+        sets = self.label_sets and self.label_sets.head(len(columns))
+        return Records(self.source, paths, columns, self.sha256, self.in_pairs, sets)
 
     def check_labels(self, num_classes: int, required: bool) -> None:
         """InputError naming the line of the first label that is not in [0, num_classes).
 
         A missing label (-1) is an error where `required`, as in training.
         """
+        values, sets = self.all_labels, self.label_sets
+        missing = np.flatnonzero(~sets.known) if required and sets else np.empty(0, int)
         lowest = 0 if required else UNKNOWN
-        bad = np.flatnonzero((self.labels < lowest) | (self.labels >= num_classes))
+        bad = missing if missing.size else np.flatnonzero((values < lowest) | (values >= num_classes))
         if not bad.size:
             return
-        index = int(bad[0])
-        label, num_frames = int(self.labels[index]), int(self.num_frames[index])
+        label = UNKNOWN if missing.size else int(values[bad[0]])
+        index = int(sets.owners()[bad[0]] if sets and not missing.size else bad[0])
+        num_frames = int(self.num_frames[index])
         if label == UNKNOWN:
-            form = Form(counts_in_pairs=num_frames != UNKNOWN)
+            form = Form(counts_in_pairs=num_frames != UNKNOWN, multi_label=sets is not None)
             line = self.path(index) + (f" {num_frames}" if num_frames != UNKNOWN else "")
             raise InputError(
                 f"{self.where(index)}: {form.refusal('no label, but training and validation need one', line)}"
             )
-        from_one = label == num_classes == self.labels.max() and 0 not in self.labels
+        from_one = label == num_classes == values.max() and 0 not in values
         advice = "labels seem to count from 1 instead of 0" if from_one else "check --num_class and the list"
         raise InputError(
             f"{self.where(index)}: label {label} is outside 0…{num_classes - 1} ({bad.size} such lines); {advice}"
@@ -134,18 +160,23 @@ class Records(Sequence[Record]):
 
 
 def read_records(
-    path: str | os.PathLike[str], counts_in_pairs: bool, class_names: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    counts_in_pairs: bool,
+    class_names: Sequence[str] | None = None,
+    multi_label: bool = False,
 ) -> Records:
     """Read a list file.
 
     `counts_in_pairs` says whether the number in a two-column line is the frame count (lists of frame folders) or the
-    label (lists of videos). Labels may be names if `class_names` are known. InputError, with `file:line`, for a
-    missing, empty or malformed list.
+    label (lists of videos). Labels may be names if `class_names` are known, and several for a video if `multi_label`.
+    InputError, with `file:line`, for a missing, empty or malformed list.
     """
     data = _read_bytes(Path(path))
     columns, counts = array("i"), set[int]()  # num_frames, label, line number of each record; numbers per line
     labels = {name: label for label, name in enumerate(class_names)} if class_names else None
-    texts = StringArray(_read_lines(str(path), data, Form(counts_in_pairs, None, labels), columns, counts))
+    several = LabelColumn() if multi_label else None
+    form = Form(counts_in_pairs, None, labels, multi_label)
+    texts = StringArray(_read_lines(str(path), data, form, columns, counts, several))
     if not len(texts):
         raise InputError(f"{path}: the list is empty")
     return Records(
@@ -154,11 +185,18 @@ def read_records(
         np.frombuffer(columns, dtype=np.int32).reshape(-1, 3),
         hashlib.sha256(data).hexdigest(),
         counts == {1},
+        several.sets() if several else None,
     )
 
 
-def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int]) -> Iterator[str]:
-    """Yield the path of each record; append its other values to `columns`, and how many they are to `counts`."""
+def _read_lines(
+    path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int], several: LabelColumn | None
+) -> Iterator[str]:
+    """Yield the path of each record; append its other values to `columns`, and how many they are to `counts`.
+
+    `several` collects all labels of lists with several per video.
+    """
+    parse = several.parse if several else parse_line
     before: int | None = None  # number of numeric columns in the lines so far; None at the first line
     for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         text = line.decode("utf-8", "surrogateescape").strip()
@@ -170,7 +208,7 @@ def _read_lines(path: str, data: bytes, form: Form, columns: "array[int]", count
             if before is None and (header := header_form(text, form)):
                 form, before = header, header.columns
                 continue
-            name, num_frames, label, numbers = parse_line(text, form)
+            name, num_frames, label, numbers = parse(text, form)
             if not form.counts_in_pairs and before and numbers and numbers != before:
                 raise ValueError(f"{numbers + 1} columns, but earlier lines have {before + 1}: is one a second label?")
         except ValueError as error:

@@ -116,12 +116,13 @@ def open_list(
     modality: str,
     num_classes: int,
     class_names: Sequence[str] | None,
+    multi_label: bool = False,
 ) -> tuple[Records, str, "Reader"]:
     """Read a list and check that its paths exist: returns records, the root of relative paths and the prepared reader.
 
     `split` is "train", "val" or "test"; only a test list may lack labels, and its default is the list of "val", as
-    published. `file` and `root` default to those of the dataset. Labels may be `class_names`. InputError, in one line,
-    for anything that is wrong.
+    published. `file` and `root` default to those of the dataset. Labels may be `class_names`, and several for a video
+    if `multi_label`. InputError, in one line, for anything that is wrong.
     """
     if config.make and not file:
         config.make(config.root(), reader.kind, is_main())
@@ -129,7 +130,7 @@ def open_list(
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
         raise InputError(f"--root_path {root}: no such folder")
-    records = read_records(path, reader.counts_in_pairs, class_names)
+    records = read_records(path, reader.counts_in_pairs, class_names, multi_label)
     if modality == "Flow" and config.flow_counts > 1:
         records.num_frames //= config.flow_counts
     records.check_labels(num_classes, required=split != "test")

@@ -47,12 +47,11 @@ def frame_template(text: str) -> str:
     return pattern
 
 
-def add_protocol_options(parser: argparse.ArgumentParser, tsm_flags: bool = False) -> None:
-    """Add the flags of sampling and crops: which frames, and which parts of them, a model gets.
+def add_protocol_options(group: Any, tsm_flags: bool = False) -> None:
+    """Add the flags of sampling and crops to a `group`: which frames, and which parts of them, a model gets.
 
     With `tsm_flags` also --dense_sample and --twice_sample, as TSM's test has them.
     """
-    group = parser.add_argument_group("protocol")
     sample = group.add_mutually_exclusive_group()
     sample.add_argument("--sample", metavar="KIND-N",
                         help="dense-N, uniform-N or twice (default: as trained)")  # fmt: skip

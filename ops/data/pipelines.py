@@ -98,11 +98,11 @@ def _training_plan(
     scales: Sequence[float],
     height: int,
     width: int,
-    label: int,
+    label: int | Indices,
     rng: np.random.Generator,
 ) -> FramePlan:
     flow = shape.modality == "Flow"
-    mirror = mirror and bool(partners[label] >= 0)
+    mirror = mirror and bool(np.all(partners[label] >= 0))
     return train_plan(height, width, shape.input_size, rng, scales, mirror, flow)
 
 
@@ -110,7 +110,9 @@ def _validation_indices(shape: ClipShape, dense: bool, num_frames: int, rng: np.
     return val_indices(num_frames, shape.num_segments, dense, shape.new_length)
 
 
-def _validation_plan(shape: ClipShape, height: int, width: int, label: int, rng: np.random.Generator) -> FramePlan:
+def _validation_plan(
+    shape: ClipShape, height: int, width: int, label: int | Indices, rng: np.random.Generator
+) -> FramePlan:
     return test_plan(height, width, shape.input_size, shape.scale_size, 1, shape.modality == "Flow")
 
 

@@ -14,7 +14,7 @@ from ops.training.options import train_parser
 
 OWN = (
     "train_list", "val_list", "root_path", "class_names", "num_class", "store_name", "root_log", "root_model", "suffix",
-    "tune_from", "resume", "evaluate", "start_epoch", "batch_size", "epochs",
+    "tune_from", "resume", "evaluate", "start_epoch", "batch_size", "epochs", "multi_label",
 )  # fmt: skip
 """Arguments of the training that this tool sets itself."""
 
@@ -72,7 +72,7 @@ class FineTuning:
             "online_main.py" if self.kind == "videos" else "main.py", "custom", "RGB",
             *("--train_list", str(self.lists / "train.txt"), "--val_list", str(self.lists / "val.txt")),
             *("--root_path", self.root, "--class_names", str(self.lists / "class_names.txt")),
-            *("--tune_from", self.weights, "--resume", "auto", "--npb", "--gd", "20", *schedule),
+            *("--tune_from", self.weights, "--no-multi_label", "--resume", "auto", "--npb", "--gd", "20", *schedule),
             *("--lr", "0.001", "--scale_lr", "8", "--lr_type", "cos", "--warmup_epochs", "1"),
             *("--max_bad_fraction", "0.1", "-j", "2", "--ckpt_interval", "5m"),
             *("--root_log", str(out.parent), "--root_model", str(out.parent), "--store_name", out.name, *self.flags),

@@ -57,6 +57,11 @@ class Checkpoint:
         return list(mean), list(std)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether it was trained with several labels per video: its scores then go through a sigmoid, not a softmax."""
+        return bool(self.meta.get("multi_label"))
+
+    @property
     def class_names(self) -> list[str] | None:
         """Its class names in order, if known."""
         names = self.meta.get("class_names")

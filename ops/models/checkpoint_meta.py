@@ -38,6 +38,10 @@ def _is_share(value: Any) -> bool:
     return _is_number(value) and 0 <= value < 1
 
 
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(_is_text, value))
 
@@ -59,6 +63,7 @@ _KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("recipe", "versions"), _MAPPING),
     **dict.fromkeys(("class_names", "history"), (_is_texts, "a list of strings")),
     **dict.fromkeys(("mean", "std"), (_is_numbers, "a list of numbers")),
+    "multi_label": (_is_choice, "True or False"),
     "dropout": (_is_share, "a number in [0, 1)"),
     "results": (_is_results, "a dictionary of numbers"),
 }

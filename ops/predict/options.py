@@ -10,7 +10,7 @@ from ops.data.options import add_protocol_options
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """The flags of the network and of the views that it is given."""
-    group = parser.add_argument_group("model")
+    group = parser.add_argument_group("model and protocol")
     group.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
     )
@@ -20,7 +20,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     add_segments_option(
         group, "--test_segments", type=positive, metavar="T", help="frames per clip (default: as trained)"
     )
-    add_protocol_options(parser)
+    add_protocol_options(group)
 
 
 def add_device_option(group: argparse._ArgumentGroup) -> None:

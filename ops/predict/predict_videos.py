@@ -16,7 +16,7 @@ from ops.data.file_search import VIDEO_EXTENSIONS
 from ops.data.video_writer import FORMATS
 from ops.data.views import Views
 from ops.predict.inputs import Video, check_apart, check_distinct, output_names
-from ops.predict.predictions import Outcome, Terminal, write_csv, write_json
+from ops.predict.predictions import TOP, Outcome, Terminal, write_csv, write_json
 from ops.predict.predictor import Predictor
 from ops.predict.windows import Timeline, Windows, predict_windows
 
@@ -34,6 +34,7 @@ class PredictOptions:
         drawings: path of a video → path of the video with predictions on it.
         json, csv: paths of the predictions of all videos.
         workers: how many videos are read ahead.
+        topk: how many of the best classes are printed and written.
     """
 
     windows: Windows
@@ -43,6 +44,7 @@ class PredictOptions:
     json: str | None = None
     csv: str | None = None
     workers: int = 1
+    topk: int = TOP
 
     @property
     def wants_windows(self) -> bool:
@@ -93,7 +95,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictO
 
     InputError if none could be read: then neither `json` nor `csv` is written.
     """
-    terminal, outcomes = Terminal(), []
+    terminal, outcomes = Terminal(options.topk), []
     with progress(None, len(videos), "predicting", "video", len(videos) > 1) as bar:
         for outcome in _outcomes(predictor, videos, options):
             outcomes.append(outcome)
@@ -133,12 +135,12 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
     errors = []
     try:
         if options.json:
-            write_json(options.json, outcomes, facts)
+            write_json(options.json, outcomes, facts, options.topk)
     except InputError as error:  # the other one may be on another disk
         errors.append(str(error))
     try:
         if options.csv:
-            write_csv(options.csv, outcomes)
+            write_csv(options.csv, outcomes, options.topk)
     except InputError as error:
         errors.append(str(error))
     if errors:

@@ -23,6 +23,7 @@ RUNS = 12
 """How many periods with the same best class are printed."""
 
 TOP = 5
+"""How many of the best classes are printed and written by default."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Outcome:
 
 
 class Terminal:
-    """Formats text, bars and colours as standard output supports them."""
+    """Formats text, bars and colours as standard output supports them; `topk` classes for each video."""
 
-    def __init__(self) -> None:
+    def __init__(self, topk: int = TOP) -> None:
+        self._topk = topk
         self._coloured = has_colours()
         try:
             "█▏–".encode(sys.stdout.encoding or "utf-8")
@@ -51,9 +53,9 @@ class Terminal:
             self._plain = True
 
     def lines(self, outcome: Outcome, by_time: bool) -> Iterator[str]:
-        """Path and the five best classes; with `by_time` also the best class over time."""
+        """Path and the best classes; with `by_time` also the best class over time."""
         assert outcome.prediction
-        top = outcome.prediction.top(TOP)
+        top = outcome.prediction.top(self._topk)
         yield self._paint("1", one_line(outcome.path))
         for number, (name, share) in enumerate(top):
             row = f"{100 * share:6.1f} %  {self._bar(share)}  {one_line(name)}"
@@ -84,21 +86,25 @@ class Terminal:
         return f"\x1b[{code}m{text}\x1b[0m" if self._coloured else text
 
 
-def write_json(path: str | os.PathLike[str], outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
+def write_json(
+    path: str | os.PathLike[str], outcomes: Sequence[Outcome], facts: Mapping[str, Any], topk: int = TOP
+) -> None:
     """`facts`, and under `videos` an object for each: path, ok, reason, cut_short, top, logits, windows, files.
+
+    `top` has the best `topk` classes.
 
     Logits are exact: read as float32, they are bit-identical. Values that are not finite are null.
     """
-    content = {**facts, "videos": [_as_json(outcome) for outcome in outcomes]}
+    content = {**facts, "videos": [_as_json(outcome, topk) for outcome in outcomes]}
     with atomic_file(path, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, allow_nan=False)
         file.write("\n")
 
 
-def write_csv(path: str | os.PathLike[str], outcomes: Sequence[Outcome]) -> None:
-    """A row per video: path, ok, the five best classes, each followed by its probability, and the reason."""
+def write_csv(path: str | os.PathLike[str], outcomes: Sequence[Outcome], topk: int = TOP) -> None:
+    """A row per video: path, ok, the best `topk` classes, each followed by its probability, and the reason."""
     known = [len(outcome.prediction.logits) for outcome in outcomes if outcome.prediction]
-    count = min(TOP, *known) if known else TOP
+    count = min(topk, *known) if known else topk
     heads = [head for number in range(1, count + 1) for head in (f"class_{number}", f"probability_{number}")]
     with atomic_file(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = TableWriter(file)
@@ -111,11 +117,11 @@ def write_csv(path: str | os.PathLike[str], outcomes: Sequence[Outcome]) -> None
                 writer.writerow((outcome.path, False, *[""] * len(heads), outcome.reason))
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def _as_json(outcome: Outcome, topk: int) -> dict[str, Any]:
     video: dict[str, Any] = {"path": outcome.path, "ok": outcome.prediction is not None, "reason": outcome.reason}
     if outcome.prediction:
         video["cut_short"] = outcome.prediction.truncated
-        video["top"] = _top(outcome.prediction)
+        video["top"] = _top(outcome.prediction, topk)
         video["logits"] = [_finite(float(value)) for value in outcome.prediction.logits]
     if outcome.timeline:
         video["windows"] = [
@@ -124,7 +130,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
                 "end_frame": window.stop,
                 "start_s": round(window.start_s, 6),
                 "end_s": round(window.stop_s, 6),
-                "top": _top(outcome.timeline.prediction(window)),
+                "top": _top(outcome.timeline.prediction(window), topk),
             }
             for window in outcome.timeline.windows
         ]
@@ -133,8 +139,8 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     return video
 
 
-def _top(prediction: Prediction) -> list[dict[str, Any]]:
-    return [{"class": name, "probability": _finite(share)} for name, share in prediction.top(TOP)]
+def _top(prediction: Prediction, topk: int) -> list[dict[str, Any]]:
+    return [{"class": name, "probability": _finite(share)} for name, share in prediction.top(topk)]
 
 
 def _finite(value: float) -> float | None:

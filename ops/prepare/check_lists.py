@@ -15,6 +15,7 @@ from ops.common.errors import InputError
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.decoders import video_reader
 from ops.data.frames import FrameReader, frame_reader
+from ops.data.list_lines import UNKNOWN
 from ops.data.lists import Records, read_records
 from ops.data.open_lists import classes_of
 from ops.data.pipelines import ClipShape
@@ -60,16 +61,18 @@ def open_dataset(
     root: str | None,
     num_class: int | None,
     class_file: str | None,
+    multi_label: bool = False,
 ) -> Dataset:
     """The lists in `files` (by split), else those of the dataset that exist; InputError, early, if anything is wrong.
 
-    Without `kind`, it is that of the default lists, or that of the first existing path in a given list.
+    Without `kind`, it is that of the default lists, or that of the first existing path in a given list. `multi_label`:
+    a video may have several labels.
     """
     folder = root if root is not None else str(config.root()) if config.folder else ""
     if root and not os.path.isdir(root):
         raise InputError(f"--root_path {root}: no such folder")
     given = {split: Path(file) for split, file in files.items() if file}
-    kind = kind or ("frames" if modality == "Flow" else None) or _kind_of(config, given, folder)
+    kind = kind or ("frames" if modality == "Flow" else None) or _kind_of(config, given, folder, multi_label)
     if kind == "videos":
         video_reader(config, modality)  # refuses Flow for videos
     config.check_template([modality] if kind == "frames" else [])
@@ -78,7 +81,8 @@ def open_dataset(
         place = f"under {config.root()}" if config.folder else "by default"
         raise InputError(f"no list of {kind} {place}: give --train_list and --val_list, or set TAM_DATASETS")
     names, num_classes = classes_of(config, num_class, class_file)
-    lists = {split: read_records(paths[split], kind == "frames", names) for split in SPLITS if split in paths}
+    there = [split for split in SPLITS if split in paths]
+    lists = {split: read_records(paths[split], kind == "frames", names, multi_label) for split in there}
     if "val" in lists and "test" in lists and lists["val"].sha256 == lists["test"].sha256:
         del lists["test"]  # as published, the validation list is also the test list
     for records in lists.values():
@@ -86,7 +90,7 @@ def open_dataset(
         if modality == "Flow" and config.flow_counts > 1:
             records.num_frames //= config.flow_counts
     if num_classes is None:
-        num_classes = 1 + max(int(records.labels.max()) for records in lists.values())
+        num_classes = 1 + max(int(records.all_labels.max(initial=UNKNOWN)) for records in lists.values())
         log.warning("assuming classes 0…%d, as in the lists; or give --class_names or --num_class", num_classes - 1)
     pattern = config.flow if modality == "Flow" else config.rgb
     return Dataset(lists, folder, kind, modality, max(num_classes, 1), names, pattern, modality in config.named)
@@ -100,12 +104,12 @@ def _default_lists(config: DatasetConfig, kind: str) -> dict[str, Path]:
     return {split: path for split, path in paths.items() if path.exists()}
 
 
-def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str) -> str:
+def _kind_of(config: DatasetConfig, given: Mapping[str, Path], folder: str, multi_label: bool) -> str:
     for path in given.values():
         try:
-            records = read_records(path, counts_in_pairs=False)
+            records = read_records(path, counts_in_pairs=False, multi_label=multi_label)
         except InputError:  # Flow cannot be read from videos
-            records = read_records(path, counts_in_pairs=True)
+            records = read_records(path, counts_in_pairs=True, multi_label=multi_label)
         records.check_some_exist(folder)
         places = (os.path.join(folder, records.path(index)) for index in range(len(records)))
         return "frames" if os.path.isdir(next(place for place in places if os.path.exists(place))) else "videos"
@@ -144,14 +148,14 @@ def find_problems(
     for start, each in zip(entries.bounds, checked, strict=False):
         for index, record in enumerate(each.records):
             problems = itertools.chain(
-                label_problems(record.label, rules[each.split]),
+                label_problems(each.records.labels_of(index), rules[each.split]),
                 media_problems(record, outcome_of(next(paths)), rules[each.split]),
                 relations.problems(start + index),
             )
             for problem in problems:
                 out.add(each, index, problem)
-        if (each.records.labels >= 0).any():
-            for label in class_balance(each.records.labels, dataset.num_classes)["empty"]:
+        if (each.records.all_labels >= 0).any():
+            for label in class_balance(each.records.all_labels, dataset.num_classes)["empty"]:
                 out.add_class(each, _class_words(label, dataset.class_names))
     return checked
 

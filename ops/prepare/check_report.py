@@ -92,10 +92,11 @@ def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, 
     """The report as text: the lists, the number of problems of each kind, and the first of each."""
     text = ""
     for checked in lists:
-        balance = class_balance(checked.records.labels, num_classes)
+        balance = class_balance(checked.records.all_labels, num_classes)
         text += f"{checked.split}: {checked.records.source}, {len(checked.good)} entries, {checked.good.sum()} good; "
         text += f"{num_classes - len(balance['empty'])} of {num_classes} classes, "
-        text += f"{balance['min']} / {balance['median']:g} / {balance['max']} videos per class (min / median / max)\n"
+        text += f"{balance['min']} / {balance['median']:g} / {balance['max']} videos per class (min / median / max)"
+        text += f"{_labels_in_words(checked.records)}\n"
     rows = [("", "problem", *(checked.split for checked in lists), "")]
     for kind in KINDS:
         counts = [findings.counts[kind, checked.split] for checked in lists]
@@ -106,6 +107,23 @@ def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, 
         text += "".join(f"  {kind}  {example}\n" for kind in KINDS for example in findings.examples.get(kind, ()))
     text += f"\n{findings.total(ERROR)} errors, {findings.total(WARNING)} warnings; all listed in {folder}\n"
     return text
+
+
+def _label_counts(records: Records) -> dict[str, Any]:
+    """How many labels a list has in total, and how many videos have 0, 1, … of them; {} if each video has one."""
+    sets = records.label_sets
+    if sets is None:
+        return {}
+    each = np.diff(sets.bounds)[sets.known]
+    return {"labels": len(sets.values), "videos_per_number_of_labels": np.bincount(each).tolist()}
+
+
+def _labels_in_words(records: Records) -> str:
+    found = _label_counts(records)
+    if not found:
+        return ""
+    videos, none = sum(found["videos_per_number_of_labels"]), sum(found["videos_per_number_of_labels"][:1])
+    return f"; {found['labels'] / max(videos, 1):.2f} labels per video, {none} videos with none of the classes"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -139,7 +157,8 @@ def write_report(
                 "sha256": checked.records.sha256,
                 "entries": len(checked.good),
                 "good": int(checked.good.sum()),
-                "videos_per_class": class_balance(checked.records.labels, num_classes),
+                "videos_per_class": class_balance(checked.records.all_labels, num_classes),
+                **_label_counts(checked.records),
             }
             for checked in lists
         },

@@ -1,10 +1,9 @@
 """The kinds of problems of list entries, and the rules that detect them: pure functions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ops.data.frames import FrameTemplate
-from ops.data.list_lines import UNKNOWN
 from ops.data.lists import Record
 from ops.data.sampling import DENSE_WINDOW
 from ops.prepare.journal import Outcome
@@ -61,12 +60,13 @@ class Rules:
     new_length: int = 1
 
 
-def label_problems(label: int, rules: Rules) -> Iterator[Problem]:
-    """What is wrong with a label (-1: none)."""
-    if label == UNKNOWN and rules.labelled:
+def label_problems(labels: Sequence[int] | None, rules: Rules) -> Iterator[Problem]:
+    """What is wrong with the labels of an entry; None if the list does not have them."""
+    if labels is None and rules.labelled:
         yield "label", "no label, but training and validation need one"
-    if label >= rules.num_classes:
-        yield "label", f"label {label} is outside 0…{rules.num_classes - 1}"
+    for label in labels or ():
+        if label >= rules.num_classes:
+            yield "label", f"label {label} is outside 0…{rules.num_classes - 1}"
 
 
 def media_problems(record: Record, outcome: Outcome, rules: Rules) -> Iterator[Problem]:

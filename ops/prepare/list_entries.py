@@ -50,10 +50,10 @@ class Entries:
         number = int(np.searchsorted(self.bounds, place, "right")) - 1
         return plain_path(self.lists[number].path(place - self.bounds[number]))
 
-    def label(self, place: int) -> int:
-        """The label of an entry."""
+    def labels(self, place: int) -> tuple[int, ...] | None:
+        """The labels of an entry, None if the list does not have them."""
         number = int(np.searchsorted(self.bounds, place, "right")) - 1
-        return int(self.lists[number].labels[place - self.bounds[number]])
+        return self.lists[number].labels_of(place - self.bounds[number])
 
 
 def plain_path(path: str) -> str:
@@ -81,7 +81,7 @@ class Relations:
         """The problems of an entry in relation to others; of several relations to another list only the closest."""
         other = int(self.duplicate[place])
         if other >= 0:
-            labels = self.entries.label(other), self.entries.label(place)
+            labels = self.entries.labels(other), self.entries.labels(place)
             yield "duplicate", self._words(other) + (", with another label" if labels[0] != labels[1] else "")
         for kind in ("leak", "copy", "same_name"):
             other = int(getattr(self, kind)[place])

@@ -43,6 +43,7 @@ from ops.testing.evaluation_protocol import describe, describe_protocol, made_fr
 from ops.testing.partial_scores import PartialScores
 from ops.testing.result_files import check_results_replaceable, write_files
 from ops.testing.results import TestResult
+from ops.testing.top_k_accuracy import running_accuracy, running_hits
 from ops.training.engine import NOT_FINITE
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def run_test(
         check_same_everywhere(facts)
         partial = partial_scores(args, ensemble, facts, compute.device)
         with noting_hangs(output_folder(args)):
-            result = put_together(ensemble, score_share(args, ensemble, compute, partial))
+            result = put_together(ensemble, score_share(args, ensemble, compute, partial), args.topk)
         seconds = time.perf_counter() - began
     finally:
         distributed.stop()
@@ -148,7 +149,7 @@ def score_share(
         dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
     )
     labels = ensemble.streams[0].records.labels
-    hits = np.zeros(3)  # top-1, top-5, of how many
+    hits = np.zeros(len(args.topk) + 1)  # top-k for each k, of how many
     bar = progress(None, len(share), "testing", "video", distributed.is_main())
     with workers_of(loader), bar, partial.writing(distributed.rank()):
         for items in loader:
@@ -157,8 +158,8 @@ def score_share(
                 scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
                 if scores is not None:
                     partial.add(item.index, scores, note, item.stamp)
-                    hits += running_hits(scores, int(labels[item.index]))
-                bar.set_postfix_str(running_accuracy(hits), refresh=False)
+                    hits += running_hits(scores, int(labels[item.index]), args.topk)
+                bar.set_postfix_str(running_accuracy(hits, args.topk), refresh=False)
     return outcomes
 
 
@@ -179,23 +180,7 @@ def score_item(
     return scores, "; ".join(views.truncated for views in item.streams if views.truncated)
 
 
-def running_hits(scores: NDArray[np.float32], label: int) -> tuple[int, int, int]:
-    """1 or 0 each: whether `label` is the best class in `scores [K]`, is among the best five, and is known at all."""
-    if label < 0:
-        return 0, 0, 0
-    better = int(
-        (scores > scores[label]).sum() + (scores[:label] == scores[label]).sum()
-    )  # ties are broken as in the results
-    return int(better < 1), int(better < 5), 1
-
-
-def running_accuracy(hits: NDArray[np.float64]) -> str:
-    """The text of the progress bar, from the numbers of top-1 hits, top-5 hits and labelled videos so far."""
-    top1, top5, count = hits
-    return f"top1 {100 * top1 / count:.2f}, top5 {100 * top5 / count:.2f}" if count else ""
-
-
-def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult:
+def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome], topk: Sequence[int]) -> TestResult:
     """The outcomes of all processes as one result, in list order."""
     records = ensemble.streams[0].records
     count, classes = len(records), len(ensemble.partners)
@@ -208,7 +193,7 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome]) -> TestResult
             else:
                 scores[index], truncated[index] = row, note
     paths = [records.path(index) for index in range(count)]
-    return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated)
+    return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated, topk)
 
 
 def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
@@ -229,11 +214,14 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
         + f"; {facts['seconds']:.1f} s"
     )
     if interval := results.top1_interval(result):
+        found = "".join(f"top-{k} {figures[f'top{k}']:.2f} %, " for k in result.topk)
         log.info(
-            "top-1 {top1:.2f} %, top-5 {top5:.2f} %, mean class accuracy {mean_class_accuracy:.2f} %; "
-            "{scored} of {expected} videos scored".format(**figures, **numbers)
+            "{}mean class accuracy {mean_class_accuracy:.2f} %; {scored} of {expected} videos scored".format(
+                found, **figures, **numbers
+            )
         )
-        log.info("95 %% confidence interval of top-1: %.2f to %.2f %%", *interval)
+        if 1 in result.topk:
+            log.info("95 %% confidence interval of top-1: %.2f to %.2f %%", *interval)
     else:
         log.info("no accuracy: %s", "the list has no labels" if numbers["scored"] else "no video could be scored")
     if facts["published"]:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from ops.common.arguments import (
     Parser,
@@ -22,7 +23,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     parser = Parser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     _add_members(parser)
-    add_protocol_options(parser, tsm_flags=True)
+    add_protocol_options(parser.add_argument_group("protocol"), tsm_flags=True)
     _add_test_data(parser, frames=not decoders)
     _add_results(parser)
     add_machine_options(parser, decoders)
@@ -70,12 +71,21 @@ def _add_test_data(parser: argparse.ArgumentParser, frames: bool) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
     group.add_argument("--output", metavar="DIR", help="folder for the results (default: test/ beside the weights)")
+    group.add_argument("--topk", type=positive, nargs="+", action=_Ascending, default=(1, 5), metavar="K",
+                       help="top-k accuracies to give (default: 1 5)")  # fmt: skip
     group.add_argument("--allow_missing", action="store_true", help="exit with status 0 even if videos cannot be read")
     group.add_argument("--save_scores", metavar="FILE.npz", help="save the scores of all videos in this file")
     group.add_argument("--csv_file", metavar="FILE", help="write predictions in the format of the published code")
 
 
 test_parser.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+
+
+class _Ascending(argparse.Action):
+    """Several numbers, each once, in ascending order."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        namespace.topk = tuple(sorted(set(values)))
 
 
 def _split(text: str) -> list[str]:

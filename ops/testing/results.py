@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
 from ops.testing.confidence import wilson_interval
+from ops.testing.top_k_accuracy import TOP_K, top_k_accuracies
 from ops.training.metrics import mean_class_accuracy
 
 TOP = 5
+"""How many of the best classes of a video are written to files."""
 
 PREDICTIONS = ("path", "label", "prediction", "score", "top5", "ok", "reason", "probabilities")
 PER_CLASS = ("class", "name", "videos", "top1", "top5", "taken_for", "times", "precision", "f1")
@@ -37,6 +39,7 @@ class TestResult:
         scores: float32 `[N, K]`, rows of NaN for videos that failed.
         reasons: why a video failed, else "".
         truncated: what was wrong with a video that was scored although it was cut short, else "".
+        topk: each k of the top-k accuracies that are of interest.
     """
 
     __test__ = False  # not a pytest test
@@ -46,6 +49,7 @@ class TestResult:
     scores: NDArray[np.float32]
     reasons: Sequence[str]
     truncated: Sequence[str]
+    topk: Sequence[int] = TOP_K
 
     @cached_property
     def ok(self) -> NDArray[np.bool_]:
@@ -65,16 +69,13 @@ class TestResult:
 
 
 def accuracies(result: TestResult) -> dict[str, float]:
-    """top1, top5 and mean_class_accuracy in percent over the videos that were scored and have a label."""
-    counted = result.counted
-    if not counted.any():
-        return dict.fromkeys(("top1", "top5", "mean_class_accuracy"), float("nan"))
-    hits = result.ranked[counted] == result.labels[counted, None]
-    return {
-        "top1": 100.0 * float(hits[:, 0].mean()),
-        "top5": 100.0 * float(hits.any(axis=1).mean()),
-        "mean_class_accuracy": mean_class_accuracy(result.ranked[counted, 0], result.labels[counted]),
-    }
+    """top1, top5 (or what `topk` asks for) and mean_class_accuracy in percent, over the videos that count."""
+    counted, ranked = result.counted, result.ranked
+    if max(result.topk) > TOP:
+        ranked = np.argsort(-result.scores, axis=1, kind="stable")[:, : max(result.topk)]
+    labels = result.labels[counted]
+    mean = mean_class_accuracy(ranked[counted, 0], labels)
+    return {**top_k_accuracies(ranked[counted], labels, result.topk), "mean_class_accuracy": mean}
 
 
 def top1_interval(result: TestResult) -> tuple[float, float] | None:
@@ -129,7 +130,8 @@ def counts(result: TestResult) -> dict[str, int]:
 
 def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> None:
     """`metrics.json`: accuracies with the interval of top-1, counts and `facts`; NaN becomes null."""
-    figures = {**accuracies(result), "top1_interval": top1_interval(result), **macro_averages(result)}
+    interval = {"top1_interval": top1_interval(result)} if 1 in result.topk else {}
+    figures = {**accuracies(result), **interval, **macro_averages(result)}
     content = {**figures, **counts(result), **facts}
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in content.items()}
     with atomic_file(path, "w", encoding="utf-8") as file:

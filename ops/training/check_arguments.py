@@ -31,6 +31,11 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
     for flag in ("mixup", "cutmix"):
         if vars(args)[flag] is not None and per_rank < 2:
             raise InputError(f"--{flag} needs at least two clips per process (--batch-size)")
+    if args.multi_label and args.balance:
+        raise InputError(
+            "--balance draws clips by their one class, but with --multi_label each may have several: "
+            "use --class_weights balanced"
+        )
     if args.syncbn and device.type == "cpu":
         raise InputError("--syncbn needs GPUs, because PyTorch's SyncBatchNorm does not run on a CPU; leave it out")
     if args.freeze != "none" and args.pretrain == "none" and not (args.tune_from or args.resume):

@@ -7,22 +7,23 @@ from typing import Any
 
 @dataclass
 class EarlyStopping:
-    """Ends a run when `patience` validations in a row (None: never) have not improved on the best top-1 before them.
+    """Ends a run when `patience` validations in a row (None: never) have not improved on the best one before them.
 
     Only validations at the ends of epochs count that the run makes anyway, not those with which `--max_steps` ends a
     part of it: a run in several parts stops where one without interruption does. The first one has none to improve on.
-    `best` is in percent and -1 before the first validation; `stale` counts the validations since the best one.
+    `best` is the main metric (top-1, or mAP with several labels per video) in percent, and -1 before the first
+    validation; `stale` counts the validations since the best one.
     """
 
     patience: int | None = None
     best: float = -1.0
     stale: int = 0
 
-    def add(self, top1: float | None) -> None:
-        """Count a validation, with its top-1 in percent; None if it is not representative."""
+    def add(self, value: float | None) -> None:
+        """Count a validation, with its main metric in percent; None if it is not representative."""
         first = self.best < 0
-        if top1 is not None and top1 > self.best:
-            self.best, self.stale = top1, 0
+        if value is not None and value > self.best:
+            self.best, self.stale = value, 0
         elif not first:
             self.stale += 1
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ops.common.console import duration, progress, set_figures
 from ops.common.device import Compute
@@ -16,7 +15,9 @@ from ops.common.errors import CHECK_ADVICE, InputError, RunStoppedError
 from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.data.views import Views
+from ops.training.mean_average_precision import Ranking
 from ops.training.metrics import Meter
+from ops.training.multi_label_loss import validation_loss
 from ops.training.train_step import Step, Stepper, forward
 
 ENOUGH = 100
@@ -35,7 +36,7 @@ class EpochResult:
     `meter` holds loss and accuracy, `data_seconds` and `compute_seconds` the time spent waiting for clips and
     working on them, `first_wait` the wait for the first ones, in which loaders start; `failures` and `warnings` name
     the videos that were broken or cut short. `tried` and `failed` count videos of the whole training so far, passes
-    before this one included.
+    before this one included. `rankings` are the scores and targets of validated videos that may have several labels.
     """
 
     meter: Meter
@@ -47,6 +48,7 @@ class EpochResult:
     warnings: list[Failure] = field(default_factory=list)
     tried: int = 0
     failed: int = 0
+    rankings: list[Ranking] = field(default_factory=list)
 
     @property
     def step_seconds(self) -> float | None:
@@ -161,7 +163,9 @@ def _count(
         result.failures += [Failure(index, path_of(index), NOT_FINITE) for index in places]
         scores, labels = scores[finite], labels[finite]
     if len(labels):
-        result.meter.add(scores, labels, F.cross_entropy(scores, labels))
+        result.meter.add(scores, labels, validation_loss(scores, labels))
+        if labels.ndim == 2:
+            result.rankings.append((scores.cpu().numpy(), labels.cpu().numpy() > 0))
 
 
 @torch.inference_mode()
@@ -172,8 +176,9 @@ def score_views(
     partners: NDArray[np.int64],
     views_per_forward: int,
     compute: Compute,
+    multi_label: bool = False,
 ) -> Tensor:
-    """The mean logits `[K]` of a video over its crops and clips, float32 on the CPU.
+    """The mean logits `[K]` of a video over its crops and clips, float32 on the CPU; `multi_label`: of their sigmoid.
 
     `clips [V, T, L]` are this model's places in the frames of `views`. Views go through the model in chunks of
     `views_per_forward` that never mix videos, so scores do not depend on how videos are batched or shared among
@@ -186,12 +191,18 @@ def score_views(
     chunks = []
     for start in range(0, len(each), views_per_forward):
         pixels = torch.stack([views.clip(crop, clips[v]) for crop, v in each[start : start + views_per_forward]])
-        chunks.append(forward(model, pixels, compute))  # [n, T, L·C, H, W] → [n, K]
+        scores = forward(model, pixels, compute)  # [n, T, L·C, H, W] → [n, K]
+        chunks.append(sigmoid(scores) if multi_label else scores)
     total = torch.zeros(len(partners), dtype=torch.float64)
     # Reading waits for the device: it is done once per video, so that all chunks are waiting to be computed by then.
     for (crop, _), score in zip(each, torch.cat(chunks).cpu().double(), strict=True):
         total += score[partners] if views.plan.mirrored[crop] else score
     return (total / len(each)).float()
+
+
+def sigmoid(logits: Tensor) -> Tensor:
+    """The sigmoid of each logit; NaN where that is not finite, so that scores of a run that blew up are noticed."""
+    return logits.sigmoid().masked_fill(~logits.isfinite(), float("nan"))
 
 
 def _figures(

@@ -13,6 +13,8 @@ from ops.common import distributed
 from ops.common.errors import CHECK_ADVICE
 from ops.data.datasets import SECOND_TRY, Failure
 from ops.training.engine import NOT_FINITE, EpochResult
+from ops.training.main_metric import MEAN_AP, TOP1, MainMetric
+from ops.training.mean_average_precision import over_all_processes
 
 log = logging.getLogger(__name__)
 
@@ -20,21 +22,23 @@ NAMED = 8
 """How many videos of a batch are named in messages."""
 
 
-def figures_of(trained: EpochResult, validated: EpochResult | None) -> dict[str, Any]:
-    """The averages over all processes, as columns of the log."""
+def figures_of(trained: EpochResult, validated: EpochResult | None, metric: MainMetric = TOP1) -> dict[str, Any]:
+    """The averages over all processes, as columns of the log, and the main `metric`."""
     row: dict[str, Any] = {f"train_{k}": v for k, v in trained.meter.merge().averages().items()}
     row |= {"data_seconds": trained.data_seconds, "compute_seconds": trained.compute_seconds}
     if validated:
         meter = validated.meter.merge()
         row |= {f"val_{k}": v for k, v in meter.averages().items()}
+        if metric == MEAN_AP:
+            row[metric.column] = over_all_processes(validated.rankings)
         failed = distributed.gather_objects(len(validated.failures))
         row |= {"val_scored": meter.count, "val_failed": sum(failed)}
     return row
 
 
-def can_be_best(row: Mapping[str, Any]) -> bool:
+def can_be_best(row: Mapping[str, Any], metric: MainMetric = TOP1) -> bool:
     """Whether the validation of an epoch, as columns of the log, is representative: most videos were scored."""
-    return math.isfinite(row.get("val_top1", math.nan)) and row["val_scored"] > row["val_failed"]
+    return math.isfinite(row.get(metric.column, math.nan)) and row["val_scored"] > row["val_failed"]
 
 
 def none_is_finite(validated: EpochResult) -> bool:
@@ -69,8 +73,12 @@ def not_finite_in_words(
 
 def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:
     """The row of an epoch as a line for the console."""
-    text = f"epoch {row['epoch'] + 1}/{epochs}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1f} %"
-    if "val_top1" in row:
+    several = MEAN_AP.best in row
+    top1 = "" if several else f", top-1 {row['train_top1']:.1f} %"
+    text = f"epoch {row['epoch'] + 1}/{epochs}: loss {row['train_loss']:.3f}{top1}"
+    if several and "val_loss" in row:
+        text += f"; validation: loss {row['val_loss']:.3f}, mAP {row['val_mAP']:.1f} % (best {row['best_mAP']:.1f} %)"
+    elif "val_top1" in row:
         text += f"; validation: loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1f} %, top-5 "
         text += f"{row['val_top5']:.1f} % (best {row['best_top1']:.1f} %)"
     if row.get("val_failed"):

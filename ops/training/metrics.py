@@ -11,8 +11,12 @@ from ops.common.distributed import sum_over_ranks
 def correct_in_top(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     """Whether the label is among the k best: `scores [N, K]`, `labels [N]` → bool `[N]`.
 
-    Ties go to the lower class number, as in a test. With a NaN among the scores, the result is False.
+    Ties go to the lower class number, as in a test. With a NaN among the scores, the result is False. Of targets
+    `[N, K]`, with several labels per clip, one of the labels must be among the k best.
     """
+    if labels.ndim == 2:
+        best = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+        return (labels.gather(1, best) > 0).any(dim=1) & ~scores.isnan().any(dim=1)
     own = scores.gather(1, labels[:, None])  # [N, 1]
     earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
     before = (scores > own) | ((scores == own) & earlier)

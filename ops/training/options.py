@@ -130,6 +130,8 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weight-decay", "--wd", type=not_negative, default=1e-4, help="default: 1e-4")
     group.add_argument("--clip-gradient", "--gd", type=above_zero, metavar="NORM",
                        help="largest norm of the gradients (default: no limit)")  # fmt: skip
+    group.add_argument("--multi_label", action=argparse.BooleanOptionalAction, default=False,
+                       help="several labels per video: sigmoid, binary cross-entropy, mAP")  # fmt: skip
     group.add_argument("--loss_type", default="nll", choices=("nll",), help="loss function: nll (cross-entropy)")
     group.add_argument("--label_smoothing", type=fraction, default=0.0, metavar="P",
                        help="share of the target that is spread over all classes (default: 0)")  # fmt: skip
@@ -146,7 +148,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
                        help="compute each batch in N parts, to save memory (default: 1)")  # fmt: skip
     group.add_argument("--keep_last_batch", action="store_true", help="train on the incomplete last batch of an epoch")
     group.add_argument("--patience", type=positive, metavar="N",
-                       help="stop after N validations without a better top-1 (default: never)")  # fmt: skip
+                       help="stop after N validations without a better one (default: never)")  # fmt: skip
     group.add_argument("--ema", type=fraction, metavar="DECAY",
                        help="validate and save a moving average of the weights")  # fmt: skip
     group.add_argument("--max_steps", type=positive, metavar="N", help="stop after N steps from this start on")

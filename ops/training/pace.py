@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ops.training.main_metric import TOP1, MainMetric
 from ops.training.mixup import NO_MIXING, Mixing
 from ops.training.save_interval import Interval
 
@@ -13,7 +14,8 @@ class Pace:
     A step computes its batch in `parts`, one after another. The run stops if more than `max_bad_fraction` of the videos
     are broken, or if more than `skip_nonfinite` batches had a loss or gradient that is not finite. It is saved at the
     end of each epoch and at every `interval`, and `keep` older checkpoints are kept. `patience` is that of
-    `EarlyStopping`, `ema` the decay of `ModelEma`, `mixing` how clips of a batch are mixed.
+    `EarlyStopping`, `ema` the decay of `ModelEma`, `mixing` how clips of a batch are mixed, `metric` that of the best
+    checkpoint.
     """
 
     seed: int
@@ -29,3 +31,4 @@ class Pace:
     patience: int | None = None
     ema: float | None = None
     mixing: Mixing = NO_MIXING
+    metric: MainMetric = TOP1

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """The progress of a run: completed epochs, steps of the current epoch, best validation top-1 in percent.
+    """The progress of a run: completed epochs, steps of the current epoch, best main metric of validation in percent.
 
     `totals` are the sums of the meter over these steps, `bad` the number of their videos that were broken. Over the
     whole run, `failed` of the `tried` videos could not be read in this process, and `skipped` batches were skipped. An
@@ -120,6 +120,7 @@ def check_resumable(
         "--num_segments": (origin.num_segments or args.num_segments, args.num_segments),
         "the number of classes": (spec.num_classes, num_classes),
         "'--dropout 0'": (spec.own_head, args.dropout == 0),
+        "--multi_label": tuple("set" if one else "not set" for one in (origin.multi_label, args.multi_label)),
     }
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
@@ -151,7 +152,7 @@ MATTERS = (
     "warmup_epochs", "batch_size", "lr", "scale_lr", "lr_type", "lr_steps", "no_fc_lr5", "momentum", "weight_decay",
     "clip_gradient", "accumulate", "seed", "skip_nonfinite", "amp", "channels_last", "tf32", "compile", "decoder",
     "deterministic", "start_epoch", "keep_last_batch", "patience", "optimizer", "label_smoothing", "class_weights",
-    "balance", "mixup", "cutmix", "augment",
+    "balance", "mixup", "cutmix", "augment", "multi_label",
 )  # fmt: skip
 """Arguments on which the weights of a run depend."""
 

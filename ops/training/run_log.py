@@ -18,6 +18,7 @@ from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
 from ops.common.storage import appended_file, atomic_file
 from ops.data.datasets import Failure
+from ops.training.main_metric import TOP1, MainMetric
 from ops.training.run_metadata import software
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,14 @@ class _Events:
 class RunLog:
     """The logs of one run in `folder`, which must exist.
 
-    When resuming at `first_epoch`, rows of that epoch and later ones are dropped, so that each epoch has one row.
+    When resuming at `first_epoch`, rows of that epoch and later ones are dropped, so that each epoch has one row. A
+    `metric` other than top-1 has columns of its own after the others.
     """
 
-    def __init__(self, folder: Path, first_epoch: int) -> None:
+    def __init__(self, folder: Path, first_epoch: int, metric: MainMetric = TOP1) -> None:
         self.folder = folder
-        self._rows = _rows_before(folder / "log.csv", first_epoch)
+        self._columns = COLUMNS if metric == TOP1 else (*COLUMNS, metric.column, metric.best)
+        self._rows = _rows_before(folder / "log.csv", first_epoch, self._columns)
         self._write_rows()
         self._events = _Events(folder, first_epoch)
 
@@ -88,7 +91,7 @@ class RunLog:
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Add the row of an epoch (keys of `COLUMNS`; missing values stay empty)."""
-        self._rows.append({name: _short(row.get(name, "")) for name in COLUMNS})
+        self._rows.append({name: _short(row.get(name, "")) for name in self._columns})
         self._write_rows()
         numbers = {name: value for name, value in row.items() if name != "epoch" and isinstance(value, int | float)}
         self._events.add({name: value for name, value in numbers.items() if value == value}, row["epoch"])
@@ -116,17 +119,17 @@ class RunLog:
 
     def _write_rows(self) -> None:
         with atomic_file(self.folder / "log.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
 
 
-def _rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
+def _rows_before(path: Path, epoch: int, columns: Sequence[str]) -> list[dict[str, str]]:
     if not epoch or not path.is_file():
         return []
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            rows = [{name: _number(path, row.get(name), name) for name in COLUMNS} for row in csv.DictReader(file)]
+            rows = [{name: _number(path, row.get(name), name) for name in columns} for row in csv.DictReader(file)]
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); move it away to start a new log") from None
     return [row for row in rows if row["epoch"].isdecimal() and int(row["epoch"]) < epoch]

@@ -59,6 +59,7 @@ def make_meta(
         "mean": normalisation[0] if normalisation else list(MEAN[args.modality]),
         "std": normalisation[1] if normalisation else list(STD[args.modality]),
         "sampling": "dense" if args.dense_sample else "uniform",
+        **({"multi_label": True} if args.multi_label else {}),
         "recipe": {key: value for key, value in vars(args).items() if key != "no_effect"},
         "lists_sha256": dict(list_hashes),
         "file_sizes": {side: list(sizes) for side, sizes in (file_sizes or {}).items()},

@@ -31,7 +31,10 @@ from ops.training.check_arguments import check_arguments, check_same_everywhere
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
+from ops.training.main_metric import main_metric
+from ops.training.mean_average_precision import over_all_processes
 from ops.training.mixup import Mixing
+from ops.training.multi_label_loss import MultiLabelLoss, balanced_target_weights
 from ops.training.optimizer import base_rate, make_optimizer
 from ops.training.pace import Pace
 from ops.training.resume import (
@@ -175,8 +178,11 @@ def make_val_loader(args: argparse.Namespace, data: Data, device: torch.device) 
 
 def make_loss(args: argparse.Namespace, data: Data) -> ClassificationLoss:
     """The loss that the arguments ask for."""
-    balanced = args.class_weights == "balanced"
-    weights = balanced_weights(data.train.records.labels, data.num_classes) if balanced else None
+    balanced, records = args.class_weights == "balanced", data.train.records
+    if records.label_sets is not None:
+        targets = balanced_target_weights(records.label_sets, data.num_classes) if balanced else None
+        return MultiLabelLoss(args.label_smoothing, targets)
+    weights = balanced_weights(records.labels, data.num_classes) if balanced else None
     return ClassificationLoss(args.label_smoothing, weights)
 
 
@@ -204,7 +210,7 @@ def fit(
     pace = Pace(
         args.seed, args.eval_freq, args.print_freq, args.clip_gradient, args.max_steps, args.accumulate,
         args.max_bad_fraction, args.skip_nonfinite, parse_interval(args.ckpt_interval), args.keep, args.patience,
-        args.ema, Mixing(args.mixup, args.cutmix),
+        args.ema, Mixing(args.mixup, args.cutmix), main_metric(args.multi_label),
     )  # fmt: skip
     runlog = None
     if distributed.is_main():
@@ -234,7 +240,8 @@ def fit(
     elif runlog:
         runlog.close()
         ending = _ending(args, progress, trainer.early_stopping.is_over)
-        log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
+        best = f"best validation {pace.metric.words} {progress.best:.2f} %"
+        log.info("%s: %s; checkpoints in %s", ending, best, folder)
 
 
 def open_log(
@@ -247,7 +254,7 @@ def open_log(
     device: torch.device,
 ) -> RunLog:
     """The log of the run in `folder`, from `progress` on, with the arguments written; `origin` as in `fit`."""
-    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
+    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch, main_metric(args.multi_label))
     if origin and isinstance(origin.rest.get("log_row"), Mapping):
         runlog.restore(origin.rest["log_row"], progress.epoch)
     runlog.arguments(
@@ -275,13 +282,14 @@ def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compu
         )
     meter = result.meter.merge()
     averages = meter.averages()
+    precision = f"mAP {over_all_processes(result.rankings):.2f} %, " if args.multi_label else ""
     failures = [failure for share in distributed.gather_objects(result.failures) for failure in share]
     if not meter.count and any(failure.reason == NOT_FINITE for failure in failures):
         raise RunStoppedError(f"{args.resume}: no video has finite scores: these weights come from a run that diverged")
     for failure in failures:
         log.warning("%s: %s", failure.path, failure.reason)
     log.info(
-        "validation: loss %.4f, top-1 %.2f %%, top-5 %.2f %%; %d of %d videos scored", averages["loss"],
+        "validation: loss %.4f, %stop-1 %.2f %%, top-5 %.2f %%; %d of %d videos scored", averages["loss"], precision,
         averages["top1"], averages["top5"], len(data.val) - len(failures), len(data.val),
     )  # fmt: skip
     return EXIT_WITH_FAILURES if failures else EXIT_DONE

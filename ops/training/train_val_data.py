@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ops.common import distributed
 from ops.common.errors import InputError
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import ClipDataset
 from ops.data.file_sizes import changed_files, sampled_sizes
+from ops.data.lists import Records
 from ops.data.mirror import mirror_partners
 from ops.data.open_lists import MakeReader, classes_of, open_list
 from ops.data.pipelines import ClipShape, training_pipeline, validation_pipeline
@@ -56,6 +59,20 @@ def smallest_part(args: argparse.Namespace, length: int, processes: int) -> int:
     return min(max(share // int(args.accumulate), 1) for share in shares)
 
 
+def check_positives(records: Records, num_classes: int) -> None:
+    """Say how many classes no video of a list with several labels has; InputError if it has no labels at all."""
+    if records.label_sets is None:
+        return
+    there = len(np.unique(records.label_sets.values))
+    if not there:
+        raise InputError(f"{records.source}: no video has any of the classes, so that there is no mAP to validate with")
+    if there < num_classes:
+        log.warning(
+            "%s: no video has %d of the %d classes, which mAP leaves out", records.source, num_classes - there,
+            num_classes,
+        )  # fmt: skip
+
+
 def open_data(
     args: argparse.Namespace, config: DatasetConfig, make_reader: MakeReader, passed_over: Collection[str]
 ) -> Data:
@@ -71,8 +88,10 @@ def open_data(
     datasets, sizes, reader = [], {}, make_reader(config, args.modality)
     for split, file in (("train", args.train_list), ("val", args.val_list)):
         records, root, reader = open_list(
-            config, reader, split, file, args.root_path, args.modality, num_classes, names
+            config, reader, split, file, args.root_path, args.modality, num_classes, names, args.multi_label
         )
+        if split == "val":
+            check_positives(records, num_classes)
         training = split == "train"
         if training:
             pipeline = training_pipeline(shape, args.dense_sample, config.mirror, partners, config.scales, args.augment)

@@ -142,7 +142,8 @@ class Trainer:
         due: bool,
     ) -> None:
         """Save and log the results of a pass; `due` is whether its validation would also be in an uninterrupted run."""
-        row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated)}
+        metric = self.pace.metric
+        row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated, metric)}
         last_step = (progress.step or len(self.sampler)) - 1
         row["lr"] = self.schedule.rate(epoch + last_step / len(self.sampler))
         if validated and not row["val_scored"] and none_is_finite(validated):
@@ -152,13 +153,14 @@ class Trainer:
             )
         bad = self.reporter.bad_videos(epoch, validated)
         row["bad_samples"] = self.reporter.bad
-        is_best = can_be_best(row) and (row["val_top1"] > progress.best or not (self.folder / BEST).exists())
+        value = row[metric.column] if can_be_best(row, metric) else None
+        is_best = value is not None and (value > progress.best or not (self.folder / BEST).exists())
         if is_best:
-            progress.best = row["val_top1"]
+            progress.best = row[metric.column]
         if due:
-            self.early_stopping.add(row["val_top1"] if can_be_best(row) else None)
+            self.early_stopping.add(value)
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
-        row |= {"best_top1": progress.best, "seconds": time.perf_counter() - began}
+        row |= {metric.best: progress.best, "seconds": time.perf_counter() - began}
         self.reporter.epoch(row, self.schedule.epochs, bad)  # first: a run that is killed in between writes it again
         self.row = row
         self._save(progress, is_best)
@@ -271,11 +273,12 @@ class Trainer:
             "log_row": self.row,
             **self.ema.state(),
         }
-        so_far = {"best_top1": progress.best, "epochs_done": progress.epoch, "steps_done": self._global_step(progress)}
+        steps = self._global_step(progress)
+        so_far = {self.pace.metric.best: progress.best, "epochs_done": progress.epoch, "steps_done": steps}
         meta = {**self.meta, "results": {**self.results, **so_far}}
         try:
             write = partial(write_checkpoint, model=self.ema.averaged, meta=meta, **content)
-            self.saver.save(write, self._global_step(progress), is_best)
+            self.saver.save(write, steps, is_best)
         except InputError as error:
             raise RunStoppedError(str(error)) from error
         if self.reporter.unlogged:

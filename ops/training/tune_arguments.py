@@ -22,8 +22,9 @@ SEGMENTS, DROPOUT, INPUT_SIZE = 8, 0.5, 224
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """The arguments, by name, of the training that made `checkpoint`, as far as they describe the model.
 
-    Architecture, temporal module and a TANet's segments come from its tensors; input size, dropout and the segments of
-    other networks from what else it tells, with defaults of 224 pixels, 0.5 and 8.
+    Architecture, temporal module and a TANet's segments come from its tensors; input size, dropout, the segments of
+    other networks and whether videos have several labels from what else it tells, with defaults of 224 pixels, 0.5, 8
+    and one label.
     """
     spec, meta = checkpoint.spec, checkpoint.meta
     stored = meta.get("dropout")
@@ -34,6 +35,7 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "dropout": dropout,
         "input_size": int(meta.get("input_size") or INPUT_SIZE),
         **temporal_arguments(spec.temporal),
+        **({"multi_label": True} if checkpoint.multi_label else {}),
     }
 
 
@@ -77,7 +79,9 @@ def use_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
         setattr(args, name, value)
     if taken:
         log.info(
-            "as in %s: %s", checkpoint.path, ", ".join(f"--{name} {_shown(value)}" for name, value in taken.items())
+            "as in %s: %s",
+            checkpoint.path,
+            ", ".join(f"--{name} {_shown(value)}".rstrip() for name, value in taken.items()),
         )
 
 
@@ -103,5 +107,7 @@ def _shown(value: Any) -> str:
         if isinstance(value, list)
         else f"{value:g}"
         if isinstance(value, float)
+        else ""
+        if value is True
         else str(value)
     )

@@ -309,6 +309,26 @@ def test_a_mirrored_clip_has_the_label_of_its_mirror_image(ramps: Records, tmp_p
     assert seen == {(0, False), (0, True), (1, False), (1, True), (2, False), (2, True), (3, False)}
 
 
+def test_a_clip_with_several_labels_is_mirrored_if_all_of_them_have_a_mirror_image(
+    ramps: Records, tmp_path: Path
+) -> None:
+    partners, labels = [1, 0, 2, -1], [[0, 2], [], [1, 3], [3]]
+    lines = [f"{name} 4 {','.join(map(str, of)) or '-'}" for name, of in zip("abcd", labels, strict=True)]
+    (tmp_path / "several.txt").write_text("\n".join(lines))
+    dataset = training(read_records(tmp_path / "several.txt", True, multi_label=True), tmp_path, partners)
+    seen = set()
+    for epoch in range(24):
+        clips = [dataset[epoch, index] for index in range(4)]
+        for index, clip in enumerate(clips):
+            assert clip.pixels is not None and not isinstance(clip.label, int)
+            mirrored = bright_on_the_left(clip.pixels)
+            assert np.flatnonzero(clip.label).tolist() == sorted(partners[k] if mirrored else k for k in labels[index])
+            seen.add((index, mirrored))
+        batch = collate_clips(clips)
+        assert batch.labels.shape == (4, CLASSES) and batch.labels.dtype == torch.float32
+    assert seen == {(0, False), (0, True), (1, False), (1, True), (2, False), (3, False)}
+
+
 def test_all_frames_of_a_clip_are_cut_and_mirrored_alike(ramps: Records, tmp_path: Path) -> None:
     dataset = training(ramps, tmp_path)
     for epoch in range(6):

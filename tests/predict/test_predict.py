@@ -111,7 +111,12 @@ def test_a_prediction_is_printed_and_written(weights: Path, clips: Path, tmp_pat
     assert one["class_names"] == NAMES and "4 frames of 32 x 32" in one["protocol"] and one["windows"] is None
     rows = list(csv.DictReader((tmp_path / "one.csv").open()))
     assert rows[0]["path"] == str(clips / "b.mp4") and rows[0]["class_1"] == best["class"] and rows[0]["ok"] == "True"
-    assert float(rows[0]["probability_1"]) == pytest.approx(best["probability"], abs=1e-6)
+    assert float(rows[0]["probability_1"]) == pytest.approx(best["probability"], abs=1e-6) and "class_5" in rows[0]
+    ended = call(TOOL, clips / "b.mp4", "--weights", weights, "--json", "t.json", "--csv", "t.csv", "--topk", 2)
+    assert (
+        ended.out.splitlines() == lines[:3] and read_json(tmp_path / "t.json")["videos"][0]["top"] == video["top"][:2]
+    )
+    assert list(next(csv.reader((tmp_path / "t.csv").open()))) == [*list(rows[0])[:6], "reason"]
 
 
 def test_folders_of_frames_and_lists_are_predicted_as_a_test_scores_them(

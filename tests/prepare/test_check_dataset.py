@@ -89,12 +89,44 @@ def test_media_are_compared_with_the_list(
 
 
 @pytest.mark.parametrize(
-    ("label", "labelled", "kinds"),
-    [(0, True, []), (2, True, []), (3, True, ["label"]), (-1, True, ["label"]), (-1, False, []), (3, False, ["label"])],
+    ("labels", "labelled", "kinds"),
+    [
+        ((0,), True, []),
+        ((2,), True, []),
+        ((3,), True, ["label"]),
+        (None, True, ["label"]),
+        (None, False, []),
+        ((3,), False, ["label"]),
+        ((0, 2), True, []),
+        ((), True, []),
+        ((1, 3, 4), True, ["label", "label"]),
+    ],
 )
-def test_labels_are_classes(label: int, labelled: bool, kinds: list[str]) -> None:
+def test_labels_are_classes(labels: tuple[int, ...] | None, labelled: bool, kinds: list[str]) -> None:
     rules = Rules(**{**vars(RULES), "labelled": labelled})
-    assert [kind for kind, _ in label_problems(label, rules)] == kinds
+    assert [kind for kind, _ in label_problems(labels, rules)] == kinds
+
+
+def test_lists_with_several_labels_are_counted_by_label(tmp_path: Path, call: Call) -> None:
+    for name in "abc":
+        media.write_video(tmp_path / f"{name}.mp4", 8, seed=ord(name))
+    (tmp_path / "train.txt").write_text("a.mp4 8 0,2\nb.mp4 8 -\na.mp4 8 0\n")
+    (tmp_path / "val.txt").write_text("c.mp4 8 1,2,7\n")
+    lists = ["--train_list", "train.txt", "--val_list", "val.txt", "--root_path", ".", "--num_class", 3, "-j", 1]
+    refused = call(TOOL, "custom", *lists, status=2).err
+    assert "train.txt:1: several labels, or unknown columns; --multi_label trains on several" in refused
+    done = call(TOOL, "custom", *lists, "--multi_label", "--write_clean", status=1)
+    assert (
+        "2 of 3 classes, 0 / 1 / 2 videos per class" in done.out
+        and "1.00 labels per video, 1 videos with none" in done.out
+    )
+    assert rows_of(tmp_path / "check" / "problems.csv") == [
+        ("train.txt", "3", "duplicate"), ("train.txt", "", "empty_class"), ("val.txt", "1", "label"),
+        ("val.txt", "", "empty_class"),
+    ]  # fmt: skip
+    assert (tmp_path / "check" / "train.clean.txt").read_text() == "a.mp4 8 0,2\nb.mp4 8 -\n"
+    lists = json.loads((tmp_path / "check" / "report.json").read_text())["lists"]
+    assert lists["train"]["labels"] == 3 and lists["train"]["videos_per_number_of_labels"] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

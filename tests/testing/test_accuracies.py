@@ -1,11 +1,13 @@
 """The accuracies of a test agree with a plain recomputation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from ops.testing.evaluate import running_hits
 from ops.testing.results import TestResult, accuracies, confusion_matrix
+from ops.testing.top_k_accuracy import running_accuracy, running_hits
 from ops.training.metrics import Meter
 
 
@@ -30,5 +32,11 @@ def test_accuracies_agree_with_a_plain_recomputation_also_of_ties(classes: int) 
     meter = Meter()
     meter.add(torch.from_numpy(scores), torch.from_numpy(labels))
     assert (meter.averages()["top1"], meter.averages()["top5"]) == pytest.approx((top1, top5))
+    for k in (2, 6, 9):
+        at_k = 100 * sum(label in ranked[:k] for ranked, label in zip(order, labels, strict=True)) / 60
+        other = accuracies(dataclasses.replace(result, topk=(k, 1)))
+        assert other == pytest.approx({f"top{k}": at_k, "top1": top1, "mean_class_accuracy": 100 * np.mean(means)})
+        hits = np.sum([running_hits(row, int(label), (1, k)) for row, label in zip(scores, labels, strict=True)], 0)
+        assert running_accuracy(hits, (1, k)) == f"top1 {top1:.2f}, top{k} {at_k:.2f}"
     hits = np.array([running_hits(row, int(label)) for row, label in zip(scores, labels, strict=True)]).sum(0)
     assert tuple(hits) == pytest.approx((top1 * 0.6, top5 * 0.6, 60))
