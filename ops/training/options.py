@@ -172,6 +172,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                        help="validate every N epochs and after the last one (default: 5)")  # fmt: skip
     group.add_argument("--print-freq", "-p", type=positive, default=20, metavar="N",
                        help="update the averages in the progress bar every N steps (default: 20)")  # fmt: skip
+    group.add_argument("--log_every", type=count, default=0, metavar="N",
+                       help="log every N-th step in steps.csv and for TensorBoard (default: 0, none)")  # fmt: skip
 
 
 def _add_faults(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +44,11 @@ from ops.training.resume import (
     run_folder,
     warn_of_changes,
 )
-from ops.training.run_log import RunLog
-from ops.training.run_metadata import arithmetic, make_meta
+from ops.training.run_log import open_log
+from ops.training.run_metadata import make_meta
 from ops.training.save_interval import parse_interval
 from ops.training.startup_summary import summary_lines
+from ops.training.step_log import StepLog
 from ops.training.train_val_data import Data, open_data
 from ops.training.trainer import Trainer
 from ops.training.tune_arguments import open_start
@@ -211,6 +211,8 @@ def fit(
         for line in summary_lines(args, data, model, len(sampler), rate, compute, folder):
             log.info("%s", line)
         runlog = open_log(args, rate, data, folder, progress, origin, device)
+    done = progress.epoch * len(sampler) + progress.step
+    steplog = StepLog(args.log_every, runlog.folder if runlog else None, done)
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
         make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes,
@@ -218,13 +220,14 @@ def fit(
         runlog,
         compute,
         make_loss(args, data),
+        steplog,
     )  # fmt: skip
     if origin:
         trainer.restore(origin, args.start_epoch is None)
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)
-    with workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
+    with closing(steplog), workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
         trainer.fit(progress)
     if runlog and trainer.preempted:
         runlog.close()
@@ -235,26 +238,6 @@ def fit(
         runlog.close()
         ending = _ending(args, progress, trainer.early_stopping.is_over)
         log.info("%s: best validation top-1 %.2f %%; checkpoints in %s", ending, progress.best, folder)
-
-
-def open_log(
-    args: argparse.Namespace,
-    rate: float,
-    data: Data,
-    folder: Path,
-    progress: Progress,
-    origin: Checkpoint | None,
-    device: torch.device,
-) -> RunLog:
-    """The log of the run in `folder`, from `progress` on, with the arguments written; `origin` as in `fit`."""
-    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch)
-    if origin and isinstance(origin.rest.get("log_row"), Mapping):
-        runlog.restore(origin.rest["log_row"], progress.epoch)
-    runlog.arguments(
-        vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
-        arithmetic=arithmetic(device),
-    )  # fmt: skip
-    return runlog
 
 
 def _ending(args: argparse.Namespace, progress: Progress, stopped_early: bool) -> str:

@@ -29,7 +29,8 @@ class Stepper:
     norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
     process, no step is taken in any of them: `on_nonfinite(batch, loss, norm)` is called, and if it returns the batch
     is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
-    of fp16 do not count as such; RunStoppedError where it finds none.
+    of fp16 do not count as such; RunStoppedError where it finds none. `observe(loss, norm)` gets the mean loss of this
+    process's clips and the norm of all gradients before clipping, scalars on the device, of every batch.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Stepper:
     restorable: bool = False
     loss: ClassificationLoss = PLAIN
     mixing: Mixing = NO_MIXING
+    observe: Callable[[Tensor, Tensor], None] | None = None
 
     def __call__(self, batch: ClipBatch, weight: float = 1.0) -> tuple[Tensor, Tensor, Tensor] | None:
         """Take a step; scores `[N, K]`, labels `[N]` and mean loss, or None where it was not taken.
@@ -56,6 +58,8 @@ class Stepper:
         )
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
+        if self.observe:
+            self.observe(loss, norm)
         bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
         if distributed.any_rank(bad):
             self.on_nonfinite(batch, float(loss), float(norm))

@@ -42,6 +42,7 @@ from ops.training.pace import Pace
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
 from ops.training.run_reporter import RunReporter
+from ops.training.step_log import StepLog
 from ops.training.train_step import Stepper
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,12 @@ class Trainer:
         runlog: RunLog | None,
         compute: Compute,
         loss: ClassificationLoss,
+        steplog: StepLog,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
         self.pace, self.folder, self.meta, self.compute = pace, folder, meta, compute
-        self.reporter = RunReporter(runlog)
+        self.reporter = RunReporter(runlog, steplog)
         self.scaler = compute.scaler()
         self.place = 0, 0
         parallel: nn.Module = model
@@ -81,7 +83,7 @@ class Trainer:
         self.stepper = Stepper(
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
-            mixing=pace.mixing,
+            mixing=pace.mixing, observe=steplog.observe,
         )  # fmt: skip
         self.ema = ModelEma(model, pace.ema)
         optimizer.register_step_post_hook(lambda *_: self.ema.update())
@@ -206,7 +208,8 @@ class Trainer:
         return result
 
     def _end_step(self, progress: Progress) -> bool:
-        """Save if it is time to; returns whether to continue."""
+        """Log the step and save, if it is time to; returns whether to continue."""
+        self.reporter.step(self._global_step(progress), *self.place, self.sampler, self.schedule)
         if self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler):
             self._save(progress, is_best=False)
         self.preempted = self.preemption.everywhere(self.compute.device)
