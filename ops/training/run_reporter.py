@@ -63,6 +63,12 @@ class RunReporter:
         log.info("%s", epoch_in_words(row, epochs))
         warn_of_bad_videos(bad, self.runlog.folder)
 
+    def close(self) -> None:
+        """Close the logs; everything has already been written."""
+        self.steplog.close()
+        if self.runlog:
+            self.runlog.close()
+
     def _log(self, epoch: int, bad: list[tuple[str, Failure]]) -> list[tuple[str, Failure]]:
         assert self._passing
         self._reported = len(self._passing.failures), len(self._passing.warnings)

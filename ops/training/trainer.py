@@ -190,7 +190,7 @@ class Trainer:
                 self.stepper,
                 self.loader,
                 result,
-                lambda step: self._start_step(epoch, first + step),
+                lambda step: self.start_step(epoch, first + step),
                 lambda step: self._end_step(Progress(epoch, first + step + 1, progress.best)),
                 self.pace.max_bad_fraction,
                 steps,
@@ -215,7 +215,7 @@ class Trainer:
         self.preempted = self.preemption.everywhere(self.compute.device)
         return not self.preempted
 
-    def _start_step(self, epoch: int, step: int) -> tuple[float, float]:
+    def start_step(self, epoch: int, step: int) -> tuple[float, float]:
         """Set seeds and learning rate of one step, which depend only on its position in the run.
 
         Returns the rate and the weight of this process's clips.
