@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "explain": {"common", "models", "data", "training", "predict"},
     "report": {"common", "data", "training"},
     "finetune": {"common", "data", "prepare", "training", "testing"},
+    "sweep": {"common", "data", "training", "report"},
     "export": {"common", "models", "data", "predict"},
 }
 """What the modules of a package import besides each other."""
