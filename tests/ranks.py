@@ -21,6 +21,7 @@ from ops.prepare.executors import SHARED_IMPORTS
 from ops.testing.evaluate import run_evaluation
 from ops.testing.options import test_parser as make_test_parser
 from ops.training.options import train_parser as make_train_parser
+from ops.training.step_log import StepLog
 from ops.training.train import run_training
 from ops.training.train_step import accumulate
 
@@ -116,6 +117,17 @@ def _train(*runs: list[str]) -> None:
         distributed.barrier()  # the next run looks for the checkpoint that rank 0 saves
     distributed.stop = leave
     leave()
+
+
+def log_steps(folder: Path) -> None:
+    """Log a step in which the first process had two clips with a mean loss of 1, and the second one clip with 4."""
+    distributed.start(CPU.device)
+    rank, sampler = distributed.rank(), TrainSampler(3, 4, 0, distributed.rank(), 2, keep_last=True)
+    log = StepLog(1, folder if distributed.is_main() else None)
+    log.observe(torch.tensor([1.0, 4.0][rank]), torch.tensor(7.0))
+    log.write(1, 0, 0.1, sampler.weight(0), 0.0)
+    log.close()
+    distributed.stop()
 
 
 def network() -> Recognizer:

@@ -77,12 +77,16 @@ class TrainSampler(Sampler[list[tuple[int, ...]]]):
         1 for a complete batch.
         """
         first, last = self._share(step)
-        return (last - first) * self.world_size / min(self.batch_size, self.length - step * self.batch_size)
+        return (last - first) * self.world_size / self.clips(step)
+
+    def clips(self, step: int) -> int:
+        """The number of clips of a step, in all processes."""
+        return min(self.batch_size, self.length - step * self.batch_size)
 
     def _share(self, step: int) -> tuple[int, int]:
         """The positions [first, last) in the order of an epoch that this process has in `step`."""
         start = step * self.batch_size
-        share, more = divmod(min(self.batch_size, self.length - start), self.world_size)
+        share, more = divmod(self.clips(step), self.world_size)
         first = start + self.rank * share + min(self.rank, more)
         return first, first + share + (self.rank < more)
 

@@ -42,6 +42,8 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError(f"--freeze {args.freeze} would keep random weights: give --tune_from or --pretrain")
     if args.evaluate and not args.resume:
         raise InputError("--evaluate needs --resume CKPT: the weights to validate")
+    if args.evaluate and args.dry_run:
+        raise InputError("--evaluate writes nothing anyway: leave out --dry_run, which is for trainings")
     if args.resume not in (None, "auto") and args.tune_from:
         raise InputError("--resume continues a run, --tune_from starts a new one: give only one of them")
 

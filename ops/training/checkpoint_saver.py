@@ -24,7 +24,7 @@ KEPT = "kept.json"
 """The names of the older checkpoints that a run made: only these are ever replaced or removed."""
 SAVED = "saved.json"
 """The contents (see `content_of`) of all checkpoints that a run saved and that are still in its folder."""
-_WRITTEN = ("ckpt.*", KEPT, SAVED, "log.csv", "curves.png", "args.json")
+_WRITTEN = ("ckpt.*", KEPT, SAVED, "log.csv", "steps.csv", "curves.png", "args.json")
 
 
 class CheckpointSaver:

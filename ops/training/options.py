@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ops.common.arguments import (
-    Parser,
     above_zero,
     add_compute_options,
     add_segments_option,
@@ -22,6 +21,7 @@ from ops.data.options import add_template_option
 from ops.models.architectures import ARCHITECTURES, CONSENSUS_TYPES
 from ops.models.temporal_options import STAGES, add_temporal_options
 from ops.models.weights import check_weights
+from ops.training.config_file import ConfigParser
 from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
@@ -58,7 +58,7 @@ class _Freeze(argparse.Action):
 
 def train_parser(description: str | None, decoders: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of `main.py` and `online_main.py`, which has `decoders`; its defaults are the Kinetics recipe."""
-    parser = Parser(description=description)
+    parser = ConfigParser(description=description)
     parser.add_argument("dataset", metavar="dataset", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("modality", choices=("RGB", "Flow"), help="input of the network")
     _add_data(parser, ("train", "val"), frames=not decoders)
@@ -174,6 +174,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                        help="validate every N epochs and after the last one (default: 5)")  # fmt: skip
     group.add_argument("--print-freq", "-p", type=positive, default=20, metavar="N",
                        help="update the averages in the progress bar every N steps (default: 20)")  # fmt: skip
+    group.add_argument("--config", metavar="FILE",
+                       help="take settings from this args.json of a run; flags given here win")  # fmt: skip
+    group.add_argument("--dry_run", action="store_true",
+                       help="only compute one batch; say its time and memory, write nothing")  # fmt: skip
+    group.add_argument("--log_every", type=count, default=0, metavar="N",
+                       help="log every N-th step in steps.csv and for TensorBoard (default: 0, none)")  # fmt: skip
 
 
 def _add_faults(parser: argparse.ArgumentParser) -> None:

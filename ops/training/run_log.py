@@ -1,25 +1,26 @@
 """The logs of a training run: arguments, a row per epoch, curves, TensorBoard events, bad samples."""
 
+import argparse
 import csv
 import json
 import logging
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
+import torch
 
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
 from ops.common.storage import appended_file, atomic_file
 from ops.data.datasets import Failure
-from ops.training.main_metric import TOP1, MainMetric
-from ops.training.run_metadata import software
+from ops.models.checkpoint import Checkpoint
+from ops.training.main_metric import TOP1, MainMetric, main_metric
+from ops.training.resume import Progress
+from ops.training.run_metadata import arithmetic, software
+from ops.training.tensorboard_events import EventFile
+from ops.training.train_val_data import Data
 
 log = logging.getLogger(__name__)
 
@@ -27,40 +28,6 @@ COLUMNS = (
     "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", "val_loss", "val_top1", "val_top5",
     "val_scored", "val_failed", "best_top1", "data_seconds", "compute_seconds", "seconds", "bad_samples",
 )  # fmt: skip
-
-
-class _Events:
-    """The TensorBoard file of a run, written synchronously: a writer thread would not report a full disk."""
-
-    def __init__(self, folder: Path, first_epoch: int) -> None:
-        self._folder = folder
-        with self._written():
-            self._writer = EventsWriter(str(folder / "events"))
-            if first_epoch:  # hides what an earlier run logged from here on
-                start = SessionLog(status=SessionLog.START)
-                self._writer.write_event(Event(step=first_epoch, session_log=start, wall_time=time.time()))
-            self._writer.flush()
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars and flush them."""
-        with self._written():
-            for name, value in values.items():
-                summary = scalar(name.replace("_", "/", 1), value)
-                self._writer.write_event(Event(step=step, summary=summary, wall_time=time.time()))
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Close the file; everything has already been written."""
-        with suppress(OSError, ValueError):
-            self._writer.close()
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{self._folder}: the TensorBoard file cannot be written ({reason})") from error
 
 
 class RunLog:
@@ -75,7 +42,7 @@ class RunLog:
         self._columns = COLUMNS if metric == TOP1 else (*COLUMNS, metric.column, metric.best)
         self._rows = _rows_before(folder / "log.csv", first_epoch, self._columns)
         self._write_rows()
-        self._events = _Events(folder, first_epoch)
+        self._events = EventFile(folder, first_epoch)
 
     def arguments(self, args: Mapping[str, Any], **facts: Any) -> None:
         """Write `args.json`: the command, the arguments and the versions of the software."""
@@ -122,6 +89,29 @@ class RunLog:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+def open_log(
+    args: argparse.Namespace,
+    rate: float,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+    origin: Checkpoint | None,
+    device: torch.device,
+) -> RunLog:
+    """The log of the run in `folder`, from `progress` on, with the arguments written.
+
+    `origin` is the checkpoint that the run resumes from.
+    """
+    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch, main_metric(args.multi_label))
+    if origin and isinstance(origin.rest.get("log_row"), Mapping):
+        runlog.restore(origin.rest["log_row"], progress.epoch)
+    runlog.arguments(
+        vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
+        arithmetic=arithmetic(device),
+    )  # fmt: skip
+    return runlog
 
 
 def _rows_before(path: Path, epoch: int, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What a run says about itself as it goes: rows of the log, lines on the console, and the videos that were broken."""
+"""What a run says about itself as it goes: rows of the logs, lines on the console, and the videos that were broken."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ops.common.errors import InputError
+from ops.data.dataloaders import TrainSampler
 from ops.data.datasets import Failure
 from ops.training.engine import EpochResult
 from ops.training.epoch_summary import bad_videos, epoch_in_words, own_bad_videos, warn_of_bad_videos
+from ops.training.lr_schedule import Schedule
 from ops.training.run_log import RunLog
+from ops.training.step_log import StepLog
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +23,8 @@ class RunReporter:
     A log that cannot be written is kept in `unlogged`, in words, and does not end the run before it is saved.
     """
 
-    def __init__(self, runlog: RunLog | None) -> None:
-        self.runlog = runlog
+    def __init__(self, runlog: RunLog | None, steplog: StepLog) -> None:
+        self.runlog, self.steplog = runlog, steplog
         self.unlogged = ""
         self.bad = 0  # videos of this epoch that were broken or cut short
         self._passing: EpochResult | None = None
@@ -30,6 +33,16 @@ class RunReporter:
     def start_pass(self, passing: EpochResult, bad: int) -> None:
         """Begin with a pass whose epoch has had `bad` videos so far."""
         self._passing, self._reported, self.bad = passing, (0, 0), bad
+        self.steplog.start_pass()
+
+    def step(self, number: int, epoch: int, step: int, sampler: TrainSampler, schedule: Schedule) -> None:
+        """Log a step, if that is due: the `number` of steps so far, and its place in the run, counted from 0."""
+        assert self._passing
+        self.steplog.count(sampler.clips(step))
+        if self.steplog.is_due(number):
+            rate, waited = schedule.rate(epoch + step / len(sampler)), self._passing.data_seconds
+            with self._logging():
+                self.steplog.write(number, epoch, rate, sampler.weight(step), waited)
 
     def bad_videos(self, epoch: int, validated: EpochResult | None = None) -> list[tuple[str, Failure]]:
         """Log the videos that were broken since the last call, of all processes, each once; returns them."""
@@ -49,6 +62,12 @@ class RunReporter:
             self.runlog.epoch(row)
         log.info("%s", epoch_in_words(row, epochs))
         warn_of_bad_videos(bad, self.runlog.folder)
+
+    def close(self) -> None:
+        """Close the logs; everything has already been written."""
+        self.steplog.close()
+        if self.runlog:
+            self.runlog.close()
 
     def _log(self, epoch: int, bad: list[tuple[str, Failure]]) -> list[tuple[str, Failure]]:
         assert self._passing

@@ -31,6 +31,8 @@ def summary_lines(
         f"learning rate {rate:g}",
         f"device: {device_in_words(args, compute)}",
     ]
+    if args.config:
+        lines.append(f"settings: from {args.config} and the command line")
     return [*lines, f"run folder: {folder}"] if folder else lines
 
 

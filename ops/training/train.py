@@ -3,8 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from ops.models.freeze import freeze
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import temporal_options
 from ops.training.check_arguments import check_arguments, check_same_everywhere
+from ops.training.dry_run import dry_run
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.loss import ClassificationLoss, balanced_weights
 from ops.training.lr_schedule import Schedule
@@ -48,10 +48,11 @@ from ops.training.resume import (
     run_folder,
     warn_of_changes,
 )
-from ops.training.run_log import RunLog
-from ops.training.run_metadata import arithmetic, make_meta
+from ops.training.run_log import RunLog, open_log
+from ops.training.run_metadata import make_meta
 from ops.training.save_interval import parse_interval
 from ops.training.startup_summary import summary_lines
+from ops.training.step_log import StepLog
 from ops.training.train_val_data import Data, open_data
 from ops.training.trainer import Trainer
 from ops.training.tune_arguments import open_start
@@ -93,7 +94,7 @@ def run_in(
 
     A new run begins with the weights of `start`.
     """
-    folders = [] if args.evaluate else [folder, Path(args.root_log) / folder.name]
+    folders = [] if args.evaluate or args.dry_run else [folder, Path(args.root_log) / folder.name]
     there = [path for path in folders if path.is_dir()]
     lock_folders(there, locks)
     data = open_data(args, config, make_reader, videos_that_hung(folder))
@@ -139,7 +140,7 @@ def train_from(
         steps = steps_per_epoch(len(data.train), args.batch_size, args.keep_last_batch)
         check_epoch_goes_on(args, resumed, progress, steps, hashes)
     check_same_everywhere(args, data, origin)
-    with noting_hangs(folder):
+    with nullcontext() if args.dry_run else noting_hangs(folder):
         fit(args, model, optimizer, rate, data, folder, progress, resumed, compute)
     return EXIT_DONE
 
@@ -197,7 +198,7 @@ def fit(
     origin: Checkpoint | None,
     compute: Compute,
 ) -> None:
-    """Train to the end, and write the logs; `origin` is the checkpoint that the run resumes from."""
+    """Train to the end with logs, or only try it; `origin` is the checkpoint that the run resumes from."""
     device = compute.device
     sampler = TrainSampler(
         len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size(),
@@ -214,9 +215,11 @@ def fit(
     )  # fmt: skip
     runlog = None
     if distributed.is_main():
-        for line in summary_lines(args, data, model, len(sampler), rate, compute, folder):
+        for line in summary_lines(args, data, model, len(sampler), rate, compute, None if args.dry_run else folder):
             log.info("%s", line)
-        runlog = open_log(args, rate, data, folder, progress, origin, device)
+        runlog = None if args.dry_run else open_log(args, rate, data, folder, progress, origin, device)
+    done = progress.epoch * len(sampler) + progress.step
+    steplog = StepLog(args.log_every, runlog.folder if runlog else None, done)
     trainer = Trainer(
         model, optimizer, schedule, sampler, loader, make_val_loader(args, data, device), pace, folder,
         make_meta(args, data.num_classes, data.class_names, data.list_hashes(), device, data.file_sizes,
@@ -224,44 +227,32 @@ def fit(
         runlog,
         compute,
         make_loss(args, data),
+        steplog,
     )  # fmt: skip
     if origin:
         trainer.restore(origin, args.start_epoch is None)
+    if args.dry_run:
+        dry_run(trainer, progress)
+    else:
+        _train(args, trainer, runlog, folder, progress)
+
+
+def _train(args: argparse.Namespace, trainer: Trainer, runlog: RunLog | None, folder: Path, progress: Progress) -> None:
+    """Train to the end or until a signal, of which a file then tells, and say how it ended."""
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)
     with workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
         trainer.fit(progress)
+    trainer.reporter.close()
     if runlog and trainer.preempted:
-        runlog.close()
         with atomic_file(marker, "w") as file:
             file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
         log.info("stopped by a signal, everything is saved; to continue, add --resume auto to the command (%s)", marker)
     elif runlog:
-        runlog.close()
         ending = _ending(args, progress, trainer.early_stopping.is_over)
-        best = f"best validation {pace.metric.words} {progress.best:.2f} %"
+        best = f"best validation {trainer.pace.metric.words} {progress.best:.2f} %"
         log.info("%s: %s; checkpoints in %s", ending, best, folder)
-
-
-def open_log(
-    args: argparse.Namespace,
-    rate: float,
-    data: Data,
-    folder: Path,
-    progress: Progress,
-    origin: Checkpoint | None,
-    device: torch.device,
-) -> RunLog:
-    """The log of the run in `folder`, from `progress` on, with the arguments written; `origin` as in `fit`."""
-    runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch, main_metric(args.multi_label))
-    if origin and isinstance(origin.rest.get("log_row"), Mapping):
-        runlog.restore(origin.rest["log_row"], progress.epoch)
-    runlog.arguments(
-        vars(args), rate=rate, device=str(device), decoder=data.decoder, lists_sha256=data.list_hashes(),
-        arithmetic=arithmetic(device),
-    )  # fmt: skip
-    return runlog
 
 
 def _ending(args: argparse.Namespace, progress: Progress, stopped_early: bool) -> str:

@@ -55,7 +55,8 @@ class Stepper:
     norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
     process, no step is taken in any of them: `on_nonfinite(step)` is called, and if it returns the batch
     is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
-    of fp16 do not count as such; RunStoppedError where it finds none.
+    of fp16 do not count as such; RunStoppedError where it finds none. `observe(loss, norm)` gets the mean loss of this
+    process's clips and the norm of all gradients before clipping, scalars on the device, of every batch.
 
     With `deferred`, which needs a fused optimizer, the device itself leaves such a step out, and the host learns of it
     when it has started the next step: it never waits for the device, and the device never waits for it.
@@ -72,6 +73,7 @@ class Stepper:
     loss: ClassificationLoss = PLAIN
     mixing: Mixing = NO_MIXING
     deferred: bool = False
+    observe: Callable[[Tensor, Tensor], None] | None = None
     unsettled: deque[Step] = field(default_factory=deque, init=False)
     """Steps of which the host does not know yet whether they were taken, oldest first."""
 
@@ -92,6 +94,8 @@ class Stepper:
         )
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient or math.inf)
+        if self.observe:
+            self.observe(loss, norm)
         bad = ~loss.isfinite() if self.scaler.is_enabled() else ~(loss.isfinite() & norm.isfinite())
         bad = distributed.any_rank(bad)
         if self.deferred:

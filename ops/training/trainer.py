@@ -41,6 +41,7 @@ from ops.training.pace import Pace
 from ops.training.resume import Progress
 from ops.training.run_log import RunLog
 from ops.training.run_reporter import RunReporter
+from ops.training.step_log import StepLog
 from ops.training.train_step import Step, Stepper
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,12 @@ class Trainer:
         runlog: RunLog | None,
         compute: Compute,
         loss: ClassificationLoss,
+        steplog: StepLog,
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.sampler, self.loader, self.loader_val = sampler, loader, loader_val
         self.pace, self.folder, self.meta, self.compute = pace, folder, meta, compute
-        self.reporter = RunReporter(runlog)
+        self.reporter = RunReporter(runlog, steplog)
         self.scaler = compute.scaler()
         self.began = 0, 0  # epoch and step with which the present pass began
         parallel: nn.Module = model
@@ -80,7 +82,7 @@ class Trainer:
         self.stepper = Stepper(
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
-            mixing=pace.mixing,
+            mixing=pace.mixing, observe=steplog.observe,
             # The average over the weights is updated after each step that is taken, which the host has to know then.
             deferred=compute.fused_optimizer and pace.ema is None,
         )  # fmt: skip
@@ -191,7 +193,7 @@ class Trainer:
                 self.stepper,
                 self.loader,
                 result,
-                lambda step: self._start_step(epoch, first + step),
+                lambda step: self.start_step(epoch, first + step),
                 lambda step: self._end_step(Progress(epoch, first + step + 1, progress.best)),
                 self.pace.max_bad_fraction,
                 steps,
@@ -209,7 +211,8 @@ class Trainer:
         return result
 
     def _end_step(self, progress: Progress) -> bool:
-        """Save if it is time to; returns whether to continue."""
+        """Log the step and save, if it is time to; returns whether to continue."""
+        self.reporter.step(self._global_step(progress), progress.epoch, progress.step - 1, self.sampler, self.schedule)
         due = self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler)
         if due and self.reporter.runlog:
             # The other processes, whose clocks differ, may not be saving now, so that nothing can be reported together.
@@ -219,7 +222,7 @@ class Trainer:
         self.preempted = self.preemption.everywhere(self.compute.device, self.stepper.deferred)
         return not self.preempted
 
-    def _start_step(self, epoch: int, step: int) -> tuple[float, float]:
+    def start_step(self, epoch: int, step: int) -> tuple[float, float]:
         """Set seeds and learning rate of one step, which depend only on its position in the run.
 
         Returns the rate and the weight of this process's clips.

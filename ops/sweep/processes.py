@@ -1,0 +1,182 @@
+"""Running the trainings of a sweep as processes, so many at a time, and noting which of them are finished."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ops.common.device import usable_cores, visible_devices
+from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError, RunStoppedError
+from ops.common.folder_lock import locked_folder
+from ops.common.storage import appended_file, atomic_file, make_folder
+from ops.sweep.runs import Run
+from ops.sweep.sweep_table import read_settings, write_results
+from ops.training.checkpoint_saver import LAST
+
+log = logging.getLogger(__name__)
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+
+STATE = "sweep.json"
+"""The file in the folder of a sweep that says with which command each run was made, and how it ended."""
+
+PREEMPTED = "preempted"
+"""The file that a training leaves in its folder when a signal stopped it; see `ops.training.train`."""
+
+
+class Sweep:
+    """The runs of a sweep in `out`, of which `jobs` go on at a time, each on one of `gpus` (none: on the CPU).
+
+    Signals are handed on to the trainings once, which then save and end; no other training starts.
+    """
+
+    def __init__(self, out: Path, runs: Sequence[Run], gpus: Sequence[int], jobs: int) -> None:
+        self.out, self.runs, self.gpus, self.jobs = out, runs, gpus, jobs
+        self.signal = 0
+        self.state = _read_state(out / STATE)
+        self._going: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}  # by slot
+        for run in runs:
+            before = self.state.get(run.name, {}).get("words")
+            if before not in (None, list(run.words)):
+                raise InputError(
+                    f"{out / run.name}: was made by another command (see {out / STATE}); use another --out"
+                )
+
+    def run(self) -> None:
+        """Run all trainings that are not finished; those that fail are noted, and the others go on."""
+        left = [run for run in self.runs if not self.finished(run)]
+        if len(left) < len(self.runs):
+            log.info("%d of %d runs are finished already", len(self.runs) - len(left), len(self.runs))
+        with self._watching():
+            try:
+                while (left and not self.signal) or self._going:
+                    for slot in range(self.jobs):
+                        if slot not in self._going and left and not self.signal:
+                            self._start(slot, left.pop(0))
+                    self._collect()
+            finally:
+                for _, process in self._going.values():  # only after an error here
+                    process.terminate()
+
+    def finished(self, run: Run) -> bool:
+        """Whether a run has ended as it should."""
+        done = self.state.get(run.name, {}).get("status") == EXIT_DONE
+        return done and (self.out / run.name / LAST).exists()
+
+    def failures(self) -> dict[str, str]:
+        """The runs that are not finished, with the reason."""
+        return {run.name: _reason(self._log_of(run)) for run in self.runs if not self.finished(run)}
+
+    def _start(self, slot: int, run: Run) -> None:
+        self._note(run, None)
+        environment, place = dict(os.environ), "the CPU"
+        if self.gpus:
+            gpu = self.gpus[slot % len(self.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = visible_devices([gpu], os.environ.get("CUDA_VISIBLE_DEVICES"))
+            place = f"GPU {gpu}"
+        elif self.jobs > 1:  # without this each would take all cores
+            environment.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // self.jobs, 1)))
+        log.info("%s: started on %s (%s)", run.name, place, self._log_of(run))
+        with appended_file(self._log_of(run)) as output:
+            process = subprocess.Popen(
+                run.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0,
+                env=environment,
+            )  # fmt: skip
+        self._going[slot] = run, process
+        if self.signal:  # it arrived while the process was being started
+            process.send_signal(self.signal)
+
+    def _collect(self) -> None:
+        """Wait a moment, and note the trainings that have ended."""
+        time.sleep(0.1)
+        for slot, (run, process) in list(self._going.items()):
+            status = process.poll()
+            if status is None:
+                continue
+            del self._going[slot]
+            if (self.out / run.name / PREEMPTED).exists():
+                status = EXIT_STOPPED
+            self._note(run, status)
+            done = sum(map(self.finished, self.runs))
+            if status == EXIT_DONE:
+                log.info("%s: finished (%d of %d)", run.name, done, len(self.runs))
+            elif not self.signal:
+                log.warning("%s: failed with status %d: %s", run.name, status, _reason(self._log_of(run)))
+
+    def _note(self, run: Run, status: int | None) -> None:
+        self.state[run.name] = {"words": list(run.words), "status": status}
+        with atomic_file(self.out / STATE, "w", encoding="utf-8") as file:
+            json.dump(self.state, file, indent=1)
+
+    def _log_of(self, run: Run) -> Path:
+        return self.out / "output" / f"{run.name}.txt"
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._hand_on) for number in heeded}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hand_on(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+        for _, process in self._going.values():
+            if process.poll() is None:
+                process.send_signal(number)
+
+
+def run_all(out: Path, runs: Sequence[Run], gpus: Sequence[int] | None, jobs: int | None) -> int:
+    """Run a sweep in the folder `out` and write its table and page; returns the exit status.
+
+    `gpus` and `jobs` are as given; without them all GPUs are used, with one run on each, and none
+    if the trainings are for the CPU.
+    """
+    gpus = [] if any(run.device == "cpu" for run in runs) else _all_gpus() if gpus is None else gpus
+    make_folder(out)
+    with locked_folder(out, "use another --out"):
+        make_folder(out / "output")
+        sweep = Sweep(out, runs, gpus, jobs or len(gpus) or 1)
+        sweep.run()
+        if sweep.signal:
+            raise RunStoppedError("stopped by a signal, everything is saved; the same command continues")
+        for name, reason in sweep.failures().items():
+            log.warning("failed: %s: %s", name, reason)
+        write_results(out, read_settings(out, [run for run in runs if sweep.finished(run)]))
+    return EXIT_WITH_FAILURES if sweep.failures() else EXIT_DONE
+
+
+def _all_gpus() -> list[int]:
+    import torch
+
+    return list(range(torch.cuda.device_count()))
+
+
+def _read_state(path: Path) -> dict[str, Mapping[str, Any]]:
+    """What `STATE` says of each run."""
+    try:
+        state = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError):
+        state = None
+    if not isinstance(state, dict) or not all(isinstance(entry, dict) for entry in state.values()):
+        raise InputError(f"{path}: cannot be read; use another --out")
+    return state
+
+
+def _reason(output: Path) -> str:
+    """The last line that a run printed."""
+    try:
+        lines = output.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return "it was not started"
+    last = next((line.rpartition("\r")[2].strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+    return f"{last} ({output})"

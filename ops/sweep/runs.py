@@ -1,0 +1,122 @@
+"""The runs of a sweep: names and command lines, checked with the parser of the training. Imports nothing heavy."""
+
+import argparse
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.common.errors import InputError
+from ops.data.decoders import DECODERS
+from ops.data.open_lists import check_lists_exist
+from ops.training.options import check_tune_from, train_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPTS = {"main.py": (), "online_main.py": tuple(DECODERS)}
+"""The training scripts and their decoders."""
+
+OWN = ("seed", "store_name", "suffix", "root_log", "root_model", "resume", "evaluate", "dry_run", "gpus", "start_epoch")
+"""Arguments of the training that the sweep sets itself, or that would not make a run of it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training of a sweep.
+
+    Attributes:
+        setting: the values of `--set` by the names given there; equal for the seeds of one setting.
+        seed: its seed.
+        name: the name of its folder.
+        words: its command line, from the script on.
+        device: the value of its `--device`.
+    """
+
+    setting: Mapping[str, str]
+    seed: int
+    name: str
+    words: Sequence[str]
+    device: str | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """The command line, with this Python."""
+        return [sys.executable, "-u", str(ROOT / self.words[0]), *self.words[1:]]
+
+
+def runs_of(args: argparse.Namespace, command: Sequence[str]) -> list[Run]:
+    """The runs that the arguments of tools/sweep.py ask for, seed by seed, so that all settings have one early.
+
+    InputError for anything that can be seen to be wrong before a run starts.
+    """
+    script, *flags = command[1:] if Path(command[0]).name.startswith("python") else command
+    script = Path(script).name
+    if script not in SCRIPTS:
+        raise InputError(f"{command[0]}: the command after -- must be main.py or online_main.py and its flags")
+    parser = train_parser(None, SCRIPTS[script])
+    parser.prog = script
+    known = {flag.lstrip("-"): action for action in parser._actions for flag in action.option_strings}
+    _check_own(parser, flags)
+    names = [name for name, _ in args.set]
+    for name in names:
+        if name not in known or known[name].dest in (*OWN, "help", "config"):
+            raise InputError(f"--set {name}: {script} has no such flag that a sweep could set (seeds: --seeds)")
+        if [known[other].dest for other in names].count(known[name].dest) > 1:
+            raise InputError(f"--set {name}: is given twice; give all values in one, as {name}=V1,V2")
+    out, runs = Path(args.out).absolute(), []
+    for seed, values in itertools.product(args.seeds, itertools.product(*(values for _, values in args.set))):
+        setting = dict(zip(names, values, strict=True))
+        name = "_".join([*(f"{key}-{_plain(value)}" for key, value in setting.items()), f"seed{seed}"])
+        own = [word for key, value in setting.items() for word in _words(known[key], key, value)]
+        own += ["--seed", str(seed), "--root_log", str(out), "--root_model", str(out), "--store_name", name]
+        words = [*flags, *own, "--resume", "auto"]
+        parsed = parser.parse_args(words)
+        if parsed.device not in (None, "cpu", "cuda"):
+            raise InputError(f"--device {parsed.device}: a sweep chooses the GPUs itself, see its --gpus")
+        check_lists_exist(parsed, "train", "val")
+        check_tune_from(parsed)
+        runs.append(Run(setting, seed, name, [script, *words], parsed.device))
+    _check_names(runs)
+    return runs
+
+
+def _check_own(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
+    for action in parser._actions:
+        for flag in action.option_strings:
+            if action.dest in OWN and any(word == flag or word.startswith(f"{flag}=") for word in flags):
+                raise InputError(f"{flag}: leave it out of the command, because the sweep sets it (see --help)")
+
+
+def _check_names(runs: Sequence[Run]) -> None:
+    """InputError where two runs would have the same folder, or one whose name is too long."""
+    names = [run.name for run in runs]
+    for run in runs:
+        if names.count(run.name) > 1:
+            raise InputError(f"two runs would have the folder {run.name}: give other values, and each seed once")
+        if len(run.name.encode()) > 200:
+            raise InputError(f"the folder {run.name[:60]}… would have too long a name: give fewer or shorter values")
+
+
+def _plain(value: str) -> str:
+    """`value` as a part of a folder's name."""
+    return re.sub(r"[^\w.+-]+", "-", value)
+
+
+def _words(action: argparse.Action, name: str, value: str) -> list[str]:
+    """The words on the command line for a value of --set: a switch is true or false, a list is separated by spaces."""
+    flag = f"--{name}" if f"--{name}" in action.option_strings else action.option_strings[0]
+    if action.nargs == 0:
+        if value not in ("true", "false"):
+            raise InputError(f"--set {name}={value}: {flag} is a switch: give true or false")
+        return [flag] if value == "true" else []
+    if action.nargs == "+":
+        return [flag, *value.split()]
+    return [f"{flag}={value}"] if flag.startswith("--") else [flag, value]
+
+
+def shown(run: Run) -> str:
+    """The command of a run as a shell takes it."""
+    return shlex.join(run.command)

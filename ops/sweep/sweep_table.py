@@ -1,0 +1,114 @@
+"""The results of a sweep: a row for each setting, with the mean and the spread over its seeds, and the page."""
+
+import logging
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.common.csv_tables import TableWriter
+from ops.common.errors import InputError
+from ops.common.storage import atomic_file
+from ops.report.page import write_report
+from ops.report.results import Results, read_results
+from ops.sweep.runs import Run
+
+log = logging.getLogger(__name__)
+
+MISTAKES = 12
+"""How many mistakes of each test the page shows."""
+
+
+@dataclass
+class Setting:
+    """The runs of one setting, by seed: validation top-1 in percent at the end (`last`) and at best, and seconds."""
+
+    values: Mapping[str, str]
+    last: dict[int, float] = field(default_factory=dict)
+    best: dict[int, float] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+    results: list[Results] = field(default_factory=list)
+
+
+def read_settings(out: Path, runs: Sequence[Run]) -> list[Setting]:
+    """The results of the finished `runs` in the folder `out`, best setting first; a run without results is named."""
+    settings: dict[tuple[str, ...], Setting] = {}
+    for run in runs:
+        setting = settings.setdefault(tuple(run.setting.values()), Setting(run.setting))
+        try:
+            results = read_results([f"{run.name}={out / run.name}"])[0]
+        except InputError as error:
+            log.warning("%s", error)
+            continue
+        setting.results.append(results)
+        rows = results.training.rows if results.training else []
+        found = [float(row["val_top1"]) for row in rows if row.get("val_top1")]
+        if not found:
+            log.warning("%s: its log has no validation", run.name)
+            continue
+        setting.last[run.seed], setting.best[run.seed] = found[-1], max(found)
+        setting.seconds[run.seed] = sum(float(row.get("seconds") or 0) for row in rows)
+    return sorted(settings.values(), key=lambda setting: -(mean(setting.last) or -1.0))
+
+
+def mean(values: Mapping[int, float]) -> float | None:
+    """The mean over seeds; None without any."""
+    return statistics.fmean(values.values()) if values else None
+
+
+def spread(values: Mapping[int, float]) -> float | None:
+    """The standard deviation over seeds (of a sample); None for fewer than two."""
+    return statistics.stdev(values.values()) if len(values) > 1 else None
+
+
+def cells_of(setting: Setting) -> list[str]:
+    """The row of a setting, for readers."""
+    return [
+        *setting.values.values(),
+        _number(mean(setting.last)),
+        f"± {_number(spread(setting.last))}" if len(setting.last) > 1 else "–",
+        " ".join(f"{value:.1f}" for _, value in sorted(setting.last.items())) or "–",
+        _number(mean(setting.best)),
+        f"± {_number(spread(setting.best))}" if len(setting.best) > 1 else "–",
+        _number(mean(setting.seconds), 0),
+    ]
+
+
+def columns_of(settings: Sequence[Setting]) -> list[str]:
+    """The titles of `cells_of`."""
+    names = list(settings[0].values) if settings else []
+    return [*names, "val top-1 %", "over seeds", "seeds", "best epoch %", "over seeds", "seconds"]
+
+
+def markdown_table(settings: Sequence[Setting]) -> str:
+    """The table as Markdown."""
+    rows = [columns_of(settings), *map(cells_of, settings)]
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]) + "\n"
+
+
+def write_results(out: Path, settings: Sequence[Setting]) -> None:
+    """Write `sweep.csv`, `sweep.md` and `report.html` in the folder `out`, and print the table."""
+    with atomic_file(out / "sweep.csv", "w", newline="", encoding="utf-8") as file:
+        writer = TableWriter(file)
+        names = list(settings[0].values) if settings else []
+        figures = ["val_top1_mean", "val_top1_std", "best_top1_mean", "best_top1_std", "seconds_mean"]
+        writer.writerow([*names, "seeds", *figures])
+        for setting in settings:
+            numbers = [mean(setting.last), spread(setting.last), mean(setting.best), spread(setting.best)]
+            cells = ["" if value is None else f"{value:.6g}" for value in (*numbers, mean(setting.seconds))]
+            writer.writerow([*setting.values.values(), " ".join(map(str, sorted(setting.last))), *cells])
+    table = markdown_table(settings)
+    with atomic_file(out / "sweep.md", "w", encoding="utf-8") as file:
+        file.write(table)
+    found = [results for setting in settings for results in setting.results]
+    if not found:
+        return
+    sys.stdout.write(table)
+    write_report(str(out / "report.html"), found, None, MISTAKES)
+    log.info("written: %s, sweep.csv and sweep.md", out / "report.html")
+
+
+def _number(value: float | None, places: int = 1) -> str:
+    return "–" if value is None else f"{value:.{places}f}"
