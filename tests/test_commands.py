@@ -192,7 +192,11 @@ DOCSTRINGS = [*(ROOT / name for name in PARSERS), *TOOLS.values()]
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.exists()], ids=lambda path: path.name)
-def test_commands_in_documents_parse(path: Path) -> None:
+def test_commands_in_documents_parse(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints/mine").mkdir(parents=True)  # with the one file that is read by a parser
+    settings = {"dataset": "custom", "modality": "RGB", "lr": 0.1}
+    (tmp_path / "checkpoints/mine/args.json").write_text(json.dumps({"arguments": settings}))
     for command in commands_in(path.read_text()):
         scripts = [word for word in command if word.endswith(".py")]
         for script in scripts[:1]:

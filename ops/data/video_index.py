@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 
@@ -60,7 +61,7 @@ def read_index(container: "av.container.InputContainer", path: str, decode: bool
         raise MediaError(path, f"more than {MAX_PACKETS} frames; cut it into shorter videos") from None
     missing = missing_packets(container, scan.packets)
     stream = container.streams.video[0]
-    rate, tick = stream.guessed_rate or stream.average_rate, stream.time_base
+    rate, tick = _fraction(stream.guessed_rate) or _fraction(stream.average_rate), _fraction(stream.time_base)
     if scan.seconds > MAX_SECONDS:
         raise MediaError(path, f"its times span {scan.seconds:.0f} s, more than {MAX_SECONDS}")
     packets = scan.index() if scan.packets and not decode else None
@@ -71,6 +72,11 @@ def read_index(container: "av.container.InputContainer", path: str, decode: bool
         raise MediaError(path, "no frames in it")
     return VideoIndex(packets, missing, rate, tick, scan.is_timed, scan.may_be_interlaced, scan.may_change_size,
                       len(packets.pts) >= LONG and _has_plain_edits(container, path))  # fmt: skip
+
+
+def _fraction(ratio: Any) -> Fraction | None:
+    """A rate or time base: a Fraction or None in PyAV 18, an AVRational, 0 where nothing is known, in PyAV 19."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio and ratio.denominator else None
 
 
 def _has_plain_edits(container: "av.container.InputContainer", path: str) -> bool:

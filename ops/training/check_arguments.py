@@ -10,12 +10,14 @@ from ops.data.sampling import DENSE_WINDOW
 from ops.models.architectures import check_architecture
 from ops.models.checkpoint import Checkpoint
 from ops.training.resume import MATTERS
+from ops.training.tracking import check_tracking
 from ops.training.train_val_data import Data
 
 
 def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
     """InputError for values that contradict each other."""
     check_architecture(args.arch)
+    check_tracking(args)
     if args.dense_sample and args.num_segments > DENSE_WINDOW:
         raise InputError(f"--num_segments ({args.num_segments}) must be at most {DENSE_WINDOW} with --dense_sample")
     if args.batch_size % distributed.world_size():

@@ -176,6 +176,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                        help="update the averages in the progress bar every N steps (default: 20)")  # fmt: skip
     group.add_argument("--config", metavar="FILE",
                        help="take settings from this args.json of a run; flags given here win")  # fmt: skip
+    group.add_argument("--track", choices=("wandb", "mlflow"),
+                       help="also log to Weights & Biases or MLflow, if installed (default: neither)")  # fmt: skip
     group.add_argument("--dry_run", action="store_true",
                        help="only compute one batch; say its time and memory, write nothing")  # fmt: skip
     group.add_argument("--log_every", type=count, default=0, metavar="N",

@@ -20,6 +20,7 @@ from ops.training.main_metric import TOP1, MainMetric, main_metric
 from ops.training.resume import Progress
 from ops.training.run_metadata import arithmetic, software
 from ops.training.tensorboard_events import EventFile
+from ops.training.tracking import Tracker, open_tracker
 from ops.training.train_val_data import Data
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class RunLog:
         self._rows = _rows_before(folder / "log.csv", first_epoch, self._columns)
         self._write_rows()
         self._events = EventFile(folder, first_epoch)
+        self.tracker = Tracker()
 
     def arguments(self, args: Mapping[str, Any], **facts: Any) -> None:
         """Write `args.json`: the command, the arguments and the versions of the software."""
@@ -62,6 +64,7 @@ class RunLog:
         self._write_rows()
         numbers = {name: value for name, value in row.items() if name != "epoch" and isinstance(value, int | float)}
         self._events.add({name: value for name, value in numbers.items() if value == value}, row["epoch"])
+        self.tracker.epoch(row)
         from ops.common.figures import draw_curves  # slow to import
 
         draw_curves(self._rows, self.folder / "curves.png")
@@ -105,6 +108,7 @@ def open_log(
     `origin` is the checkpoint that the run resumes from.
     """
     runlog = RunLog(Path(args.root_log) / folder.name, progress.epoch, main_metric(args.multi_label))
+    runlog.tracker = open_tracker(args.track, runlog.folder, vars(args), origin is not None)
     if origin and isinstance(origin.rest.get("log_row"), Mapping):
         runlog.restore(origin.rest["log_row"], progress.epoch)
     runlog.arguments(

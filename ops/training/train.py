@@ -245,6 +245,8 @@ def _train(args: argparse.Namespace, trainer: Trainer, runlog: RunLog | None, fo
     with workers_of(trainer.loader, trainer.loader_val), trainer.preemption.watched() as preemption:
         trainer.fit(progress)
     trainer.reporter.close()
+    if runlog:
+        runlog.tracker.end(folder, complete=not trainer.preempted)
     if runlog and trainer.preempted:
         with atomic_file(marker, "w") as file:
             file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
