@@ -6,13 +6,15 @@ For each video and decoder, on one thread, opening the file included: a training
 mean over 8 windows from the first to the last of the video) and the frames of a test (dense-10 × 8 frames). Videos
 shorter than a window wrap around, as in training. Decoders take turns in the same rounds; times are medians with the
 range, and ratios are relative to the default decoder. Pixels are compared with those of the default.
---output NAME writes NAME.json and NAME.md.
+torchcodec and decord are measured as well where they are installed. --output NAME writes NAME.json and NAME.md.
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import av
 import cv2
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.peers import Read, installed_peers, versions
 from benchmarks.timing import Timing, compare, machine, milliseconds, save, table
 from ops.common.arguments import Parser, positive
 from ops.common.errors import EXIT_DONE, MediaError, run
@@ -65,8 +68,14 @@ def main() -> int:
     args = make_parser().parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    figures = [figure for path in args.videos for figure in figures_of(path, args.rounds)]
-    title = f"{machine(torch.device('cpu'))}, OpenCV {cv2.__version__}"
+    peers, missing = installed_peers()
+    for package, reason in missing.items():
+        sys.stderr.write(f"{package} is not measured: {reason}\n")
+    decoders = {name: partial(read, make()) for name, make in DECODERS.items()} | peers
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    figures = [figure for path in args.videos for figure in figures_of(path, decoders, args.rounds, clock)]
+    title = ", ".join([machine(torch.device("cpu")), f"OpenCV {cv2.__version__}", *versions(peers)])
+    title += f"; rounds: {args.rounds}" + ("; CPU time" if args.cpu_time else "")
     text = f"{title}\n\n{table(HEADER, [figure.cells() for figure in figures])}"
     sys.stdout.write(text)
     if args.output:
@@ -79,21 +88,25 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.decoders", description=__doc__)
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     parser.add_argument("--rounds", type=positive, default=31, metavar="N", help="default: 31")
+    parser.add_argument("--cpu_time", action="store_true", help="measure CPU time, for a machine that is not idle")
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.md")
     return parser
 
 
-def figures_of(path: str, rounds: int) -> list[Figure]:
-    """The figures of all decoders for the video at `path`; MediaError if the default decoder cannot read it."""
+def figures_of(
+    path: str, decoders: Mapping[str, Read], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> list[Figure]:
+    """The figures of all `decoders` for the video at `path`; MediaError if the default decoder cannot read it."""
     with open_video(path) as source:
         length = len(source)
     video = describe_video(path)
     windows = view_indices(length, SEGMENTS, f"dense-{WINDOWS}")
     test = view_indices(length, SEGMENTS, "dense-10")
-    return [
-        *_rows(path, video, "8 frames of a 64-frame window", [np.unique(window) for window in windows], rounds),
-        *_rows(path, video, "dense-10 × 8 frames", [np.unique(test)], rounds),
-    ]
+    tasks = {
+        "8 frames of a 64-frame window": [np.unique(window) for window in windows],
+        "dense-10 × 8 frames": [np.unique(test)],
+    }
+    return [row for what, clips in tasks.items() for row in _rows(path, video, what, clips, decoders, rounds, clock)]
 
 
 def describe_video(path: str) -> str:
@@ -109,16 +122,23 @@ def describe_video(path: str) -> str:
     return f"{codec}{depth} {size}, {frames} frames, {seconds:.1f} s, {keys} key frame{'s' if keys > 1 else ''}"
 
 
-def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[Figure]:
+def _rows(
+    path: str,
+    video: str,
+    what: str,
+    clips: Clips,
+    decoders: Mapping[str, Read],
+    rounds: int,
+    clock: Callable[[], float],
+) -> list[Figure]:
     """Figures for `clips`, each of which holds the sorted frames of one read; times are per clip."""
-    readers = {name: make() for name, make in DECODERS.items()}
-    pixels, problems = _pixels(readers, path, clips)
+    pixels, problems = _pixels(decoders, path, clips)
     steps: Mapping[str, Callable[[], object]] = {
-        name: lambda reader=readers[name]: [read(reader, path, clip) for clip in clips] for name in pixels
+        name: lambda reads=decoders[name]: [reads(path, clip) for clip in clips] for name in pixels
     }
-    times = {name: time.divided(len(clips)) for name, time in compare(steps, rounds).items()}
+    times = {name: timing.divided(len(clips)) for name, timing in compare(steps, rounds, clock=clock).items()}
     found = []
-    for name in DECODERS:
+    for name in decoders:
         label = f"{name}, the default" if name == DEFAULT else name
         if name in problems:
             found.append(Figure(video, what, label, problem=problems[name]))
@@ -130,13 +150,13 @@ def _rows(path: str, video: str, what: str, clips: Clips, rounds: int) -> list[F
 
 
 def _pixels(
-    readers: Mapping[str, VideoReader], path: str, clips: Clips
+    decoders: Mapping[str, Read], path: str, clips: Clips
 ) -> tuple[dict[str, list[torch.Tensor]], dict[str, str]]:
     """The frames of `clips` by decoder, and the reasons why others fail; MediaError if the default decoder fails."""
     pixels, problems = {}, {}
-    for name, reader in readers.items():
+    for name, reads in decoders.items():
         try:
-            pixels[name] = [frame for clip in clips for frame in read(reader, path, clip)]
+            pixels[name] = [frame for clip in clips for frame in reads(path, clip)]
         except MediaError as error:
             if name == DEFAULT:
                 raise

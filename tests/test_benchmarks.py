@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from conftest import ROOT, Call
 from media import write_video
 
 from benchmarks.decoders import difference
+from benchmarks.peers import PEERS, installed_peers
 from ops.common.errors import MediaError
 from ops.data.decoders import DECODERS
 from ops.data.opencv_videos import OpenCVReader
@@ -60,11 +62,25 @@ def test_decoders_are_compared_in_time_and_pixels(call: Call, film: Path, tmp_pa
     assert (tmp_path / "out/decoders.md").read_text() == printed
     facts = json.loads((tmp_path / "out/decoders.json").read_text())
     rows = facts["rows"]
-    assert len(rows) == 2 * len(DECODERS) and facts["default"] == "pyav"
+    measured = len(DECODERS) + len(installed_peers()[0])
+    assert len(rows) == 2 * measured and facts["default"] == "pyav"
     for row in rows:
-        assert timed(row, "time") and (row["share"], row["largest"], row["problem"]) == (0, 0, ""), row
+        assert timed(row, "time") and not row["problem"], row
         assert row["video"] == "h264 64×48, 100 frames, 4.0 s, 2 key frames"
-    assert [row["ratio"] for row in rows[:: len(DECODERS)]] == [1, 1]
+        if row["decoder"] not in PEERS:
+            assert (row["share"], row["largest"]) == (0, 0), row
+    assert [row["ratio"] for row in rows[::measured]] == [1, 1]
+
+
+def test_libraries_that_are_not_installed_are_left_out_in_a_line(
+    call: Call, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = sorted({package for package, _ in PEERS.values()})
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    done = call("benchmarks/decoders.py", film, "--rounds", 1, "--cpu_time")
+    assert [line.split(" is not measured: ")[0] for line in sorted(done.err.splitlines())] == packages
+    assert "rounds: 1; CPU time" in done.out and not any(f"| {name} |" in done.out for name in PEERS)
 
 
 def test_a_clip_of_a_film_is_compared_to_a_clip_of_its_video(call: Call, tmp_path: Path) -> None:
