@@ -136,4 +136,9 @@ def test_the_likely_classes_of_a_video_are_predicted(data: Path, call: Call) -> 
     assert "videos: 6 expected, 5 scored, 1 failed" in listed.out
     said = call("tools/show_checkpoint.py", "a.pth").out
     assert "of which a video may have several" in said and "best validation mAP 61.50 %" in said
+    pytest.importorskip("onnx")
+    from ops.export.onnx_export import facts_for_users
+
+    facts = [facts_for_users(open_predictor(str(data / f"{name}.pth")), 32, "fp32") for name in ("a", "single")]
+    assert [each.get("multi_label") for each in facts] == [True, None]
     call("tools/explain.py", "0.mp4", "--weights", "a.pth", "--device", "cpu", "--output", "e")
