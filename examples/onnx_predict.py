@@ -53,5 +53,6 @@ for index, frame in enumerate(av.open(video).decode(video=0)):
 clips = np.stack([images[index] for index in wanted])[None].transpose(0, 1, 4, 2, 3)  # [1, T, 3, H, W]
 logits = session.run(None, {"clips": clips})[0][0]
 shares = np.exp(logits - logits.max())
+shares = 1 / (1 + np.exp(-logits)) if facts.get("multi_label") else shares / shares.sum()
 for k in np.argsort(-shares)[:5]:
-    print(f"{shares[k] / shares.sum():.4f}  {(facts['class_names'] or range(len(shares)))[k]}")
+    print(f"{shares[k]:.4f}  {(facts['class_names'] or range(len(shares)))[k]}")

@@ -103,8 +103,8 @@ def train_with_several_labels(folder: Path) -> None:
         "--num_segments",
         "2",
     ]
-    several += ["--keep_last_batch", "--eval-freq", "1"]
-    _train(["whole", *several], ["parts", *several, "--max_steps", "3"], ["parts", *several])
+    several += ["--keep_last_batch", "--epochs", "1"]
+    _train(["whole", *several], ["parts", *several, "--max_steps", "1"], ["parts", *several])
 
 
 def _train(*runs: list[str]) -> None:

@@ -16,16 +16,20 @@ from ops.common.arguments import Parser
 from ops.common.errors import EXIT_DONE, InputError, run
 
 COLUMNS = (("top1", "top-1 %"), ("top5", "top-5 %"), ("mean_class_accuracy", "class mean %"))
+MULTI_LABEL = (("mAP", "mAP %"),)
+"""The column of tests of videos with several labels."""
 
 
 def main() -> int:
     """Read each test's metrics and print a row for each."""
     args = make_parser().parse_args()
-    rows = [("", *(title for _, title in COLUMNS), "videos")]
-    for argument in args.tests:
-        name, _, folder = argument.rpartition("=")
-        metrics = read_metrics(Path(folder))
-        figures = [f"{metrics[key]:.1f}" if metrics.get(key) is not None else "-" for key, _ in COLUMNS]
+    tests = [
+        (*argument.rpartition("=")[::2], read_metrics(Path(argument.rpartition("=")[2]))) for argument in args.tests
+    ]
+    columns = (*MULTI_LABEL, *COLUMNS) if any("mAP" in metrics for _, _, metrics in tests) else COLUMNS
+    rows = [("", *(title for _, title in columns), "videos")]
+    for name, folder, metrics in tests:
+        figures = [f"{metrics[key]:.1f}" if metrics.get(key) is not None else "-" for key, _ in columns]
         rows.append((name or folder, *figures, f"{metrics['scored']} of {metrics['expected']} scored"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ops import models, predict
-from ops.common.arguments import Parser, positive
+from ops.common.arguments import Parser, fraction, positive
 from ops.common.console import start_logging
 from ops.common.errors import InputError, run
 from ops.common.storage import no_empty_folders
@@ -64,6 +64,7 @@ def options_of(args: argparse.Namespace, videos: list[Video]) -> "predict.Predic
         args.csv,
         args.workers,
         args.topk,
+        args.threshold,
     )
 
 
@@ -78,8 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("results")
     group.add_argument("--json", metavar="FILE", help="write all predictions, with exact logits")
     group.add_argument("--csv", metavar="FILE", help="write all predictions, one row per video")
-    group.add_argument("--topk", type=positive, default=5, metavar="K",
-                       help="classes to print and write for each video (default: 5)")  # fmt: skip
+    group.add_argument("--topk", type=positive, metavar="K", help="classes to print and write (default: 5)")
+    group.add_argument("--threshold", type=fraction, metavar="P",
+                       help="print classes from P on (several labels: 0.5)")  # fmt: skip
     group.add_argument("--save", metavar="FILE|DIR", help="write videos with predictions drawn on them")
     group.add_argument("--timeline", metavar="DIR", help="write probabilities over time as .csv and .png")
     group.add_argument(

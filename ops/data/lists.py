@@ -95,6 +95,14 @@ class Records(Sequence[Record]):
             return tuple(self.label_sets.of(index).tolist()) if self.label_sets.known[index] else None
         return None if self.labels[index] == UNKNOWN else (int(self.labels[index]),)
 
+    def has_labels_of(self, other: "Records") -> bool:
+        """Whether this list has as many records as another one, with the same labels."""
+        if not np.array_equal(self.labels, other.labels) or (self.label_sets is None) != (other.label_sets is None):
+            return False
+        sets = self.label_sets, other.label_sets
+        pairs = (((one.bounds, two.bounds), (one.values, two.values)) for one, two in [sets] if one and two)
+        return all(np.array_equal(*pair) for each in pairs for pair in each)
+
     def head(self, count: int) -> "Records":
         """The first `count` records."""
         columns = np.stack([self.num_frames, self.labels, self.lines], axis=1)[:count]

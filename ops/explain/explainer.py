@@ -172,7 +172,8 @@ def explain_clip(predictor: Predictor, video: Video, clip: ShownClip, target: in
         places = LayerGradCam(score, stage).attribute(clip.pixels[None])  # [T, 1, h, w]
     logits = seen[0].numpy()
     check_finite(logits, predictor.checkpoint.path)
-    prediction = Prediction(video.path, logits, predictor.class_names, clip.truncated)
+    shares = seen[0].sigmoid().numpy() if predictor.multi_label else None
+    prediction = Prediction(video.path, logits, predictor.class_names, clip.truncated, shares)
     cam = places.detach()[:, 0].float().cpu().numpy()
     return Explanation(video, clip, prediction, int(logits.argmax()) if target is None else target, cam, watch)
 

@@ -54,6 +54,7 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
         "consensus": meta.get("consensus"),
         "num_classes": spec.num_classes,
         "class_names": checkpoint.class_names,
+        **({"multi_label": True} if checkpoint.multi_label else {}),
         **stored,
         "results": results_of(checkpoint),
         "history": meta.get("history", []),
@@ -62,10 +63,13 @@ def checkpoint_facts(path: str | os.PathLike[str]) -> Facts:
 
 
 def results_of(checkpoint: Checkpoint) -> Facts:
-    """`best_top1` in percent, `epochs_done`, and other results of the training; None if not recorded."""
+    """`best_top1` in percent, `epochs_done`, and other results of the training; None if not recorded.
+
+    Runs with several labels per video have `best_mAP` instead of `best_top1`.
+    """
     stored = checkpoint.meta.get("results")
     results = dict(stored) if isinstance(stored, Mapping) else {}
-    for name, old in (("best_top1", "best_prec1"), ("epochs_done", "epoch")):
+    for name, old in (("best_mAP" if checkpoint.multi_label else "best_top1", "best_prec1"), ("epochs_done", "epoch")):
         value = results.get(name, checkpoint.rest.get(old))
         results[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
     return {name: None if value != value else value for name, value in results.items()}  # NaN is not valid JSON
@@ -134,10 +138,10 @@ def _model(facts: Facts) -> str:
 
 
 def _classes(facts: Facts) -> str:
-    names = facts["class_names"]
+    names, several = facts["class_names"], ", of which a video may have several" if facts.get("multi_label") else ""
     if names is None:
-        return f"{facts['num_classes']}, names and order {UNKNOWN}"
-    return f"{facts['num_classes']}, in this order: {', '.join(names)}"
+        return f"{facts['num_classes']}{several}, names and order {UNKNOWN}"
+    return f"{facts['num_classes']}{several}, in this order: {', '.join(names)}"
 
 
 def _resolution(facts: Facts) -> str:
@@ -173,8 +177,9 @@ def _plain(value: Any) -> str:
 
 
 def _results(results: Facts) -> str:
-    best = UNKNOWN if results["best_top1"] is None else f"{results['best_top1']:.2f} %"
-    text = f"best validation top-1 {best}; epochs done {_text(results['epochs_done'])}"
+    name, words = ("best_mAP", "mAP") if "best_mAP" in results else ("best_top1", "top-1")
+    best = UNKNOWN if results[name] is None else f"{results[name]:.2f} %"
+    text = f"best validation {words} {best}; epochs done {_text(results['epochs_done'])}"
     figures = [
         f"{split} loss {results[f'{split}_loss']:.3f}, top-1 {results[f'{split}_top1']:.2f} %, "
         f"top-5 {results[f'{split}_top5']:.2f} %"

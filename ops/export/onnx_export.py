@@ -109,4 +109,5 @@ def facts_for_users(predictor: Predictor, size: int, precision: str) -> dict[str
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
         "precision": precision,
+        **({"multi_label": True} if checkpoint.multi_label else {}),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops.common.errors import InputError
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
-from ops.data.list_lines import names_protocol
+from ops.data.list_lines import UNKNOWN, names_protocol
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +57,29 @@ def listed_inputs(
     from ops.data.lists import read_records
 
     is_frames = _lists_folders(file, root)
-    records = read_records(file, is_frames, class_names)
+    try:
+        records = read_records(file, is_frames, class_names)
+    except InputError as error:
+        try:  # with several labels per video, of which none is needed here
+            records = read_records(file, is_frames, class_names, multi_label=True)
+        except InputError:
+            raise error from None
     if num_classes:
         records.check_labels(num_classes, required=False)
     records.check_some_exist(root)
-    return [_listed(root, record.path, record.label) for record in records]
+    several = records.label_sets is not None
+    return [_listed(root, record.path, UNKNOWN if several else record.label) for record in records]
 
 
 def _lists_folders(file: str, root: str) -> bool:
     """Whether the first entry of a list that is there is a folder: the number after its path is then no label."""
     from ops.data.lists import read_records
 
-    for in_pairs in (True, False):  # a list of videos without labels, or with names, fits only the second
+    # A list of videos without labels, or with names, fits only the second; one with several labels only the others.
+    for in_pairs, several in ((True, False), (False, False), (True, True), (False, True)):
         try:
-            paths = [os.path.join(root, record.path) for record in read_records(file, in_pairs)]
+            records = read_records(file, in_pairs, multi_label=several)
+            paths = [os.path.join(root, record.path) for record in records]
         except InputError:
             continue
         there = next(filter(os.path.exists, paths), None)

@@ -19,6 +19,7 @@ from ops.predict.inputs import Video, check_apart, check_distinct, output_names
 from ops.predict.predictions import TOP, Outcome, Terminal, write_csv, write_json
 from ops.predict.predictor import Predictor
 from ops.predict.windows import Timeline, Windows, predict_windows
+from ops.testing.evaluation_protocol import SIGMOID
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class PredictOptions:
         drawings: path of a video → path of the video with predictions on it.
         json, csv: paths of the predictions of all videos.
         workers: how many videos are read ahead.
-        topk: how many of the best classes are printed and written.
+        topk: how many of the best classes are printed and written (None: five, and see `Terminal`).
+        threshold: the smallest probability of classes that are printed (None: see `Terminal`).
     """
 
     windows: Windows
@@ -44,7 +46,8 @@ class PredictOptions:
     json: str | None = None
     csv: str | None = None
     workers: int = 1
-    topk: int = TOP
+    topk: int | None = None
+    threshold: float | None = None
 
     @property
     def wants_windows(self) -> bool:
@@ -95,7 +98,7 @@ def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictO
 
     InputError if none could be read: then neither `json` nor `csv` is written.
     """
-    terminal, outcomes = Terminal(options.topk), []
+    terminal, outcomes = Terminal(options.topk, options.threshold), []
     with progress(None, len(videos), "predicting", "video", len(videos) > 1) as bar:
         for outcome in _outcomes(predictor, videos, options):
             outcomes.append(outcome)
@@ -125,9 +128,10 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
         "stride": options.windows.stride,
         "sample": str(options.windows.sample),
     }
+    scores = SIGMOID if predictor.multi_label else "logits"
     facts = {
         "weights": predictor.checkpoint.path,
-        "protocol": "mean of the logits of the windows" if options.by_windows else predictor.protocol,
+        "protocol": f"mean of the {scores} of the windows" if options.by_windows else predictor.protocol,
         "windows": windows if options.wants_windows else None,
         "decoder": predictor.reader.decoder,
         "class_names": predictor.class_names,
@@ -135,12 +139,12 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
     errors = []
     try:
         if options.json:
-            write_json(options.json, outcomes, facts, options.topk)
+            write_json(options.json, outcomes, facts, options.topk or TOP)
     except InputError as error:  # the other one may be on another disk
         errors.append(str(error))
     try:
         if options.csv:
-            write_csv(options.csv, outcomes, options.topk)
+            write_csv(options.csv, outcomes, options.topk or TOP)
     except InputError as error:
         errors.append(str(error))
     if errors:

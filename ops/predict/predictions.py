@@ -26,6 +26,10 @@ TOP = 5
 """How many of the best classes are printed and written by default."""
 
 
+LIKELY = 0.5
+"""The probability from which on a class is printed by default where a video may have several."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result for the video at `path`: a prediction, or the `reason` why there is none.
@@ -41,10 +45,14 @@ class Outcome:
 
 
 class Terminal:
-    """Formats text, bars and colours as standard output supports them; `topk` classes for each video."""
+    """Formats text, bars and colours as standard output supports them.
 
-    def __init__(self, topk: int = TOP) -> None:
-        self._topk = topk
+    Shows `topk` classes for each video with at least the probability `threshold`. Of a model for several labels per
+    video these are by default all classes from `LIKELY` on.
+    """
+
+    def __init__(self, topk: int | None = None, threshold: float | None = None) -> None:
+        self._topk, self._threshold = topk, threshold
         self._coloured = has_colours()
         try:
             "█▏–".encode(sys.stdout.encoding or "utf-8")
@@ -55,15 +63,28 @@ class Terminal:
     def lines(self, outcome: Outcome, by_time: bool) -> Iterator[str]:
         """Path and the best classes; with `by_time` also the best class over time."""
         assert outcome.prediction
-        top = outcome.prediction.top(self._topk)
+        top = self._best(outcome.prediction)
         yield self._paint("1", one_line(outcome.path))
         for number, (name, share) in enumerate(top):
             row = f"{100 * share:6.1f} %  {self._bar(share)}  {one_line(name)}"
             yield self._paint("32", row) if number == 0 else row
+        if not top:
+            yield f"        no class with a probability of at least {self._least(outcome.prediction):g}"
         if by_time and outcome.timeline:
             yield from self._runs(outcome.timeline)
         for file in outcome.files:
             yield f"  written: {one_line(file)}"
+
+    def _least(self, prediction: Prediction) -> float:
+        """The smallest probability that is shown."""
+        by_default = LIKELY if prediction.shares is not None and self._topk is None else 0.0
+        return by_default if self._threshold is None else self._threshold
+
+    def _best(self, prediction: Prediction) -> list[tuple[str, float]]:
+        """The classes to show, best first, with their probabilities."""
+        most = self._topk or (len(prediction.logits) if prediction.shares is not None else TOP)
+        least = self._least(prediction)
+        return [(name, share) for name, share in prediction.top(most) if not share < least]
 
     def _runs(self, timeline: Timeline) -> Iterator[str]:
         runs = list(timeline.runs())
@@ -91,7 +112,7 @@ def write_json(
 ) -> None:
     """`facts`, and under `videos` an object for each: path, ok, reason, cut_short, top, logits, windows, files.
 
-    `top` has the best `topk` classes.
+    `top` has the best `topk` classes. Models for several labels per video have "probabilities" in place of "logits".
 
     Logits are exact: read as float32, they are bit-identical. Values that are not finite are null.
     """
@@ -122,7 +143,8 @@ def _as_json(outcome: Outcome, topk: int) -> dict[str, Any]:
     if outcome.prediction:
         video["cut_short"] = outcome.prediction.truncated
         video["top"] = _top(outcome.prediction, topk)
-        video["logits"] = [_finite(float(value)) for value in outcome.prediction.logits]
+        values = "logits" if outcome.prediction.shares is None else "probabilities"
+        video[values] = [_finite(float(value)) for value in outcome.prediction.logits]
     if outcome.timeline:
         video["windows"] = [
             {

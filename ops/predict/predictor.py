@@ -29,7 +29,7 @@ from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
 from ops.models.recognizer import Recognizer
 from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
 from ops.testing.ensemble import default_sample
-from ops.testing.evaluation_protocol import describe_views
+from ops.testing.evaluation_protocol import SIGMOID, describe_views
 from ops.training.engine import score_views
 
 log = logging.getLogger(__name__)
@@ -37,16 +37,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prediction:
-    """The mean logits `[K]` of a video over its views, and what was wrong with it if it was cut short ("")."""
+    """The mean logits `[K]` of a video over its views, and what was wrong with it if it was cut short ("").
+
+    `shares [K]` are its probabilities if they are not the softmax of the logits: those of a model for several labels
+    per video, which are also in the place of `logits` where they are means over views.
+    """
 
     path: str
     logits: NDArray[np.float32]
     class_names: Sequence[str] | None
     truncated: str = ""
+    shares: NDArray[np.float32] | None = None
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, `[K]`."""
+        """Softmax of the logits, `[K]`; or `shares`, if the video may have several classes."""
+        if self.shares is not None:
+            return self.shares.astype(np.float64)
         powers = np.exp(self.logits.astype(np.float64) - self.logits.max())
         shares: NDArray[np.float64] = powers / powers.sum()
         return shares
@@ -100,15 +107,23 @@ class Predictor:
             return views_of(source, self.choose, self.plan(), self.shape.new_length, shortfall)
 
     def logits(self, views: Views) -> Tensor:
-        """The mean logits `[K]` over all views, float32 on the CPU; InputError if they are not finite."""
+        """The mean logits `[K]` over all views, float32 on the CPU; InputError if they are not finite.
+
+        Of a model for several labels per video, the mean probabilities.
+        """
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
-        scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute)
+        scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute, self.multi_label)
         check_finite(scores.numpy(), self.checkpoint.path)
         return scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
         """`logits [K]` with the names of the classes."""
-        return Prediction(os.fspath(path), logits, self.class_names, truncated)
+        return Prediction(os.fspath(path), logits, self.class_names, truncated, logits if self.multi_label else None)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a video may have several classes."""
+        return self.checkpoint.multi_label
 
     def choose(self, num_frames: int, sample: Sample | None = None) -> list[Indices]:
         """The first frames `[V, T]` of the clips of a video of `num_frames`, as a list of one element."""
@@ -127,7 +142,10 @@ class Predictor:
     def protocol(self) -> str:
         """The model, its views and its runtime in words."""
         runtime = describe_runtime(self.compute)
-        return describe_views([(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=runtime)
+        scores = SIGMOID if self.multi_label else "logits"
+        return describe_views(
+            [(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=runtime, scores=scores
+        )
 
 
 def check_finite(logits: NDArray[np.float32], path: str) -> None:

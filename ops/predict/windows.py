@@ -47,25 +47,31 @@ class Window:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The predictions for the windows of a video; `truncated` is what was wrong if it was cut short, or ""."""
+    """The predictions for the windows of a video; `truncated` is what was wrong if it was cut short, or "".
+
+    With `multi_label` a video may have several classes: `logits` are then probabilities.
+    """
 
     path: str
     windows: Sequence[Window]
     class_names: Sequence[str] | None
     truncated: str = ""
+    multi_label: bool = False
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits of each window, `[W, K]`."""
+        """The probabilities of each window, `[W, K]`."""
         return np.stack([self.prediction(window).probabilities for window in self.windows])
 
     def prediction(self, window: Window | None = None) -> Prediction:
         """The prediction of one window or, by default, of the video: the mean of the logits of all windows."""
         if window:
-            return Prediction(self.path, window.logits, self.class_names)
+            return Prediction(
+                self.path, window.logits, self.class_names, shares=window.logits if self.multi_label else None
+            )
         every = np.stack([each.logits for each in self.windows])
         mean = every.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return Prediction(self.path, mean, self.class_names, self.truncated)
+        return Prediction(self.path, mean, self.class_names, self.truncated, mean if self.multi_label else None)
 
     def name(self, index: int) -> str:
         """The name of class `index`."""
@@ -197,7 +203,7 @@ def predict_windows(
                 if not done or done[-1].stop < last[1]:
                     done += _scored(predictor, source, windows, [last], seconds)
         truncated = truncated or source.problem
-    return Timeline(path, done, predictor.class_names, truncated)
+    return Timeline(path, done, predictor.class_names, truncated, predictor.multi_label)
 
 
 def _scored(

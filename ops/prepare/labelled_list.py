@@ -27,6 +27,12 @@ _DELIMITERS = ("\t", ",", ";")
 _VIDEO = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, VIDEO_EXTENSIONS))}))\s+(?:\d+\s+(?=\S+$))?(.+)", re.IGNORECASE)
 """A video, perhaps a number of frames, and a label, separated by spaces."""
 
+_SEVERAL = re.compile(
+    rf'.*(?:{"|".join(map(re.escape, VIDEO_EXTENSIONS))})(?:\s+\d+)?\s+\d+(?:[,;]\d+)+|.*"\d+(?:\s*[,;]\s*\d+)+"',
+    re.IGNORECASE,
+)
+"""A line with several labels, joined by commas."""
+
 _FRAMES = re.compile(r"(.+?)\s+(?:\d+\s+)?(\S+)")
 """The same for a frame folder, whose label has no spaces."""
 
@@ -93,6 +99,8 @@ def _header(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _entry(text: str, delimiter: str, columns: Sequence[str]) -> Entry:
+    if _SEVERAL.fullmatch(text):
+        raise ValueError("several labels; lists with one label per video are made here, others are written by hand")
     fields = _fields(text, delimiter)
     split = ""
     if columns:

@@ -43,9 +43,11 @@ class Comparison:
 def compare(tests: Mapping[str, Test]) -> Comparison | None:
     """Compare the first test (name → test) with all others over the same classes; None if there are none.
 
+    Tests of videos with several labels have no top-1 and are not compared by class.
+
     Classes are sorted by the difference of the first two tests, the largest gain first.
     """
-    known = {name: test for name, test in tests.items() if test.classes}
+    known = {name: test for name, test in tests.items() if test.classes and not test.multi_label}
     if len(known) < 2:
         return None
     first, *others = known

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from ops.common.console import progress
@@ -14,6 +15,7 @@ from ops.report.comparison import compare
 from ops.report.confusion import Confusion, describe_confusion
 from ops.report.results import ClassResult, Results, Row, Test, Training, finite, table
 from ops.report.thumbnails import place_of, strip_uri
+from ops.training.main_metric import MEAN_AP, TOP1
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Line:
 
     name: str
     model: str
+    mean_ap: float | None
     top1: float | None
     interval: str
     top5: float | None
@@ -99,6 +102,7 @@ def summary_line(results: Results) -> Line:
     return Line(
         results.name,
         model_in_words(training, test),
+        test.metric("mAP") if test else None,
         test.metric("top1") if test else None,
         _interval_in_words(test.metrics.get("top1_interval")) if test else "",
         test.metric("top5") if test else None,
@@ -129,9 +133,12 @@ def model_in_words(training: Training | None, test: Test | None) -> str:
 
 
 def best_validation(training: Training) -> float | None:
-    """The best validation top-1, in percent."""
-    known = [float(row["val_top1"]) for row in training.rows if row.get("val_top1")]
-    return max(known) if known else None
+    """The best validation top-1, or mAP with several labels per video, in percent."""
+    for metric in (MEAN_AP, TOP1):
+        known = [float(row[metric.column]) for row in training.rows if row.get(metric.column)]
+        if known:
+            return max(known)
+    return None
 
 
 def epochs_in_words(training: Training) -> str:
@@ -152,7 +159,8 @@ def describe(results: Results, root: str | None, mistakes: int) -> Section:
     section.confusion = describe_confusion(test)
     if section.confusion is None:
         section.picture = section.picture or picture_uri(results, test.picture, "confusion.png")
-    section.classes = sorted(test.classes, key=lambda row: (row.top1 is None, row.top1, row.name))
+    value = attrgetter("average_precision" if test.multi_label else "top1")
+    section.classes = sorted(test.classes, key=lambda row: (value(row) is None, value(row), row.name))
     section.shown = show_mistakes(results.name, test, root, mistakes)
     section.failed = [row for row in test.predictions if row["ok"] != "True"]
     section.cut_short = [row for row in test.predictions if row["ok"] == "True" and row["reason"]]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ops.common.csv_tables import read_rows
 from ops.common.errors import InputError
 from ops.common.text import one_line
+from ops.training.main_metric import MEAN_AP
 from ops.training.run_log import COLUMNS
 
 T = TypeVar("T")
@@ -32,7 +33,10 @@ TEST_FOLDER = "test"
 
 @dataclass(frozen=True)
 class ClassResult:
-    """A row of `per_class.csv`: percentages are None if no video of the class was scored."""
+    """A row of `per_class.csv`: percentages are None if no video of the class was scored.
+
+    A test of videos with several labels has `average_precision`, `precision` and `recall` instead of the others.
+    """
 
     name: str
     videos: int
@@ -40,6 +44,9 @@ class ClassResult:
     top5: float | None
     taken_for: str
     times: int
+    average_precision: float | None = None
+    precision: float | None = None
+    recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,11 @@ class Test:
     def metric(self, name: str) -> float | None:
         """A number from `metrics.json`, None if it is missing."""
         return finite(self.metrics.get(name))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the videos have several labels each."""
+        return self.metrics.get("multi_label") is True
 
     @property
     def right(self) -> dict[str, bool]:
@@ -190,7 +202,10 @@ def _read_test(results: Results, folder: Path) -> Test:
     rows: list[Row] = results.read(folder / "predictions.csv", lambda path: _read_rows(path, columns), [])
     if metrics and metrics.get("top1") is None and not (folder / "per_class.csv").exists():
         return Test(folder, metrics, [], None, [], rows, b"")  # no labels, or no video was scored: nothing is missing
-    classes: list[ClassResult] = results.read(folder / "per_class.csv", _read_classes, [])
+    if metrics.get("multi_label") is True:
+        classes: list[ClassResult] = results.read(folder / "per_class.csv", _read_class_figures, [])
+        return Test(folder, metrics, classes, None, [], rows, b"")
+    classes = results.read(folder / "per_class.csv", _read_classes, [])
     confusion = results.read(folder / "confusion.npy", _read_confusion, None)
     mistakes = ("path", "label", "prediction", "confidence", "confidence_in_label")
     picture = folder / "confusion.png"
@@ -230,7 +245,7 @@ def _read_log(path: Path) -> list[Row]:
     rows = _read_rows(path, ("epoch", "lr", "train_loss"))
     for row in rows:
         int(row["epoch"])
-        for name in COLUMNS:
+        for name in (*COLUMNS, MEAN_AP.column):
             float(row.get(name) or 0)
         if not math.isfinite(float(row["lr"] or 0)):
             raise ValueError(f"a learning rate of {row['lr']}")
@@ -246,6 +261,15 @@ def _read_classes(path: Path) -> list[ClassResult]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _read_class_figures(path: Path) -> list[ClassResult]:
+    """The classes of a test of videos with several labels."""
+    figures = ("average_precision", "precision", "recall")
+    return [
+        ClassResult(row["name"], int(row["videos"]), None, None, "", 0, *(_percent(row[name]) for name in figures))
+        for row in _read_rows(path, ("name", "videos", *figures))
+    ]
 
 
 def _percent(cell: str) -> float | None:

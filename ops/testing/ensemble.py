@@ -58,20 +58,26 @@ class Ensemble:
     class_names: list[str] | None
     partners: NDArray[np.int64]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether videos may have several labels: scores are then probabilities, by a sigmoid."""
+        return self.members[0].checkpoint.multi_label
+
     def scores(
         self, item: VideoItem, models: Sequence[nn.Module], softmax: bool, views_per_forward: int, compute: Compute
     ) -> Tensor:
         """The weighted sum `[K]` of the models' mean logits or, with `softmax`, of their softmax.
 
-        `models` are the members' models, which may be compiled.
+        With several labels per video, the weighted mean of their mean probabilities. `models` are the members' models,
+        which may be compiled.
         """
         total = torch.zeros(len(self.partners))
         for member, model in zip(self.members, models, strict=True):
             views = item.streams[member.stream]
             clips = views.clips[member.place]
-            scores = score_views(model, views, clips, self.partners, views_per_forward, compute)
+            scores = score_views(model, views, clips, self.partners, views_per_forward, compute, self.multi_label)
             total += member.coeff * (scores.softmax(0) if softmax else scores)
-        return total
+        return total / sum(member.coeff for member in self.members) if self.multi_label else total
 
 
 def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
@@ -95,6 +101,7 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     lists = _per_model(args.test_list, count, "--test_list")
     roots = _per_model(args.root_path, count, "--root_path")
     names, num_classes = _agree_on_classes(args, config, checkpoints)
+    multi_label = _agree_on_labels(args, checkpoints)
     sample = parse_sample(args.sample or default_sample(config, checkpoints[0]))
     readings: dict[tuple[str, int, str | None, str | None], list[int]] = {}  # input → segments of its models
     members: list[Member] = []
@@ -113,7 +120,9 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
     for (modality, size, file, root), alike in readings.items():
         shape = ClipShape(alike[0], modality, size)
         choose = partial(choose_views, segments=alike, sample=sample, new_length=shape.new_length)
-        streams.append(_open_stream(args, config, make_reader, shape, file, root, choose, num_classes, names))
+        streams.append(
+            _open_stream(args, config, make_reader, shape, file, root, choose, num_classes, names, multi_label)
+        )
     _check_same_videos(streams)
     return Ensemble(members, streams, sample, names, mirror_partners(config, num_classes, names))
 
@@ -151,6 +160,23 @@ def _agree_on_classes(
     return names, asked
 
 
+def _agree_on_labels(args: argparse.Namespace, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Whether the models are for several labels per video; InputError if they disagree, or flags do not fit."""
+    several = [checkpoint.multi_label for checkpoint in checkpoints]
+    if len(set(several)) > 1:
+        one, other = checkpoints[several.index(True)].path, checkpoints[several.index(False)].path
+        raise InputError(f"{one} has several labels per video, but {other} has one: they cannot be fused")
+    if several[0] and args.softmax:
+        raise InputError(f"--softmax: {checkpoints[0].path} has several labels per video: its scores are a sigmoid")
+    if several[0] and args.csv_file:
+        raise InputError(
+            f"--csv_file has one class per video, but {checkpoints[0].path} has several: see predictions.csv"
+        )
+    if several[0] and min(args.coeff or [1]) <= 0:
+        raise InputError("--coeff must be above 0 for models with several labels per video, whose scores are averaged")
+    return several[0]
+
+
 def _open_stream(
     args: argparse.Namespace,
     config: DatasetConfig,
@@ -161,10 +187,13 @@ def _open_stream(
     choose: partial[list[NDArray[np.int64]]],
     num_classes: int,
     names: Sequence[str] | None,
+    multi_label: bool,
 ) -> Stream:
     """A list of videos, opened and checked, with how frames are chosen and cropped."""
     reader = make_reader(config, shape.modality)
-    records, folder, reader = open_list(config, reader, "test", file, root, shape.modality, num_classes, names)
+    records, folder, reader = open_list(
+        config, reader, "test", file, root, shape.modality, num_classes, names, multi_label
+    )
     if args.max_num > 0:
         records = records.head(args.max_num)
     plan = test_plan_for(shape, args.test_crops, args.full_res)
@@ -175,7 +204,7 @@ def _check_same_videos(streams: Sequence[Stream]) -> None:
     """InputError if the lists differ in length or labels: then they do not have the same videos in the same order."""
     first = streams[0].records
     for stream in streams[1:]:
-        if len(stream.records) != len(first) or (stream.records.labels != first.labels).any():
+        if not stream.records.has_labels_of(first):
             raise InputError(
                 f"{stream.records.source} and {first.source} differ in length or labels; "
                 "models are fused over the same videos in the same order"

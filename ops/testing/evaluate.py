@@ -37,9 +37,10 @@ from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
 from ops.models.weights import results_beside
-from ops.testing import results
+from ops.testing import multi_label_results, results
 from ops.testing.ensemble import Ensemble, open_ensemble
 from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
+from ops.testing.multi_label_results import MultiLabelResult
 from ops.testing.partial_scores import PartialScores
 from ops.testing.result_files import check_results_replaceable, write_files
 from ops.testing.results import TestResult
@@ -158,7 +159,8 @@ def score_share(
                 scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
                 if scores is not None:
                     partial.add(item.index, scores, note, item.stamp)
-                    hits += running_hits(scores, int(labels[item.index]), args.topk)
+                    label = -1 if ensemble.multi_label else int(labels[item.index])
+                    hits += running_hits(scores, label, args.topk)
                 bar.set_postfix_str(running_accuracy(hits, args.topk), refresh=False)
     return outcomes
 
@@ -192,13 +194,15 @@ def put_together(ensemble: Ensemble, outcomes: dict[int, Outcome], topk: Sequenc
                 reasons[index] = note
             else:
                 scores[index], truncated[index] = row, note
-    paths = [records.path(index) for index in range(count)]
-    return TestResult(paths, records.labels.astype(np.int64), scores, reasons, truncated, topk)
+    paths, labels = [records.path(index) for index in range(count)], records.labels.astype(np.int64)
+    if records.label_sets is not None:
+        return MultiLabelResult(paths, labels, scores, reasons, truncated, topk, records.label_sets)
+    return TestResult(paths, labels, scores, reasons, truncated, topk)
 
 
 def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
     """Log the result, failed videos and, from the `facts` of the test, its input files and the published accuracy."""
-    numbers, figures = results.counts(result), results.accuracies(result)
+    numbers = results.counts(result)
     for what, reasons in (("not scored", result.reasons), ("cut short, but scored", result.truncated)):
         named = [f"{path}: {reason}" for path, reason in zip(result.paths, reasons, strict=True) if reason]
         for line in named[:NAMED]:
@@ -213,7 +217,10 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
         "videos: {expected} expected, {scored} scored, {failed} failed".format(**numbers)
         + f"; {facts['seconds']:.1f} s"
     )
-    if interval := results.top1_interval(result):
+    if isinstance(result, MultiLabelResult) and (words := multi_label_results.in_words(result)):
+        log.info("%s", words)
+    elif not isinstance(result, MultiLabelResult) and (interval := results.top1_interval(result)):
+        figures = results.accuracies(result)
         found = "".join(f"top-{k} {figures[f'top{k}']:.2f} %, " for k in result.topk)
         log.info(
             "{}mean class accuracy {mean_class_accuracy:.2f} %; {scored} of {expected} videos scored".format(
@@ -248,6 +255,8 @@ def partial_scores(
 
 def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:
     """A warning, also logged, if the model seems to number the classes differently from the list; else None."""
+    if ensemble.multi_label:
+        return None
     names = ensemble.class_names or [str(k) for k in range(result.scores.shape[1])]
     counted = result.counted
     warning = diagnose_class_order(result.labels[counted], result.ranked[counted, 0], names)

@@ -18,6 +18,9 @@ PUBLISHED_SIZE = 224
 """Input size of the published networks in training; with `--full_res` they are tested at 256."""
 
 
+SIGMOID = "sigmoid scores"
+
+
 def describe_views(
     models: Sequence[tuple[Recognizer, ClipShape]],
     sample: Sample,
@@ -25,8 +28,12 @@ def describe_views(
     full_res: bool,
     fused: str = "",
     runtime: str = "torch",
+    scores: str = "logits",
 ) -> str:
-    """The input of each model, in words; `fused` describes how several are combined, `runtime` what computes them."""
+    """The input of each model, in words; `fused` describes how several are combined, `runtime` what computes them.
+
+    `scores` names those of which the mean over views is taken.
+    """
     parts = []
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
@@ -34,7 +41,7 @@ def describe_views(
         parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
     views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
     computed = "" if runtime == "torch" else f"; computed by {runtime}"
-    return f"{' + '.join(parts)}; {views}, mean of the logits{fused}{computed}"
+    return f"{' + '.join(parts)}; {views}, mean of the {scores}{fused}{computed}"
 
 
 def _temporal(model: Recognizer) -> str:
@@ -54,8 +61,10 @@ def describe_protocol(args: argparse.Namespace, ensemble: Ensemble, runtime: str
     if len(members) > 1:
         coeffs = ", ".join(f"{member.coeff:g}" for member in members)
         fused = f"; {'softmax scores' if args.softmax else 'logits'} summed with weights {coeffs}"
+        fused = f"; averaged with weights {coeffs}" if ensemble.multi_label else fused
     models = [(member.model, member.shape) for member in members]
-    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused, runtime)
+    scores = SIGMOID if ensemble.multi_label else "logits"
+    return describe_views(models, ensemble.sample, args.test_crops, args.full_res, fused, runtime, scores)
 
 
 def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> dict[str, float] | None:
@@ -65,7 +74,7 @@ def published_figure(args: argparse.Namespace, config: DatasetConfig, ensemble: 
     """
     member = ensemble.members[0]
     model, shape = member.model, member.shape
-    if len(ensemble.members) != 1 or shape.input_size != PUBLISHED_SIZE:
+    if ensemble.multi_label or len(ensemble.members) != 1 or shape.input_size != PUBLISHED_SIZE:
         return None
     pixels = view_pixels(shape, args.test_crops, args.full_res)
     protocol = (shape.num_segments, args.test_crops, str(ensemble.sample), pixels)
@@ -111,7 +120,8 @@ def describe(
         "dataset": config.name,
         "data": describe_data(ensemble),
         "protocol": protocol,
-        "averaging": "mean of the logits over views" + (", softmax per model" if args.softmax else ""),
+        "averaging": f"mean of the {SIGMOID if ensemble.multi_label else 'logits'} over views"
+        + (", softmax per model" if args.softmax else ""),
         "decoder": ensemble.streams[0].reader.decoder,
         "lists_sha256": {stream.records.source: stream.records.sha256 for stream in ensemble.streams},
         "checkpoints_sha256": dict(sorted(checkpoints.items())),

@@ -14,14 +14,19 @@ import numpy as np
 from ops.common.csv_tables import header_line
 from ops.common.errors import InputError, RunStoppedError
 from ops.common.storage import atomic_file, begins_with, make_folder, sync
-from ops.testing import results
+from ops.testing import multi_label_results, results
+from ops.testing.multi_label_results import MultiLabelResult
 from ops.testing.results import MISTAKES, PER_CLASS, PREDICTIONS, WORST, TestResult
 
 METRICS = "metrics.json"
 """Written last and removed first: if it is missing, the results are incomplete."""
 
-TABLES = {"predictions.csv": PREDICTIONS[:7], "per_class.csv": PER_CLASS[:7], "mistakes.csv": MISTAKES}
-"""The CSV files and their first columns, which earlier versions wrote too."""
+TABLES = {
+    "predictions.csv": (PREDICTIONS[:7],),
+    "per_class.csv": (PER_CLASS[:7], multi_label_results.PER_CLASS),
+    "mistakes.csv": (MISTAKES,),
+}
+"""The CSV files and what their first columns can be, which earlier versions wrote too."""
 
 FILES = (*TABLES, "worst.txt", "confusion.npy", "confusion.png", METRICS)
 """All result files, in the order in which they are moved into place. Not every test writes all of them."""
@@ -75,7 +80,7 @@ def check_results_replaceable(folder: Path) -> None:
 def _is_result(folder: Path, name: str) -> bool:
     path = folder / name
     if name in TABLES:
-        return begins_with(path, header_line(TABLES[name], end=""))
+        return any(begins_with(path, header_line(columns, end="")) for columns in TABLES[name])
     if name == "worst.txt":
         return begins_with(path, WORST.encode())
     if name == METRICS:
@@ -94,11 +99,26 @@ def write_files(
 
     With `softmax`, scores are probabilities.
     """
+    if isinstance(result, MultiLabelResult):
+        _write_multi_label_files(folder, result, class_names, facts)
+        return
     with whole_results(folder) as staged:
         results.write_predictions(staged / "predictions.csv", result, class_names, softmax)
         if result.counted.any():
             _write_details(staged, result, class_names, softmax)
         results.write_metrics(staged / METRICS, result, facts)
+
+
+def _write_multi_label_files(
+    folder: Path, result: MultiLabelResult, class_names: list[str] | None, facts: Mapping[str, Any]
+) -> None:
+    """The same for videos with several labels: there is no confusion matrix, and no list of mistakes."""
+    with whole_results(folder) as staged:
+        multi_label_results.write_predictions(staged / "predictions.csv", result, class_names)
+        if result.counted.any():
+            names = class_names or [str(k) for k in range(result.scores.shape[1])]
+            multi_label_results.write_per_class(staged / "per_class.csv", result, names)
+        multi_label_results.write_metrics(staged / METRICS, result, facts)
 
 
 def _write_details(folder: Path, result: TestResult, class_names: list[str] | None, softmax: bool) -> None:

@@ -57,10 +57,15 @@ class TestResult:
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
     @cached_property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which videos have a label, `[N]`."""
+        labelled: NDArray[np.bool_] = self.labels >= 0
+        return labelled
+
+    @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """Which videos count for accuracy, `[N]`: scored, and with a label."""
-        counted: NDArray[np.bool_] = self.ok & (self.labels >= 0)
-        return counted
+        return self.ok & self.labelled
 
     @cached_property
     def ranked(self) -> NDArray[np.int64]:
@@ -124,14 +129,18 @@ def counts(result: TestResult) -> dict[str, int]:
         "scored": scored,
         "failed": len(result.paths) - scored,
         "cut_short": sum(map(bool, result.truncated)),
-        "unlabelled": int((result.ok & (result.labels < 0)).sum()),
+        "unlabelled": int((result.ok & ~result.labelled).sum()),
     }
 
 
 def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> None:
     """`metrics.json`: accuracies with the interval of top-1, counts and `facts`; NaN becomes null."""
     interval = {"top1_interval": top1_interval(result)} if 1 in result.topk else {}
-    figures = {**accuracies(result), **interval, **macro_averages(result)}
+    write_json(path, {**accuracies(result), **interval, **macro_averages(result)}, result, facts)
+
+
+def write_json(path: Path, figures: Mapping[str, Any], result: TestResult, facts: Mapping[str, Any]) -> None:
+    """`figures` about a `result`, the numbers of its videos, and `facts`; NaN becomes null."""
     content = {**figures, **counts(result), **facts}
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in content.items()}
     with atomic_file(path, "w", encoding="utf-8") as file:
@@ -140,12 +149,13 @@ def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> N
 
 
 def write_scores(path: str | os.PathLike[str], result: TestResult) -> None:
-    """The scores as `.npz`: scores `[N, K]`, labels `[N]`, ok `[N]`, paths `[N]`."""
+    """The scores as `.npz`: scores `[N, K]`, labels `[N]`, ok `[N]`, paths `[N]`; perhaps targets `[N, K]`."""
     arrays: dict[str, Any] = {
         "scores": result.scores, "labels": result.labels, "ok": result.ok, "paths": np.array(result.paths, dtype=str)
     }  # fmt: skip
+    targets = getattr(result, "targets", None)  # with several labels per video
     with atomic_file(path) as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays, **({} if targets is None else {"targets": targets}))
 
 
 def write_predictions(

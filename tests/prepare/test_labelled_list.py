@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.common.errors import InputError
 from ops.prepare.labelled_list import Entry, class_order, read_labelled
 
 
@@ -25,6 +26,13 @@ from ops.prepare.labelled_list import Entry, class_order, read_labelled
 def test_columns(text: str, entries: list[Entry], tmp_path: Path) -> None:
     (tmp_path / "l").write_text(text, "utf-8")
     assert read_labelled(str(tmp_path / "l")) == entries
+
+
+@pytest.mark.parametrize("line", ["a.mp4 3,17", "a.mp4 120 3;17", 'path,label\na.mp4,"3,17"'])
+def test_several_labels_are_refused_in_one_line(line: str, tmp_path: Path) -> None:
+    (tmp_path / "l").write_text(f"{line}\n", "utf-8")
+    with pytest.raises(InputError, match=r":\d: several labels; lists with one label per video are made here"):
+        read_labelled(str(tmp_path / "l"))
 
 
 def test_numbers_are_ordered_by_value() -> None:

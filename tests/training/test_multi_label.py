@@ -150,6 +150,8 @@ def test_a_run_in_parts_is_one_without_interruption_and_says_what_it_is(clips: P
     assert best > 0 and float(rows[1]["best_mAP"]) == best and rows[1]["best_top1"] == ""
     assert whole["meta"]["results"]["best_mAP"] == pytest.approx(best, rel=1e-5)
     assert f"best validation mAP {best:.2f} %" in shown.out and re.search(r"validation: loss [\d.]+, mAP", shown.out)
+    call("tools/report.py", "checkpoints/whole", "--output", "r.html")
+    assert f">{best:.2f}<" in (clips / "r.html").read_text()
     refused = call(*TRAIN, "parts", *flags[1:], "--epochs", "3", status=2).err
     assert "l.txt:1: several labels" in refused
     (clips / "one.txt").write_text("0.mp4 8 0\n1.mp4 8 1\n2.mp4 8 2\n3.mp4 8 3\n")
