@@ -52,7 +52,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="a file, a folder of frames, a folder with any of these below it, or a pattern in quotes",
     )
     parser.add_argument(
-        "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
+        "--weights",
+        required=True,
+        metavar="CKPT",
+        help="file, published name, address or hf:owner/name",
     )
     parser.add_argument("--list", nargs="+", default=[], metavar="FILE", help="lists as for training, besides VIDEO")
     parser.add_argument("--root_path", metavar="DIR", default="", help="folder that paths in the list are relative to")

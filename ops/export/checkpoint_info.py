@@ -97,9 +97,9 @@ def _compute(model: Recognizer, shape: ClipShape, pixels: int) -> Facts:
     return {"segments": shape.num_segments, "pixels": pixels, "flops": 2 * macs, "macs": macs}
 
 
-def describe_facts(facts: Facts, width: int = 110) -> list[str]:
-    """`checkpoint_facts` as lines of text of at most `width` characters: the file, then the facts."""
-    rows = {
+def described_rows(facts: Facts) -> dict[str, str]:
+    """`checkpoint_facts` as a text for each heading."""
+    return {
         "format": _format(facts),
         "model": _model(facts),
         "classes": _classes(facts),
@@ -113,8 +113,12 @@ def describe_facts(facts: Facts, width: int = 110) -> list[str]:
         "size": _size(facts),
         "compute": "; ".join(_view(view) for view in facts["compute"]),
     }
+
+
+def describe_facts(facts: Facts, width: int = 110) -> list[str]:
+    """`checkpoint_facts` as lines of text of at most `width` characters: the file, then the facts."""
     lines = [facts["file"]]
-    for name, text in rows.items():
+    for name, text in described_rows(facts).items():
         lines += textwrap.wrap(text, width, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
     return [one_line(line) for line in lines]  # names in a checkpoint are untrusted text
 

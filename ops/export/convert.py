@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from ops.common.errors import InputError
-from ops.common.storage import atomic_path
+from ops.common.storage import atomic_path, make_folder
 from ops.common.tensor_files import write_safetensors, write_tensors
+from ops.export.hub_folder import write_hub_files
 from ops.models.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, read_checkpoint
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, to_dialect
+from ops.models.hub import WEIGHTS
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.temporal_options import TemporalOptions, differing_option, temporal_flags
 
@@ -42,12 +44,13 @@ class Classes:
 def convert_checkpoint(
     source: str, target: str, to: str, classes: Classes | None = None, segments: int | None = None, seed: int = 0
 ) -> None:
-    """Convert the checkpoint `source` to `target`, atomically, as one of `TARGETS`.
+    """Convert the checkpoint `source` to `target`, atomically, as one of `TARGETS`; with "hf", `target` is a folder.
 
     A `target` that ends in .safetensors is always written in that format. Optimizer states are left out. With
     `segments`, TAM's global branch, whose layers depend on that number, is initialised again from `seed`. Raises
     InputError if settings contradict each other, or if the result does not compute the same as the source.
     """
+    folder, target = (make_folder(target), os.path.join(target, WEIGHTS)) if to == "hf" else (None, target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise InputError(f"{target}: is the file to convert; choose another name for the result")
     before = read_checkpoint(source)
@@ -68,13 +71,15 @@ def convert_checkpoint(
     told |= {"num_segments": changed.num_segments} if changed.num_segments else {}
     facts = {"arch": before.spec.arch, "meta": {**meta, **told, "format": FORMAT_VERSION}, **kept}
     with atomic_path(target) as temporary:
-        if to == "safetensors" or target.endswith(".safetensors"):
+        if to in ("safetensors", "hf") or target.endswith(".safetensors"):
             write_safetensors(temporary, state, facts)
         else:
             write_tensors(temporary, {**facts, "state_dict": state})
         after = read_checkpoint(temporary)
         _compare(before, after, order, target)
         sizes = [path.stat().st_size / 1e6 for path in (Path(before.path), temporary)]
+    if folder:
+        write_hub_files(folder)
     left = [key for key in before.rest if key not in (*kept, "arch")]
     log.info(
         "%s: %d tensors, %.1f MB from %.1f MB%s", target, len(state), sizes[1], sizes[0],

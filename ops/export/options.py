@@ -2,7 +2,7 @@
 
 import os
 
-TARGETS = ("ours", "published", "mmaction2", "safetensors")
+TARGETS = ("ours", "published", "mmaction2", "safetensors", "hf")
 """The dialects and formats that tools/convert_checkpoint.py can write."""
 
 

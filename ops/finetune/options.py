@@ -14,7 +14,7 @@ def finetune_parser(description: str | None) -> argparse.ArgumentParser:
         "--weights",
         required=True,
         metavar="CKPT",
-        help="checkpoint to start from: a file, a published name or an address",
+        help="start from: file, published name, address or hf:owner/name",
     )
     parser.add_argument("--out", metavar="OUT", help="folder for all results (default: checkpoints/finetune_DATA)")
     parser.add_argument("--epochs", type=positive, metavar="N",

@@ -15,13 +15,13 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--window", type=above_zero, metavar="SECONDS",
                        help="length of the sliding window (default: as trained)")  # fmt: skip
     group.add_argument("--stride", type=above_zero, metavar="SECONDS",
-                       help="predict this often (default: a new frame in each window)")  # fmt: skip
+                       help="predict this often (default: with each new frame)")  # fmt: skip
     group.add_argument("--smoothing", type=not_negative, default=0.0, metavar="SECONDS",
                        help="average probabilities over time (default: 0, off)")  # fmt: skip
     group.add_argument("--threshold", type=fraction, default=0.0, metavar="P",
-                       help="below this probability of the best class there is nothing (default: 0)")  # fmt: skip
+                       help="below this probability there is no label (default: 0)")  # fmt: skip
     group.add_argument("--speed", type=above_zero, default=1.0, metavar="FACTOR",
                        help="play a file so many times faster (default: 1)")  # fmt: skip
     group.add_argument("--display", choices=DISPLAYS, default="auto",
-                       help="show a window or the terminal (default: a window if there is a desktop)")  # fmt: skip
+                       help="default: a window where there is a desktop")  # fmt: skip
     group.add_argument("--json", action="store_true", help="print one JSON object per prediction instead")

@@ -1,4 +1,4 @@
-"""What `--weights` may name: a file, a published checkpoint, or an address; and where that is on this machine.
+"""What `--weights` may name: a file, a published checkpoint, an address, or a repository of the Hugging Face Hub.
 
 Imports nothing heavy: mistakes are reported before PyTorch is imported.
 """
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from ops.common.errors import InputError
-from ops.models import download
+from ops.models import download, hub
 from ops.models.zoo import PublishedCheckpoint, find_named, find_published, published_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,14 +47,21 @@ def check_weights(*names: str | None) -> None:
 def local_weights(name: str) -> str:
     """The path of the file that `name` means, which is downloaded if it is not here yet.
 
-    A path that exists is returned unchanged. InputError, in one line, where there is no such file.
+    A file that exists is returned unchanged, and of a folder for the Hub the file of weights in it. InputError, in one
+    line, where there is no such file.
     """
     found = _find(name)
-    return found if isinstance(found, str) else str(download.download(found.url, found.target, found.sha256))
+    if isinstance(found, hub.HubRepository):
+        return hub.weights_in(hub.download_repository(found), name)
+    if isinstance(found, str):
+        return hub.weights_in(found, name) if hub.is_hub_folder(found) else found
+    return str(download.download(found.url, found.target, found.sha256))
 
 
 def results_beside(name: str, folder: str) -> Path:
     """The default place of results: `folder` beside a file; for other weights in a folder with their name, here."""
+    if name.startswith(hub.PREFIX) and not os.path.exists(name):
+        return Path(hub.parse_repository(name).name.partition("/")[2]) / folder
     if os.path.exists(name) or not (find_named(name) or "://" in name):
         return Path(name).parent / folder
     stem = _file_name(name) if "://" in name else name
@@ -78,13 +85,15 @@ def _target(entry: PublishedCheckpoint) -> Path:
     return download.checkpoints_folder() / PurePosixPath(entry.url).name
 
 
-def _find(name: str) -> str | RemoteFile:
-    """The path of what is here already, or the file to download."""
+def _find(name: str) -> str | RemoteFile | hub.HubRepository:
+    """The path of what is here already, or the file or the repository to download."""
     entry = find_named(name)
     if os.path.lexists(name) and not (entry and os.path.isdir(name)):  # results of `entry` may be in such a folder
         return name
     if entry:
         return _find_published(entry, name)
+    if name.startswith(hub.PREFIX):
+        return hub.parse_repository(name)
     if "://" in name:
         return _remote_file(name)
     raise InputError(f"{name}: cannot read the checkpoint ({os.strerror(errno.ENOENT)}){_advice(name)}")

@@ -12,7 +12,10 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     """The flags of the network and of the views that it is given."""
     group = parser.add_argument_group("model and protocol")
     group.add_argument(
-        "--weights", required=True, metavar="CKPT", help="checkpoint: a file, a published name or an address"
+        "--weights",
+        required=True,
+        metavar="CKPT",
+        help="file, published name, address or hf:owner/name",
     )
     group.add_argument("--class_names", metavar="FILE", help="file of class names (default: from the checkpoint)")
     group.add_argument("--dataset", choices=tuple(DATASETS), metavar="NAME",

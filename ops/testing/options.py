@@ -45,7 +45,7 @@ def _add_members(parser: argparse.ArgumentParser) -> None:
         type=_split,
         required=True,
         metavar="CKPT[,CKPT…]",
-        help="checkpoints to test: files, published names or addresses",
+        help="files, published names, addresses or hf:owner/name",
     )
     add_segments_option(group, "--test_segments", type=_split_positive, metavar="T[,T…]",
                         help="frames per clip (default: as trained)")  # fmt: skip

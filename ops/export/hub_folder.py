@@ -1,0 +1,104 @@
+"""The files beside the weights in a folder for the Hugging Face Hub: config.json and the model card."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ops.common.storage import atomic_file
+from ops.common.text import one_line
+from ops.export.checkpoint_info import Facts, checkpoint_facts, described_rows
+from ops.models.hub import CARD, CONFIG, WEIGHTS
+
+_CARD = """\
+---
+library_name: tam
+pipeline_tag: video-classification
+tags:
+- video-classification
+- action-recognition
+- {network_tag}
+---
+
+# {title}
+
+{model}. It gives scores for {count} classes.
+
+## Protocol
+
+| | |
+| --- | --- |
+{protocol}
+
+## Results
+
+{results}.
+
+They were measured while it was trained: on the validation list, with one clip from the middle of each video and a crop
+from the middle of each frame.
+
+## Use
+
+By its name on the Hub, with the tools of the code that it was trained with, which continues
+[TAM](https://github.com/liu-zhy/temporal-adaptive-module):
+
+```bash
+python tools/predict.py film.mp4 --weights hf:OWNER/NAME
+python tools/finetune.py clips --weights hf:OWNER/NAME
+```
+
+`{weights}` has the tensors and all that the tools need; `{config}` has the same facts for other programs, and
+the SHA-256 of the weights.
+
+## Classes
+
+{classes}
+"""
+
+
+def write_hub_files(folder: Path) -> None:
+    """Write config.json and README.md for the weights in `folder`; raises what `write_error` gives."""
+    facts = checkpoint_facts(folder / WEIGHTS)
+    with open(folder / WEIGHTS, "rb") as file:
+        digits = hashlib.file_digest(file, "sha256").hexdigest()
+    with atomic_file(folder / CONFIG, "w", encoding="utf-8") as file:
+        json.dump(config_of(facts, digits), file, indent=2, allow_nan=False)
+        file.write("\n")
+    with atomic_file(folder / CARD, "w", encoding="utf-8") as file:
+        file.write(card_of(facts))
+
+
+def config_of(facts: Facts, sha256: str) -> dict[str, Any]:
+    """The content of config.json; class names are also under `id2label`, where other programs look for them."""
+    keys = (
+        "arch", "temporal", "modality", "num_segments", "num_classes", "dropout", "consensus", "dataset", "sampling",
+        "input_size", "scale_size", "mean", "std", "results", "history", "parameters",
+    )  # fmt: skip
+    names = facts["class_names"]
+    labels = {str(number): name for number, name in enumerate(names)} if names else None
+    return {"model_type": "tam", "sha256": sha256, **{key: facts[key] for key in keys}, "id2label": labels}
+
+
+def card_of(facts: Facts) -> str:
+    """The model card, in Markdown."""
+    rows = described_rows(facts)
+    shown = ("dataset", "sampling", "resolution", "pixels", "recipe", "size", "compute", "history")
+    names = facts["class_names"]
+    classes = "\n".join(f"{number}. {_plain(name)}" for number, name in enumerate(names)) if names else rows["classes"]
+    return _CARD.format(
+        network_tag=facts["temporal"]["module"] if facts["temporal"]["module"] != "none" else "tsn",
+        title=_plain(f"{rows['model'].partition(' on ')[0]}, trained on {facts['dataset'] or 'an unknown dataset'}"),
+        model=_plain(rows["model"]),
+        count=facts["num_classes"],
+        protocol="\n".join(f"| {name} | {_plain(rows[name])} |" for name in shown if rows[name]),
+        results=_plain(rows["results"]).capitalize(),
+        weights=WEIGHTS,
+        config=CONFIG,
+        classes=classes,
+    )
+
+
+def _plain(text: str) -> str:
+    """Text from a checkpoint, which is untrusted, without Markdown and HTML."""
+    return re.sub(r"[\\`*\[\]<>|&]", lambda found: f"&#{ord(found[0])};", one_line(text))
