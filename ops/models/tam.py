@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_block import on_features
-from ops.models.temporal_filter import temporal_filter
+from ops.models.temporal_filter import taps_inside, temporal_filter
 from ops.models.temporal_options import TemporalOptions
 
 
@@ -68,6 +68,9 @@ class TAM(nn.Module):
             raise ValueError(f"kernel_size ({kernel_size}) must be odd")
         self.in_channels, self.num_segments, self.kernel_size = in_channels, num_segments, kernel_size
         hidden, units = in_channels // beta, alpha * num_segments
+        self.inside: Tensor
+        taps = 1 if branches == "local" else kernel_size
+        self.register_buffer("inside", taps_inside(taps, num_segments), persistent=False)
         self.G = self.L = None
         if branches != "local":
             self.G = nn.Sequential(  # over time, shared by all channels
@@ -105,7 +108,7 @@ class TAM(nn.Module):
                 taps = importance[:, :, None]
             else:
                 taps = kernel[..., None] * importance[:, :, None]  # [N, C, K, T]
-            return temporal_filter(x, taps.permute(2, 0, 3, 1))
+            return temporal_filter(x, taps.permute(2, 0, 3, 1), self.inside)
 
     def coefficients(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Spatial means `[N, T, C]` → the global branch's kernels `[N, C, K]`, the local one's `[N, C, T]`.

@@ -64,22 +64,23 @@ def _later(x: Tensor, shift: int) -> Tensor:
     return x[shift:] if shift > 0 else x[:shift]
 
 
-def temporal_filter(x: Tensor, taps: Tensor) -> Tensor:
+def temporal_filter(x: Tensor, taps: Tensor, inside: Tensor) -> Tensor:
     """`y[:, t] = Σ_k taps[k, :, s] · x[:, s]` with `s = t + k - K // 2`, per channel; outside a clip there is nothing.
 
-    `x [N·T, C, H, W]` and `taps [K, N, T, C]`, K odd → `[N·T, C, H, W]`.
+    `x [N·T, C, H, W]`, `taps [K, N, T, C]`, K odd, and `inside [K, 1, T, 1]` from `taps_inside` → `[N·T, C, H, W]`.
     """
     if wants_plain_operations():
         return _filter_in_plain_operations(x, taps)
-    inside = _taps_inside(taps)
     out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
     return out
 
 
-def _taps_inside(taps: Tensor) -> Tensor:
-    """1 where a tap leads to a frame of the same clip, else 0: `[K, 1, T, 1]`."""
-    kernel, _, t, _ = taps.shape
-    inside = taps.new_ones(kernel, 1, t, 1)
+def taps_inside(kernel: int, t: int) -> Tensor:
+    """1 where one of the K taps of a frame leads to a frame of the same clip of T, else 0: `[K, 1, T, 1]`.
+
+    Modules make it once, as a buffer, since making it takes as many kernels as the filter itself.
+    """
+    inside = torch.ones(kernel, 1, t, 1)
     for k in range(kernel):
         shift = kernel // 2 - k
         if shift > 0:
