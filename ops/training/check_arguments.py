@@ -1,4 +1,4 @@
-"""Checks of the arguments of a training that no single flag can make."""
+"""Checks of the training arguments that concern more than one flag."""
 
 import argparse
 
@@ -51,7 +51,7 @@ def check_arguments(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def check_same_everywhere(args: argparse.Namespace, data: Data, origin: Checkpoint | None) -> None:
-    """InputError, in all processes, if one of them was given other files or settings than the first one."""
+    """InputError, in all processes, if one of them was given different files or settings from the first one."""
     settings = {f"--{name}": vars(args)[name] for name in MATTERS if name in args}
     lists = [data.train.records.sha256, data.val.records.sha256]
     files = {"the lists": lists, "the class names": data.class_names, "the checkpoint": origin and origin.sha256}

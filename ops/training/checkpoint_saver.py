@@ -23,38 +23,38 @@ _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
 KEPT = "kept.json"
 """The names of the older checkpoints that a run made: only these are ever replaced or removed."""
 SAVED = "saved.json"
-"""The contents (see `content_of`) of all checkpoints that a run saved and that are still in its folder."""
+"""The file with the hashes (see `content_of`) of all checkpoints that a run saved and that are still in its folder."""
 _WRITTEN = ("ckpt.*", KEPT, SAVED, "log.csv", "steps.csv", "curves.png", "args.json")
 
 
 class CheckpointSaver:
-    """Saves checkpoints in `folder`, and keeps the `keep` before the last one as `ckpt.<step>.pth.tar`."""
+    """Saves checkpoints in `folder`, and keeps the `keep` checkpoints before the last as `ckpt.<step>.pth.tar`."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep, self._saved = folder, keep, time.monotonic()
 
     def save(self, write: Callable[[Path], None], step: int, is_best: bool) -> None:
-        """Let `write` fill the last checkpoint, and the best if this is it; only then do older ones go.
+        """Save the last checkpoint, also as the best one if it `is_best`, and only then remove older ones.
 
-        `write` gets a path of `atomic_path`. The best is there first: of a run that is killed in between the last one
-        knows of no better than it has.
+        `write` gets a path of `atomic_path`. The best one is saved first, so that after a kill in between, the last
+        checkpoint never records a better result than that of the best checkpoint.
         """
         last, best = self.folder / LAST, self.folder / BEST
         with atomic_path(best if is_best else last) as temporary:
             write(temporary)
-            self._note(temporary)  # before it is in place: a kill in between leaves no checkpoint that is not noted
+            self._note(temporary)  # first, so that a kill in between leaves no checkpoint without a record
         if is_best:
             _copy(best, last)
         self._keep_older(step)
-        for name in _WRITTEN:  # half of them, by a run that was killed
+        for name in _WRITTEN:  # unfinished files that a killed run left behind
             for path in self.folder.glob(f".{name}.*.tmp"):
                 path.unlink(missing_ok=True)
         self._saved = time.monotonic()
 
     def _note(self, path: Path) -> None:
-        """Note the content of a new checkpoint, besides those that were noted and are still in the folder.
+        """Record the hash of a new checkpoint, besides the recorded ones that are still in the folder.
 
-        Where nothing was noted so far (a run of an earlier version), all that are there count as the run's.
+        If nothing has been recorded so far (by an earlier version), all checkpoints in the folder count as the run's.
         """
         noted, there = _noted(self.folder), {content_of(path) for path in run_checkpoints(self.folder)}
         before = there if noted is None else there & noted
@@ -84,7 +84,7 @@ class CheckpointSaver:
 
 
 def older_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints kept besides the last and the best, newest first; the copy of the last one is among them."""
+    """The checkpoints kept besides the last and the best, newest first; they include the copy of the last one."""
     found = [path for path in folder.glob("ckpt.*.pth.tar") if _OLDER.fullmatch(path.name)]
     return sorted(found, key=_step_of, reverse=True)
 
@@ -99,10 +99,10 @@ def _own_checkpoints(folder: Path) -> set[str]:
 
 
 def content_of(path: Path) -> str:
-    """What a checkpoint holds, in 64 digits: a hash of the names, sizes and CRC-32s of the parts of its archive.
+    """A hash of a checkpoint's content, 64 digits: of the names, sizes and CRC-32s of the parts of its archive.
 
-    `torch.save` computes those when it writes, so only the directory at the end of the file is read. A copy has the
-    same digits, another training step or an edited tensor others. "" where the file is no archive.
+    `torch.save` stores the CRC-32s, so only the directory at the end of the file is read. A copy has the same hash;
+    another training step or an edited tensor gives a different one. "" if the file is not an archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -113,13 +113,13 @@ def content_of(path: Path) -> str:
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether the checkpoint at `path` is none of those that the run in its folder saved; False if that is unknown."""
+    """Whether the checkpoint at `path` was not saved by the run in its folder; False if that is unknown."""
     noted = _noted(path.parent)
     return noted is not None and content_of(path) not in noted
 
 
 def _noted(folder: Path) -> set[str] | None:
-    """The contents of the checkpoints that a run saved in `folder`; None where that is not known."""
+    """The hashes of the checkpoints that a run saved in `folder`; None if they are not known."""
     try:
         noted = json.loads((folder / SAVED).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

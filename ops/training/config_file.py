@@ -29,12 +29,12 @@ TEMPORAL = ("temporal", "tam", "shift")
 class ConfigParser(Parser):
     """A parser whose flag `--config` names a JSON file with values for the other arguments.
 
-    The file is an object of names and values, or has one as "arguments". Values go through the same checks as on the
-    command line, which has precedence, and count as given (`Arguments.given`). null is no value.
+    The file is an object of names and values, or contains one as "arguments". Values are checked in the same way as
+    on the command line, which has precedence, and count as given (`Arguments.given`). null counts as not set.
     """
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As in `Parser`; arguments without a flag may be in the file. InputError for a file that cannot be used."""
+        """As in `Parser`; positional arguments may also be in the file. InputError if the file cannot be used."""
         given = list(sys.argv[1:] if args is None else args)
         file = _config_of(given)
         if file is None:
@@ -50,7 +50,7 @@ class ConfigParser(Parser):
         return parsed
 
     def _settings(self, file: str) -> dict[argparse.Action, Any]:
-        """The values in `file`, as they are there, by the arguments that they are for."""
+        """The unconverted values in `file`, by the arguments that they belong to."""
         content = _read(file)
         of_a_run = isinstance(content.get("arguments"), dict)
         known = {action.dest: action for action in self._actions}
@@ -64,7 +64,7 @@ class ConfigParser(Parser):
                 hint = f"; did you mean {similar[0]!r}?" if similar else ""
                 raise InputError(f"{file}: {name!r} is no setting of {self.prog}{hint}")
             action = known[name]
-            if value != action.default or value != "":  # "" is not set, which may be none of the choices
+            if value != action.default or value != "":  # "" means not set, and need not be one of the choices
                 settings[action] = value
         return settings
 
@@ -81,7 +81,7 @@ class ConfigParser(Parser):
         return {name: value for name, value in vars(parsed).items() if name in names & parsed.given}
 
     def _completed(self, given: list[str], settings: Mapping[argparse.Action, Any]) -> list[str]:
-        """The command line with the arguments without a flag of the file in front, if it has none."""
+        """The command line, with the file's positional arguments in front if it has none of its own."""
         without_flag = [action for action in self._actions if not action.option_strings]
         names = ", ".join(action.metavar or action.dest for action in without_flag)  # type: ignore[misc]
         try:

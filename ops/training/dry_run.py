@@ -1,4 +1,4 @@
-"""A training on trial (`--dry_run`): one batch is read and computed, nothing is saved."""
+"""A trial of a training (`--dry_run`): one batch is read and computed, and nothing is saved."""
 
 import logging
 import time
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def dry_run(trainer: Trainer, progress: Progress) -> None:
     """Read the next batch of a run, compute it twice, and log its time, its memory and an estimate for the run.
 
-    The first time also takes what happens once, such as allocating memory, choosing algorithms, and compiling; the
-    estimate is from the second. What a training would stop at ends this too, as a RunStoppedError or InputError.
+    The first time includes work that is done only once, such as allocating memory, choosing algorithms and compiling,
+    so the estimate uses the second. Errors that would stop a training are raised: RunStoppedError or InputError.
     """
     device, sampler, (epoch, step) = trainer.compute.device, trainer.sampler, (progress.epoch, progress.step)
     done = epoch * len(sampler) + step

@@ -9,8 +9,8 @@ from typing import Any
 class EarlyStopping:
     """Ends a run when `patience` validations in a row (None: never) have not improved on the best one before them.
 
-    Only validations at the ends of epochs count that the run makes anyway, not those with which `--max_steps` ends a
-    part of it: a run in several parts stops where one without interruption does. The first one has none to improve on.
+    Only the regular validations at the ends of epochs count, not the additional ones when `--max_steps` ends a part of
+    the run: a run in several parts stops where an uninterrupted one does. The first validation always counts as best.
     `best` is the main metric (top-1, or mAP with several labels per video) in percent, and -1 before the first
     validation; `stale` counts the validations since the best one.
     """
@@ -33,10 +33,10 @@ class EarlyStopping:
         return self.patience is not None and self.stale >= self.patience
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state to store in a checkpoint."""
         return {"best": self.best, "stale": self.stale}
 
     def restore(self, state: Any) -> None:
-        """Continue from the `state` in a checkpoint; one of an older version has none, and the count begins anew."""
+        """Continue from the `state` in a checkpoint; one of an older version has none, and counting starts again."""
         if isinstance(state, Mapping):
             self.best, self.stale = float(state.get("best", -1.0)), int(state.get("stale", 0))

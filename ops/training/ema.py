@@ -15,7 +15,7 @@ class ModelEma:
 
     With `decay` d the average becomes d · average + (1 - d) · weights after each step; it starts from the weights after
     the first step. The statistics of batch norms are averaged in the same way, as in torchvision's recipes and in timm.
-    Without a `decay`, `averaged` is `model`, and everything else does nothing.
+    Without a `decay`, `averaged` is `model`, and the other methods do nothing.
     """
 
     def __init__(self, model: Recognizer, decay: float | None = None) -> None:
@@ -33,12 +33,12 @@ class ModelEma:
         return module
 
     def update(self) -> None:
-        """Count the present weights; to be called after each step."""
+        """Add the current weights to the average; to be called after each step."""
         if self._average:
             self._average.update_parameters(self._model)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides the average, which is its `state_dict`; nothing without a `decay`."""
+        """What a checkpoint stores besides the average, which is its `state_dict`; nothing without a `decay`."""
         if not self._average:
             return {}
         trained: dict[str, Tensor] = {name: value.detach() for name, value in self._model.state_dict().items()}

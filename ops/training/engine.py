@@ -31,12 +31,12 @@ NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too l
 
 @dataclass
 class EpochResult:
-    """What a pass over the data gave.
+    """The result of a pass over the data.
 
     `meter` holds loss and accuracy, `data_seconds` and `compute_seconds` the time spent waiting for clips and
-    working on them, `first_wait` the wait for the first ones, in which loaders start; `failures` and `warnings` name
-    the videos that were broken or cut short. `tried` and `failed` count videos of the whole training so far, passes
-    before this one included. `rankings` are the scores and targets of validated videos that may have several labels.
+    computing, `first_wait` the wait for the first clips, while loaders start; `failures` and `warnings` name
+    the videos that were broken or cut short. `tried` and `failed` count the videos of the whole training so far,
+    including earlier passes. `rankings` are the scores and targets of validated videos that may have several labels.
     """
 
     meter: Meter
@@ -53,17 +53,17 @@ class EpochResult:
     @property
     def step_seconds(self) -> float | None:
         """Seconds from one step to the next, waiting for clips included; None before the second step."""
-        whole = self.steps - 1  # while a step is taken; the wait for the first one says nothing about the others
+        whole = self.steps - 1  # intervals between steps; the wait for the first batch is not typical
         return (self.data_seconds - self.first_wait + self.compute_seconds) / whole if whole > 0 else None
 
     def count(self, steps: Iterable[Step]) -> None:
-        """Add the loss and the scores of `steps` that were taken, but for those of clips that count nowhere."""
+        """Add the loss and the scores of the `steps` that were taken, except those whose clips have no weight."""
         for step in steps:
             if step.weight:
                 self.meter.add(step.scores, step.labels, step.loss)
 
     def timed(self, batches: Iterable[ClipBatch]) -> Iterable[ClipBatch]:
-        """Iterate over `batches`, counting them, keeping what failed and dividing up the time."""
+        """Iterate over `batches`, and record their number, their failures, and the time spent waiting and computing."""
         mark = time.perf_counter()
         for batch in batches:
             arrived = time.perf_counter()
@@ -98,8 +98,8 @@ def train_epoch(
     weight of this process's clips, which is 0 for one that only repeats a clip of another process;
     `end_step(n)` is called after it and says whether to go on. The bar is refreshed every
     `print_freq` steps: reading the averages waits for the device. `seconds_left(s, n)` is how long the training still
-    takes at `s` seconds per step, after n steps of this epoch. RunStoppedError where more than
-    `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, and where nothing can
+    takes at `s` seconds per step, after n steps of this epoch. RunStoppedError if more than
+    `max_bad_fraction` of the videos tried in the whole training are broken, once `ENOUGH` were, or if nothing can
     be read.
     """
     stepper.model.train()
@@ -134,7 +134,7 @@ def validate(
 ) -> EpochResult:
     """Loss and accuracy of one clip per video, as long as it is `going`.
 
-    Videos that cannot be read, or whose scores are not finite, are left out, and named (`path_of` a place in the list).
+    Videos that cannot be read, or whose scores are not finite, are left out and named (`path_of` an index in the list).
     """
     model.eval()
     result = EpochResult(Meter(compute.device))
@@ -143,7 +143,7 @@ def validate(
         for batch in result.timed(batches):
             if len(batch.labels):
                 waiting.append((batch, forward(model, batch.pixels, compute)))
-            if len(waiting) > 1:  # looking at scores waits for the device, which has the next batch to work on now
+            if len(waiting) > 1:  # reading scores waits for the device, which can work on the next batch meanwhile
                 _count(result, *waiting.pop(0), compute, path_of)
             bar.update()
             if not going():
@@ -156,7 +156,7 @@ def validate(
 def _count(
     result: EpochResult, batch: ClipBatch, scores: Tensor, compute: Compute, path_of: Callable[[int], str]
 ) -> None:
-    """Add the `scores` `[N, K]` of a validation batch to the `result`, but for those that are not finite."""
+    """Add the `scores` `[N, K]` of a validation batch to the `result`, except those that are not finite."""
     labels, finite = compute.bring(batch.labels), scores.isfinite().all(dim=1)
     if not finite.all():
         places = [index for index, good in zip(batch.indices, finite.tolist(), strict=True) if not good]
@@ -180,9 +180,9 @@ def score_views(
 ) -> Tensor:
     """The mean logits `[K]` of a video over its crops and clips, float32 on the CPU; `multi_label`: of their sigmoid.
 
-    `clips [V, T, L]` are this model's places in the frames of `views`. Views go through the model in chunks of
+    `clips [V, T, L]` are this model's indices into the frames of `views`. Views go through the model in chunks of
     `views_per_forward` that never mix videos, so scores do not depend on how videos are batched or shared among
-    processes. The scores of a mirrored crop are brought back to the classes as seen unmirrored (`partners [K]`).
+    processes. The scores of a mirrored crop are reordered to the classes of the unmirrored video (`partners [K]`).
     """
     model.eval()
     partners = np.where(partners < 0, np.arange(len(partners)), partners)
@@ -194,21 +194,21 @@ def score_views(
         scores = forward(model, pixels, compute)  # [n, T, L·C, H, W] → [n, K]
         chunks.append(sigmoid(scores) if multi_label else scores)
     total = torch.zeros(len(partners), dtype=torch.float64)
-    # Reading waits for the device: it is done once per video, so that all chunks are waiting to be computed by then.
+    # Reading waits for the device: it is done once per video, when all of its chunks have been queued.
     for (crop, _), score in zip(each, torch.cat(chunks).cpu().double(), strict=True):
         total += score[partners] if views.plan.mirrored[crop] else score
     return (total / len(each)).float()
 
 
 def sigmoid(logits: Tensor) -> Tensor:
-    """The sigmoid of each logit; NaN where that is not finite, so that scores of a run that blew up are noticed."""
+    """The sigmoid of each logit; NaN for logits that are not finite, so that a diverged run is noticed."""
     return logits.sigmoid().masked_fill(~logits.isfinite(), float("nan"))
 
 
 def _figures(
     result: EpochResult, rate: float, device: torch.device, seconds_left: Callable[[float, int], float]
 ) -> dict[str, str]:
-    """What the bar says, as running averages of the epoch: times are per step, `left` is for the whole training."""
+    """The figures of the progress bar, averages over the epoch; times are per step, `left` is for all the training."""
     averages = result.meter.averages()
     cuda = device.type == "cuda"
     shown = {
@@ -247,7 +247,7 @@ def _hopeless(batch: ClipBatch) -> str:
 
 
 def _too_many(result: EpochResult, fraction: float) -> str:
-    first = result.failures[0] if result.failures else None  # none in this pass: of a run that goes on too many were
+    first = result.failures[0] if result.failures else None  # a resumed run may have had them before
     named = f"the first is {first.path}: {first.reason}; " if first else ""
     return (
         f"{result.failed} of {result.tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; "

@@ -58,9 +58,9 @@ def first_not_finite(model: nn.Module) -> str:
 def not_finite_in_words(
     epoch: int, step: int, indices: Sequence[int], loss: float, norm: float, path_of: Callable[[int], str]
 ) -> str:
-    """A step whose loss or gradients are not finite, with the first of its videos in all processes.
+    """The message about a step whose loss or gradients are not finite, with the first of its videos in all processes.
 
-    `indices` are the places of the videos of this process in the list, whose paths `path_of` gives.
+    `indices` are those of this process's videos in the list; `path_of` gives their paths.
     """
     shares = distributed.gather_objects([path_of(index) for index in indices])
     paths = list(itertools.chain.from_iterable(shares))
@@ -87,7 +87,7 @@ def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:
 
 
 def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None:
-    """Warn about a few, and name the file in `folder` that lists all."""
+    """Warn about the first few, and name the file in `folder` that lists all of them."""
     for what, failure in bad[:5]:
         log.warning("%s %s: %s", failure.path, what, failure.reason)
     if bad:
@@ -97,7 +97,7 @@ def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None
 def bad_videos(
     trained: EpochResult, validated: EpochResult | None, reported: tuple[int, int]
 ) -> list[tuple[str, Failure]]:
-    """Failures in all processes that are not yet `reported`: (what was done about it, the video and the reason)."""
+    """Failures in all processes that are not yet `reported`: (action taken, video, reason)."""
     mine = own_bad_videos(trained, validated, reported)
     return list(itertools.chain.from_iterable(distributed.gather_objects(mine)))
 
@@ -105,7 +105,7 @@ def bad_videos(
 def own_bad_videos(
     trained: EpochResult, validated: EpochResult | None, reported: tuple[int, int]
 ) -> list[tuple[str, Failure]]:
-    """The same of this process alone."""
+    """The same for this process alone."""
     mine = [("was replaced in training", failure) for failure in trained.failures[reported[0] :]]
     mine += [(_what_was_odd(failure), failure) for failure in trained.warnings[reported[1] :]]
     if validated:

@@ -1,4 +1,4 @@
-"""How long a training still takes, from the steps and validations that were measured."""
+"""Estimating how long a training still takes, from the measured steps and validations."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 class Eta:
     """Estimates the time left of a run of `epochs` of `epoch_steps`, validated every `eval_freq` epochs.
 
-    The first estimate is also logged. The time of a validation is known once there was one; until then it counts as 0.
+    The first estimate is also logged. Until a validation has been measured, validations count as 0 seconds.
     """
 
     def __init__(self, epoch_steps: int, epochs: int, eval_freq: int, max_steps: int | None) -> None:
@@ -21,7 +21,7 @@ class Eta:
         self._said = False
 
     def start(self, step: int) -> None:
-        """Begin at a step of the run: `max_steps` count from here."""
+        """Start at a step of the run; `max_steps` is counted from here."""
         self.end = min(self.epoch_steps * self.epochs, step + (self.max_steps or self.epoch_steps * self.epochs))
 
     def seconds(self, step_seconds: float, step: int) -> float:
@@ -36,7 +36,7 @@ class Eta:
         return seconds
 
     def validations(self, step: int) -> int:
-        """How many validations are due after `step` steps: also one at an end within an epoch."""
+        """How many validations remain after `step` steps, including one if the run ends within an epoch."""
         first, last = step // self.epoch_steps, self.end // self.epoch_steps
         due = last // self.eval_freq - first // self.eval_freq
         at_the_end = self.end % self.epoch_steps or last % self.eval_freq

@@ -14,7 +14,7 @@ class ClassificationLoss:
     """Cross-entropy; `torch.nn.functional.cross_entropy` defines `label_smoothing` and the class weights `weights [K]`.
 
     The mean is over clips, not over their weights as in PyTorch, so that a step does not depend on how its clips are
-    divided among processes and parts, and weights also have an effect on a batch of a single clip.
+    divided among processes and parts, and weights also affect a batch of a single clip.
     """
 
     label_smoothing: float = 0.0
@@ -33,7 +33,7 @@ PLAIN = ClassificationLoss()
 def balanced_weights(labels: NDArray[np.int32], num_classes: int) -> Tensor:
     """Weights of classes that are inverse to their frequencies in `labels [N]`, float32 `[K]`.
 
-    A class with n of the N clips, of K classes that have any, gets N / (K · n), as in scikit-learn's "balanced": the
+    If K classes have clips, a class with n of the N clips gets N / (K · n), as in scikit-learn's "balanced": the
     mean over all clips is 1. Classes without clips get 0.
     """
     counts = np.bincount(labels, minlength=num_classes)

@@ -1,11 +1,11 @@
-"""The metric by which a run chooses its best checkpoint and ends early."""
+"""The metric by which a run chooses its best checkpoint and stops early."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class MainMetric:
-    """Its name in columns of the log (`val_…`, `best_…`), and in words. In percent: higher is better."""
+    """A metric in percent, where higher is better: its name in the log's columns (`val_…`, `best_…`) and in text."""
 
     name: str
     words: str
@@ -23,9 +23,9 @@ class MainMetric:
 
 TOP1 = MainMetric("top1", "top-1")
 MEAN_AP = MainMetric("mAP", "mAP")
-"""Of runs with several labels per video."""
+"""The metric of runs with several labels per video."""
 
 
 def main_metric(multi_label: bool) -> MainMetric:
-    """That of runs with one label per video, or with several."""
+    """The metric of runs with one label per video or, with `multi_label`, several."""
     return MEAN_AP if multi_label else TOP1

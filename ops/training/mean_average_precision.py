@@ -14,8 +14,8 @@ Ranking = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def average_precisions(scores: NDArray[np.floating], targets: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The average precision of each class in percent, `[K]`; NaN for a class that no video has.
 
-    `scores` and `targets` are `[N, K]`. As `sklearn.metrics.average_precision_score`: the mean of the precisions at the
-    ranks of the positives, where equal scores share a rank; without interpolation. Scores need no common scale.
+    `scores` and `targets` are `[N, K]`. As in `sklearn.metrics.average_precision_score`: the mean precision at the
+    ranks of the positives, without interpolation; equal scores share a rank. Classes may have different scales.
     """
     columns = zip(scores.T, targets.T, strict=True)
     return np.array([_average_precision(column, wanted) for column, wanted in columns], np.float64)

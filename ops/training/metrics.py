@@ -11,8 +11,8 @@ from ops.common.distributed import sum_over_ranks
 def correct_in_top(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     """Whether the label is among the k best: `scores [N, K]`, `labels [N]` → bool `[N]`.
 
-    Ties go to the lower class number, as in a test. With a NaN among the scores, the result is False. Of targets
-    `[N, K]`, with several labels per clip, one of the labels must be among the k best.
+    Ties go to the lower class number, as in a test. With a NaN among the scores, the result is False. If labels
+    are targets `[N, K]`, with several labels per clip, one of these must be among the k best.
     """
     if labels.ndim == 2:
         best = scores.argsort(dim=1, descending=True, stable=True)[:, :k]

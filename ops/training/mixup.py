@@ -1,7 +1,7 @@
 """Mixup and CutMix: clips of a batch mixed with each other, and their labels in the same proportion.
 
 `torchvision.transforms.v2.MixUp` fails on uint8 pixels and `CutMix` needs videos as `tv_tensors`; both turn labels into
-probabilities, with which training accuracy and the parts of `--accumulate` do not work. The formulas here are theirs.
+probabilities, which training accuracy and the parts of `--accumulate` cannot use. The formulas here are the same.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which of the two are used, with the parameter of their Beta distributions; if both, either is drawn per step."""
+    """Which of the two are used, with the parameters of their Beta distributions; if both, each step draws one."""
 
     mixup: float | None = None
     cutmix: float | None = None
@@ -75,7 +75,7 @@ NO_MIXING = Mixing()
 
 
 def partners(batch: Tensor) -> Tensor:
-    """For each of `batch [N, ...]` the one before it, in the same memory format: the first gets the last."""
+    """For each item of `batch [N, ...]` the one before it (for the first, the last), in the same memory format."""
     if batch.ndim < 5:
         return batch.roll(1, 0)
     return batch.movedim(-3, -1).roll(1, 0).movedim(-1, -3)

@@ -32,14 +32,14 @@ class MultiLabelLoss(ClassificationLoss):
 
 
 def validation_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss of a validation batch: of `labels [N]` cross-entropy, of targets `[N, K]` binary cross-entropy."""
+    """The mean loss of a validation batch: cross-entropy for `labels [N]`, binary cross-entropy for `[N, K]`."""
     if labels.ndim == 1:
         return F.cross_entropy(scores, labels)
     return F.binary_cross_entropy_with_logits(scores, labels)
 
 
 def balanced_target_weights(labels: LabelSets, num_classes: int) -> Tensor:
-    """Weights with which the clips with and without a class count alike in its loss, float32 `[2, K]`: absent, present.
+    """Weights that give clips with and without a class the same total in its loss, float32 `[2, K]`: absent, present.
 
     A class that n of the N clips have gets N / (2 · (N - n)) and N / (2 · n), as scikit-learn's "balanced" does for two
     classes: the mean over all clips is 1. A class that no clip has, or that all have, keeps the weight 1.

@@ -34,7 +34,7 @@ def base_rate(args: argparse.Namespace, config: DatasetConfig) -> float:
 def make_optimizer(
     args: argparse.Namespace, model: Recognizer, rate: float, fast_head: bool, fused: bool = False
 ) -> Optimizer:
-    """SGD with momentum, or AdamW, over the published parameter groups; `fused` takes its step in few kernels."""
+    """SGD with momentum, or AdamW, over the published parameter groups; `fused` uses few kernels per step."""
     groups = model.parameter_groups(fast_head)
     for group in groups:
         group["lr"] = rate * group["lr_mult"]
@@ -47,7 +47,7 @@ def make_optimizer(
 
 
 def complete_state(optimizer: Optimizer) -> None:
-    """Give a fused `optimizer` the state that it needs, in memory like the parameters; else do nothing."""
+    """Complete the state of a fused `optimizer`, in the memory format of the parameters; others stay unchanged."""
     if isinstance(optimizer, torch.optim.SGD):
         complete_momentum(optimizer)
         return
@@ -55,24 +55,24 @@ def complete_state(optimizer: Optimizer) -> None:
         for parameter in group["params"] if group["fused"] else ():
             state = optimizer.state.get(parameter, {})
             for name, value in state.items():
-                if name == "step":  # fused AdamW counts on the device, else it is on the CPU
+                if name == "step":  # fused AdamW keeps this count on the device, other versions on the CPU
                     state[name] = value.to(parameter.device, torch.float32)
                 elif value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def optimizer_of(state: Any) -> str | None:
-    """The `--optimizer` that a state dictionary was saved by; None where it took no step yet."""
+    """The `--optimizer` that saved a state dictionary; None if it had not taken a step yet."""
     first = next(iter(state["state"].values()), None)
     return None if first is None else "adamw" if "exp_avg" in first else "sgd"
 
 
 def complete_momentum(optimizer: torch.optim.SGD) -> None:
-    """Give fused SGD all of the momentum that it needs, in memory like the parameters.
+    """Create the missing momentum buffers of fused SGD, in the memory format of the parameters.
 
-    It starts from 0, from which the first step makes the gradient itself, as SGD does. Left to itself, fused SGD makes
-    momentum of unset memory where its first step is skipped, as the first ones in fp16 are. And it refuses momentum
-    of another memory format, such as that of a run that goes on with `--channels_last`.
+    They start at 0, so after the first step they equal the gradient, as in plain SGD. Otherwise fused SGD leaves its
+    buffers uninitialised if the first step is skipped, which is usual in fp16. It also rejects buffers in another
+    memory format, such as those of a run that is resumed with `--channels_last`, so these are converted.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"] if group["fused"] and group["momentum"] else ():

@@ -219,8 +219,8 @@ def add_no_effect_options(parser: argparse.ArgumentParser, also: Sequence[str] =
 
 
 def check_tune_from(args: argparse.Namespace) -> None:
-    """InputError for a `--tune_from` that names no weights, unless the run may go on without them."""
-    # A named run that goes on has the settings in its own checkpoint (see `open_start`), and beside another `--resume`
-    # than auto `check_arguments` refuses the flag.
+    """InputError for a `--tune_from` that names no weights, unless the run may continue without them."""
+    # A named run that is resumed has the settings in its own checkpoint (see `open_start`), and `check_arguments`
+    # refuses the flag together with a `--resume` other than auto.
     if args.resume is None or (args.resume == "auto" and not args.store_name):
         check_weights(args.tune_from)

@@ -1,4 +1,4 @@
-"""The settings of a run that its loop needs: when it validates, saves and ends."""
+"""The settings that the training loop needs: when it validates, saves and ends."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ class Pace:
     A step computes its batch in `parts`, one after another. The run stops if more than `max_bad_fraction` of the videos
     are broken, or if more than `skip_nonfinite` batches had a loss or gradient that is not finite. It is saved at the
     end of each epoch and at every `interval`, and `keep` older checkpoints are kept. `patience` is that of
-    `EarlyStopping`, `ema` the decay of `ModelEma`, `mixing` how clips of a batch are mixed, `metric` that of the best
+    `EarlyStopping`, `ema` the decay of `ModelEma`, `mixing` how clips of a batch are mixed, `metric` chooses the best
     checkpoint.
     """
 

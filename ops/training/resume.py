@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Progress:
     """The progress of a run: completed epochs, steps of the current epoch, best main metric of validation in percent.
 
-    `totals` are the sums of the meter over these steps, `bad` the number of their videos that were broken. Over the
+    `totals` are the sums of the meter over these steps, `bad` the number of broken videos in them. Over the
     whole run, `failed` of the `tried` videos could not be read in this process, and `skipped` batches were skipped. An
     epoch is only complete when it has been validated and logged.
     """
@@ -101,7 +101,7 @@ def find_resume(resume: str | None, folder: Path, evaluate: bool) -> Checkpoint 
 
 
 def _report_new_run(folder: Path) -> None:
-    """Log that there is nothing to resume in `folder`, and which runs beside it have similar names."""
+    """Log that there is nothing to resume in `folder`, and which neighbouring runs have similar names."""
     others = [path.name for path in folder.parent.glob("*/") if path != folder]
     similar = difflib.get_close_matches(folder.name, others, n=len(others) or 1)  # only these folders are looked into
     similar = [name for name in similar if run_checkpoints(folder.parent / name)][:3]
@@ -112,7 +112,7 @@ def _report_new_run(folder: Path) -> None:
 def check_resumable(
     args: argparse.Namespace, origin: Checkpoint, num_classes: int, class_names: Sequence[str] | None
 ) -> None:
-    """InputError, with both values, if a checkpoint belongs to another model than the arguments ask for."""
+    """InputError, with both values, if a checkpoint belongs to a different model from what the arguments ask for."""
     spec = origin.spec
     pairs = {
         "--arch": (spec.arch, args.arch),
@@ -137,7 +137,7 @@ DECIDES = {"ema": None, "freeze": "none"}
 
 
 def differing_recipe(args: argparse.Namespace, origin: Checkpoint) -> str:
-    """The first setting of `DECIDES` that is not as in the run of `origin`, in words; "" if there is none."""
+    """The first setting of `DECIDES` that differs from the run of `origin`, in words; "" if there is none."""
     before = origin.meta.get("recipe")
     recipe = before if isinstance(before, Mapping) else {}
     for name, default in DECIDES.items() if not args.evaluate else ():
@@ -185,7 +185,7 @@ def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: 
 
 
 def changed_arithmetic(origin: Checkpoint, here: Mapping[str, Any]) -> list[str]:
-    """Likewise for what affects the last bits: see `ops.training.run_metadata.arithmetic`."""
+    """Likewise for whatever affects the last bits: see `ops.training.run_metadata.arithmetic`."""
     before = origin.meta.get("arithmetic")
     if not isinstance(before, Mapping):
         return []
@@ -215,7 +215,7 @@ def warn_of_changes(
 def keep_threads(origin: Checkpoint, device: torch.device) -> None:
     """Use as many threads as the run so far, because the order of summation depends on them.
 
-    Not on a GPU, and not with more threads than this process may use cores.
+    This does not apply on a GPU, and never uses more threads than the cores that this process may use.
     """
     before = origin.meta.get("arithmetic")
     threads = before.get("threads") if isinstance(before, Mapping) else None
@@ -228,7 +228,7 @@ def keep_threads(origin: Checkpoint, device: torch.device) -> None:
 def check_epoch_goes_on(
     args: argparse.Namespace, origin: Checkpoint, progress: Progress, steps: int, list_hashes: Mapping[str, str]
 ) -> None:
-    """InputError, naming the change, if the remaining clips of an epoch are no longer those of when `origin` was saved.
+    """InputError, naming the change, if the remaining clips of an epoch have changed since `origin` was saved.
 
     The current epoch now has `steps` steps. Which videos remain depends on the list, the batch size and the seed.
     """
@@ -253,7 +253,7 @@ def check_epoch_goes_on(
 
 
 def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
-    """Bring the optimizer to where `origin` left it, with this run's rates; returns where that run was."""
+    """Restore the optimizer from `origin`, with this run's learning rates; returns the progress of that run."""
     groups = [dict(group, params=None) for group in optimizer.param_groups]
     ours = type(optimizer).__name__.lower()
     try:

@@ -35,7 +35,7 @@ class RunLog:
     """The logs of one run in `folder`, which must exist.
 
     When resuming at `first_epoch`, rows of that epoch and later ones are dropped, so that each epoch has one row. A
-    `metric` other than top-1 has columns of its own after the others.
+    `metric` other than top-1 gets additional columns at the end.
     """
 
     def __init__(self, folder: Path, first_epoch: int, metric: MainMetric = TOP1) -> None:
@@ -103,7 +103,7 @@ def open_log(
     origin: Checkpoint | None,
     device: torch.device,
 ) -> RunLog:
-    """The log of the run in `folder`, from `progress` on, with the arguments written.
+    """Open the log of the run in `folder` at `progress`, and write its arguments.
 
     `origin` is the checkpoint that the run resumes from.
     """

@@ -70,7 +70,7 @@ def make_meta(
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
-    """What the last bits of results on `device` depend on, besides settings and versions."""
+    """Everything besides settings and versions that affects the last bits of results on `device`."""
     variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if device.type == "cuda":
         return {"device": torch.cuda.get_device_name(device), "optimizer": "fused", **variables}
@@ -99,7 +99,7 @@ def source_commit(folder: Path = ROOT) -> str:
     """The commit of the code in `folder`, with "+changes" if files differ from it; "unknown" outside a checkout."""
     try:
         if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
-            return "unknown"  # the code lies inside another repository's checkout
+            return "unknown"  # the code is inside another repository's checkout
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):

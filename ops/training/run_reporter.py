@@ -1,4 +1,4 @@
-"""What a run says about itself as it goes: rows of the logs, lines on the console, and the videos that were broken."""
+"""The reports of a running training: rows of the logs, lines on the console, and the videos that were broken."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class RunReporter:
-    """Reports on the passes of a run over its data; `runlog` is None in all processes but the first.
+    """Reports on a run's passes over its data; `runlog` is None in all processes but the first.
 
-    A log that cannot be written is kept in `unlogged`, in words, and does not end the run before it is saved.
+    If a log cannot be written, `unlogged` says why, and the run is saved before it ends.
     """
 
     def __init__(self, runlog: RunLog | None, steplog: StepLog) -> None:
@@ -28,15 +28,15 @@ class RunReporter:
         self.unlogged = ""
         self.bad = 0  # videos of this epoch that were broken or cut short
         self._passing: EpochResult | None = None
-        self._reported = 0, 0  # failures and warnings of this pass that are in the log already
+        self._reported = 0, 0  # failures and warnings of this pass that have been logged
 
     def start_pass(self, passing: EpochResult, bad: int) -> None:
-        """Begin with a pass whose epoch has had `bad` videos so far."""
+        """Start a pass whose epoch has had `bad` broken videos so far."""
         self._passing, self._reported, self.bad = passing, (0, 0), bad
         self.steplog.start_pass()
 
     def step(self, number: int, epoch: int, step: int, sampler: TrainSampler, schedule: Schedule) -> None:
-        """Log a step, if that is due: the `number` of steps so far, and its place in the run, counted from 0."""
+        """Log a step, if this is due: the `number` of steps so far, and its position in the run, counted from 0."""
         assert self._passing
         self.steplog.count(sampler.clips(step))
         if self.steplog.is_due(number):
@@ -45,17 +45,17 @@ class RunReporter:
                 self.steplog.write(number, epoch, rate, sampler.weight(step), waited)
 
     def bad_videos(self, epoch: int, validated: EpochResult | None = None) -> list[tuple[str, Failure]]:
-        """Log the videos that were broken since the last call, of all processes, each once; returns them."""
+        """Log the broken videos of all processes since the last call, each once; returns them."""
         assert self._passing
         return self._log(epoch, bad_videos(self._passing, validated, self._reported))
 
     def own_bad_videos(self, epoch: int) -> None:
-        """The same of this process alone: with every save, so that a kill loses none from before it."""
+        """The same for this process alone; called at every save, so that a kill loses no report from before it."""
         assert self._passing
         self._log(epoch, own_bad_videos(self._passing, None, self._reported))
 
     def epoch(self, row: Mapping[str, Any], epochs: int, bad: list[tuple[str, Failure]]) -> None:
-        """Write the row of an epoch, of `epochs`, and what was bad in it."""
+        """Write the row of an epoch, of `epochs` in total, and its broken videos."""
         if not self.runlog:
             return
         with self._logging():

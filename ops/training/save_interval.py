@@ -13,7 +13,7 @@ class Interval:
     minutes: float = 0.0
 
     def is_due(self, step: int, seconds: float) -> bool:
-        """Whether to save after `step` steps of an epoch, `seconds` after the last time."""
+        """Whether to save after `step` steps of an epoch, `seconds` after the last save."""
         return bool(self.steps and step % self.steps == 0) or bool(self.minutes and seconds >= 60 * self.minutes)
 
 

@@ -1,4 +1,4 @@
-"""What a training is about to do, in a few lines: data, model, steps, device, and where it is saved."""
+"""A summary of a training before it starts: data, model, steps, device, and where it is saved."""
 
 import argparse
 from pathlib import Path

@@ -20,11 +20,11 @@ class StepLog:
 
     When resuming after `done` steps, rows of later steps are dropped, so that no step has two rows. Steps are counted
     over the whole run. `loss` is that of the step, the mean over all clips of all processes; `grad_norm` the norm of
-    all gradients before it is clipped; `lr` the base rate. `clips_per_second`, over all processes, and `data_seconds`,
-    which the first process waited for clips per step, are averages since the row before or the start of the epoch.
+    all gradients before clipping; `lr` the base rate. `clips_per_second`, over all processes, and `data_seconds`,
+    the wait of the first process for clips per step, are averages since the last row or the start of the epoch.
 
-    The epochs' own TensorBoard file counts epochs and hides those that a resumed run repeats, which in the same folder
-    would hide steps: hence the folder `steps`. Only steps that are logged read from the device, which waits for it.
+    The folder `steps` is separate because the TensorBoard file of the epochs, when it hides the epochs that a resumed
+    run repeats, would also hide steps in its folder. Only logged steps read from the device, which makes the host wait.
     """
 
     def __init__(self, every: int = 0, folder: Path | None = None, done: int = 0) -> None:
@@ -38,16 +38,16 @@ class StepLog:
         self.start_pass()
 
     def start_pass(self) -> None:
-        """Begin to count clips and time anew: at the start of an epoch, or of a part of one."""
+        """Reset the counts of clips and time, at the start of an epoch or of a part of one."""
         self._mark, self._clips, self._steps, self._waited = time.perf_counter(), 0, 0, 0.0
 
     def observe(self, loss: Tensor, norm: Tensor) -> None:
-        """Take note of a step's loss and gradient norm, scalars on the device, which are read only if logged."""
+        """Remember a step's loss and gradient norm, scalars on the device that are only read if they are logged."""
         if self.every:
             self._values = loss, norm
 
     def is_due(self, step: int) -> bool:
-        """Whether the step with this number, from 1, is logged."""
+        """Whether the step with this number, counted from 1, is logged."""
         return bool(self.every) and step % self.every == 0
 
     def count(self, clips: int) -> None:
@@ -55,7 +55,7 @@ class StepLog:
         self._clips, self._steps = self._clips + clips, self._steps + 1
 
     def write(self, step: int, epoch: int, rate: float, weight: float, waited: float) -> None:
-        """Log the step that was observed last; all processes call this together. InputError if it cannot be written.
+        """Log the step observed last; all processes must call this together. InputError if it cannot be written.
 
         `weight` is the factor on the gradients of this process's clips, `waited` the seconds for which this pass has
         waited for clips so far.

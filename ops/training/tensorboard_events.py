@@ -15,15 +15,15 @@ from ops.common.errors import InputError
 class EventFile:
     """A TensorBoard file in `folder`, written synchronously: a writer thread would not report a full disk.
 
-    With a `first` step, what earlier files in the folder hold from that step on is hidden. InputError where the file
-    cannot be written.
+    With a `first` step, TensorBoard hides events of earlier files in the folder from that step on. InputError if the
+    file cannot be written.
     """
 
     def __init__(self, folder: Path, first: int) -> None:
         self._folder = folder
         with self._written():
             self._writer = EventsWriter(str(folder / "events"))
-            if first:  # hides what an earlier run logged from there on
+            if first:  # hides what an earlier run logged from this step on
                 start = SessionLog(status=SessionLog.START)
                 self._writer.write_event(Event(step=first, session_log=start, wall_time=time.time()))
             self._writer.flush()

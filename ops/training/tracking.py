@@ -1,4 +1,4 @@
-"""Tracking a run with Weights & Biases or MLflow (`--track`), by their own libraries, which are imported here only."""
+"""Tracking a run with Weights & Biases or MLflow (`--track`). Their libraries are imported only in this module."""
 
 import argparse
 import importlib
@@ -41,14 +41,14 @@ class Backend(Protocol):
         """Add figures of a step."""
 
     def upload(self, checkpoint: Path | None, report: Path | None) -> None:
-        """Add the best checkpoint and the page, where these exist."""
+        """Upload the best checkpoint and the page, if they exist."""
 
     def finish(self, complete: bool) -> None:
-        """End the run; not `complete`: it will go on."""
+        """End the run; one that is not `complete` will be continued later."""
 
 
 class Tracker:
-    """What a training tells about itself to a tracker; without a `backend`, nothing.
+    """Sends the figures and files of a training to a tracker; without a `backend`, it does nothing.
 
     An error of the tracker never ends a training: the first is logged as a warning, and nothing more is tracked.
     """
@@ -86,9 +86,9 @@ def check_tracking(args: argparse.Namespace) -> None:
 
 
 def open_tracker(name: str | None, folder: Path, settings: Mapping[str, Any], resumed: bool) -> Tracker:
-    """The tracker of the run in `folder`, which goes on where the run is `resumed`.
+    """The tracker of the run in `folder`, which continues the tracked run if the run is `resumed`.
 
-    `name` is the value of --track. InputError where tracking cannot begin.
+    `name` is the value of --track. InputError if tracking cannot start.
     """
     if not name:
         return Tracker()
@@ -149,7 +149,7 @@ class _Mlflow:
             experiment = found.experiment_id if found else self._client.create_experiment(name)
             self.id = str(self._client.create_run(experiment, run_name=folder.name).info.run_id)
             values = [self._entities.Param(key, str(value)[:LONGEST]) for key, value in settings.items()]
-            for start in range(0, len(values), 100):  # the most that a server takes at once
+            for start in range(0, len(values), 100):  # the most that a server accepts at once
                 self._client.log_batch(self.id, params=values[start : start + 100])
         self.place = f"{mlflow.get_tracking_uri()}, experiment {name}, run {self.id}"
 

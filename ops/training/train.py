@@ -198,7 +198,7 @@ def fit(
     origin: Checkpoint | None,
     compute: Compute,
 ) -> None:
-    """Train to the end with logs, or only try it; `origin` is the checkpoint that the run resumes from."""
+    """Train to the end with logs, or make a dry run; `origin` is the checkpoint that the run resumes from."""
     device = compute.device
     sampler = TrainSampler(
         len(data.train), args.batch_size, args.seed, distributed.rank(), distributed.world_size(),
@@ -238,7 +238,7 @@ def fit(
 
 
 def _train(args: argparse.Namespace, trainer: Trainer, runlog: RunLog | None, folder: Path, progress: Progress) -> None:
-    """Train to the end or until a signal, of which a file then tells, and say how it ended."""
+    """Train to the end or until a signal, which is then recorded in a file, and log how the run ended."""
     marker = folder / PREEMPTED
     if runlog:
         marker.unlink(missing_ok=True)

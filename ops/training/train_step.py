@@ -31,11 +31,11 @@ HOPELESS = (
 
 @dataclass(frozen=True)
 class Step:
-    """A step: its `number` in the pass, the clips that it was computed from, and what came out.
+    """A step: its `number` in the pass, its clips, and its results.
 
-    `indices` are the places of the clips in the list, `weight` the factor on their gradients, `scores` `[N, K]`,
-    `labels` `[N]` (with mixing those of the larger share of each clip), `loss` the mean and `norm` that of the
-    gradients.
+    `indices` are those of the clips in the list, `weight` the factor on their gradients, `scores` `[N, K]`,
+    `labels` `[N]` (with mixing, that of the larger share of each clip), `loss` the mean loss and `norm` the norm of
+    the gradients.
     """
 
     number: int
@@ -51,15 +51,15 @@ class Step:
 class Stepper:
     """Takes the steps of a training.
 
-    A batch goes through the model in `parts`, whose gradients are added up: less memory, the same step but for batch
-    norms. `clip_gradient` bounds the norm of all gradients together. Where the loss or a gradient is not finite in any
-    process, no step is taken in any of them: `on_nonfinite(step)` is called, and if it returns the batch
-    is passed over, which needs `restorable` statistics of batch norms. Steps that `scaler` leaves out to find the scale
-    of fp16 do not count as such; RunStoppedError where it finds none. `observe(loss, norm)` gets the mean loss of this
-    process's clips and the norm of all gradients before clipping, scalars on the device, of every batch.
+    A batch goes through the model in `parts`, whose gradients are added up: this takes less memory and gives the same
+    step, except for batch norms. `clip_gradient` limits the norm of all gradients together. If the loss or a gradient
+    is not finite in any process, none of them takes the step: `on_nonfinite(step)` is called and, if it returns, the
+    batch is skipped, which needs `restorable` statistics of batch norms. Steps that `scaler` skips while it looks for
+    the scale of fp16 do not count as such; RunStoppedError if it finds none. For every batch, `observe(loss, norm)`
+    gets the mean loss of this process's clips and the norm of all gradients before clipping, scalars on the device.
 
-    With `deferred`, which needs a fused optimizer, the device itself leaves such a step out, and the host learns of it
-    when it has started the next step: it never waits for the device, and the device never waits for it.
+    With `deferred`, which needs a fused optimizer, the device itself skips such a step, and the host is told after it
+    has started the next step: neither waits for the other.
     """
 
     model: nn.Module
@@ -75,15 +75,15 @@ class Stepper:
     deferred: bool = False
     observe: Callable[[Tensor, Tensor], None] | None = None
     unsettled: deque[Step] = field(default_factory=deque, init=False)
-    """Steps of which the host does not know yet whether they were taken, oldest first."""
+    """Steps that the host does not yet know to have been taken, oldest first."""
 
     @cached_property
     def _flags(self) -> AsyncFlags:
-        """Of each of `unsettled`: whether it was not finite, and whether the scale of fp16 is too small."""
+        """Two flags for each of `unsettled`: whether it was not finite, and whether the scale of fp16 is too small."""
         return AsyncFlags(self.compute.device, flags=2)
 
     def __call__(self, batch: ClipBatch, weight: float = 1.0, number: int = 0) -> list[Step]:
-        """Take step `number`; returns the steps of which it has become known that they were taken, see `settle`.
+        """Take step `number`; returns the steps that are now confirmed as taken, see `settle`.
 
         `weight` is the factor on the gradients of this process's clips, see `TrainSampler.weight`.
         """
@@ -114,10 +114,10 @@ class Stepper:
         return self.settle(leave=int(self.deferred))
 
     def settle(self, leave: int = 0, report: bool = True) -> list[Step]:
-        """Find out which steps were taken, but for the last ones, which it is to `leave`; returns them.
+        """Check which steps were taken, except the last `leave` ones; returns those that were.
 
-        `on_nonfinite` is called for those that were not, or RunStoppedError raised. For that, all processes have to
-        call this at the same point. Without `report` it ends before such a step, and one process may call it alone.
+        For a step that was not taken, `on_nonfinite` is called or RunStoppedError raised, so all processes must call
+        this at the same point. Without `report` it stops before such a step, and a single process may call it.
         """
         taken = []
         while len(self.unsettled) > leave:
@@ -144,10 +144,10 @@ class Stepper:
 
 @contextlib.contextmanager
 def skipped_where(flag: Tensor, optimizer: Optimizer) -> Iterator[None]:
-    """Within the context a fused `optimizer` changes nothing in its steps where `flag`, on its device, is true.
+    """Within the context, a step of a fused `optimizer` changes nothing if `flag`, on its device, is true.
 
-    This adds to the steps that a `GradScaler` leaves out, in the same way: by `found_inf`, which fused optimizers look
-    at on the device.
+    Steps that a `GradScaler` skips are still skipped: both use `found_inf`, which fused optimizers read on the
+    device.
     """
 
     def add(optimizer: Optimizer, *_: object) -> None:
@@ -159,7 +159,7 @@ def skipped_where(flag: Tensor, optimizer: Optimizer) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-        vars(optimizer).pop("found_inf", None)  # a scaler has removed it
+        vars(optimizer).pop("found_inf", None)  # a scaler may have removed it
 
 
 def accumulate(

@@ -52,7 +52,7 @@ class Data:
 
 
 def smallest_part(args: argparse.Namespace, length: int, processes: int) -> int:
-    """The smallest number of clips that go through the model at a time, when training on `length` clips."""
+    """The smallest number of clips that go through the model at once when training on `length` clips."""
     size: int = args.batch_size
     last = length % size if args.keep_last_batch else 0
     shares = [max(batch // processes, 1) for batch in (size if length >= size else 0, last) if batch]
@@ -60,7 +60,7 @@ def smallest_part(args: argparse.Namespace, length: int, processes: int) -> int:
 
 
 def check_positives(records: Records, num_classes: int) -> None:
-    """Say how many classes no video of a list with several labels has; InputError if it has no labels at all."""
+    """Log how many classes occur in no video of a list with several labels; InputError if it has no labels at all."""
     if records.label_sets is None:
         return
     there = len(np.unique(records.label_sets.values))

@@ -74,7 +74,7 @@ class Trainer:
         self.pace, self.folder, self.meta, self.compute = pace, folder, meta, compute
         self.reporter = RunReporter(runlog, steplog)
         self.scaler = compute.scaler()
-        self.began = 0, 0  # epoch and step with which the present pass began
+        self.began = 0, 0  # epoch and step at which the current pass began
         parallel: nn.Module = model
         if distributed.world_size() > 1:
             device = compute.device
@@ -83,7 +83,7 @@ class Trainer:
             compute.compiled(parallel), optimizer, self.scaler, compute, self._nonfinite,
             pace.clip_gradient, pace.parts, restorable=pace.skip_nonfinite > 0, loss=loss,
             mixing=pace.mixing, observe=steplog.observe,
-            # The average over the weights is updated after each step that is taken, which the host has to know then.
+            # The average of the weights is updated after each step that is taken, so the host must know of it at once.
             deferred=compute.fused_optimizer and pace.ema is None,
         )  # fmt: skip
         self.ema = ModelEma(model, pace.ema)
@@ -97,13 +97,13 @@ class Trainer:
         self.row: dict[str, Any] = {}  # its row in the log
 
     def restore(self, origin: Checkpoint, same_place: bool) -> None:
-        """Take over the rest of the state in `origin`; `same_place`: the run goes on where that was saved."""
+        """Take over the rest of the state in `origin`; `same_place`: the run continues where that was saved."""
         if origin.rest.get("scaler"):
             self.scaler.load_state_dict(origin.rest["scaler"])
         self.ema.restore(origin.rest, origin.path)
         if same_place:
             self.early_stopping.restore(origin.rest.get("early_stopping"))
-        self.results = dict(origin.meta.get("results") or {})  # kept until an epoch of this run ends
+        self.results = dict(origin.meta.get("results") or {})  # valid until an epoch of this run ends
 
     def fit(self, progress: Progress) -> Progress:
         """Train from `progress` to the last epoch or an early end, for `max_steps`, or until a signal.
@@ -143,7 +143,7 @@ class Trainer:
         began: float,
         due: bool,
     ) -> None:
-        """Save and log the results of a pass; `due` is whether its validation would also be in an uninterrupted run."""
+        """Save and log the results of a pass; `due`: an uninterrupted run would also validate here."""
         metric = self.pace.metric
         row = {"epoch": epoch, "step": self._global_step(progress), **figures_of(trained, validated, metric)}
         last_step = (progress.step or len(self.sampler)) - 1
@@ -163,7 +163,7 @@ class Trainer:
             self.early_stopping.add(value)
         self.results = {name: value for name, value in row.items() if name.startswith(("val_", "train_"))}
         row |= {metric.best: progress.best, "seconds": time.perf_counter() - began}
-        self.reporter.epoch(row, self.schedule.epochs, bad)  # first: a run that is killed in between writes it again
+        self.reporter.epoch(row, self.schedule.epochs, bad)  # first: after a kill in between, it is written again
         self.row = row
         self._save(progress, is_best)
 
@@ -215,7 +215,7 @@ class Trainer:
         self.reporter.step(self._global_step(progress), progress.epoch, progress.step - 1, self.sampler, self.schedule)
         due = self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler)
         if due and self.reporter.runlog:
-            # The other processes, whose clocks differ, may not be saving now, so that nothing can be reported together.
+            # The clocks of other processes differ, so they may not be saving now, and a common report is not possible.
             self.running.count(self.stepper.settle(report=False))
             if not self.stepper.unsettled:
                 self._save(progress, is_best=False)

@@ -1,4 +1,4 @@
-"""The arguments of a training that starts from a checkpoint (`--tune_from`), whose settings it takes over."""
+"""The arguments of a training that starts from a checkpoint (`--tune_from`) and takes over its settings."""
 
 import argparse
 import logging
@@ -20,10 +20,10 @@ SEGMENTS, DROPOUT, INPUT_SIZE = 8, 0.5, 224
 
 
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The arguments, by name, of the training that made `checkpoint`, as far as they describe the model.
+    """The arguments, by name, of the training that wrote `checkpoint`, as far as they describe the model.
 
     Architecture, temporal module and a TANet's segments come from its tensors; input size, dropout, the segments of
-    other networks and whether videos have several labels from what else it tells, with defaults of 224 pixels, 0.5, 8
+    other networks and whether videos have several labels from its metadata or name, by default 224 pixels, 0.5, 8
     and one label.
     """
     spec, meta = checkpoint.spec, checkpoint.meta
@@ -40,11 +40,11 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def open_start(args: argparse.Namespace) -> Checkpoint | None:
-    """The checkpoint of `--tune_from`, with whose settings `args` are completed; None without the flag.
+    """The checkpoint of `--tune_from`, whose settings are added to `args`; None without the flag.
 
-    A run that continues and has a name needs the file no longer: its own checkpoint has the same settings.
+    A named run that is resumed no longer needs the file, because its own checkpoint has the same settings.
     """
-    if not args.tune_from or args.resume not in (None, "auto"):  # both: `check_arguments` refuses it
+    if not args.tune_from or args.resume not in (None, "auto"):  # `check_arguments` refuses the combination
         return None
     try:
         checkpoint = read_checkpoint(args.tune_from, hashed=distributed.world_size() > 1)
@@ -60,8 +60,8 @@ def open_start(args: argparse.Namespace) -> Checkpoint | None:
 def use_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
     """Give the arguments that are not on the command line the values with which `checkpoint` was trained.
 
-    InputError, with flag and both values, for one that is given and with which the weights cannot be used. What else is
-    given and differs, such as dropout and input size, stays.
+    InputError, with the flag and both values, for a given argument that does not fit the weights. Other given
+    arguments that differ, such as dropout and input size, are kept.
     """
     spec = checkpoint.spec
     if spec.modality != args.modality:
@@ -74,7 +74,7 @@ def use_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
     _check(ours, checkpoint, theirs, by_module[0] if by_module else "temporal")
     taken = {name: value for name, value in theirs.items() if name not in args.given and getattr(args, name) != value}
     if by_module or theirs["temporal"] == "none":
-        taken.pop("temporal", None)  # --tam says it already, and without a flag there is no module
+        taken.pop("temporal", None)  # --tam already says so, and without any flag there is no module
     for name, value in taken.items():
         setattr(args, name, value)
     if taken:
@@ -86,7 +86,7 @@ def use_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
 
 
 def _check(ours: Mapping[str, Any], checkpoint: Checkpoint, theirs: Mapping[str, Any], module_flag: str) -> None:
-    """InputError for the first of `ours` with which the weights cannot be used; `module_flag` named the module."""
+    """InputError for the first of `ours` that does not fit the weights; `module_flag` is what named the module."""
     fixed = ["arch", *temporal_arguments(checkpoint.spec.temporal)]
     used = {flag.removeprefix("--") for flag in used_options(checkpoint.spec.temporal)}
     if checkpoint.spec.num_segments:
