@@ -1,6 +1,6 @@
 """A camera as a stream of frames, each yielded when it is captured.
 
-Whoever takes frames too late loses some, but never gets old ones.
+A consumer that takes frames too late loses some, but never gets old ones.
 """
 
 from abc import ABC, abstractmethod
@@ -24,8 +24,8 @@ class CapturedFrame:
 
     Attributes:
         seconds: its time in the stream; the first frame is at 0.
-        captured: when it was there, by `time.monotonic`.
-        image: decodes it: BGR uint8 `[h, w, 3]`, upright.
+        captured: when it was captured, by `time.monotonic`.
+        image: decodes the frame and returns it, BGR uint8 `[h, w, 3]`, upright.
     """
 
     seconds: float
@@ -53,6 +53,6 @@ class Camera(ABC):
 
 
 def believed_rate(rate: Any) -> float:
-    """A frame rate as a float; 0 if it is missing or cannot be meant."""
+    """A frame rate as a float; 0 if it is missing or implausible."""
     value = float(rate or 0)
     return value if RATES[0] <= value <= RATES[1] else 0.0

@@ -1,4 +1,4 @@
-"""What live predictions can look at: a camera of this machine, an RTSP stream, or a file played at its own speed."""
+"""The sources of live predictions: a camera of this machine, an RTSP stream, or a file played at its own speed."""
 
 import os
 import re

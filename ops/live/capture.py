@@ -27,15 +27,15 @@ class KeptFrame:
 
 
 class Capture(threading.Thread):
-    """Takes every frame of `camera`, transforms those that a window samples, and forgets those that it no longer will.
+    """Takes every frame of `camera`, transforms those that windows sample, and drops those no longer needed.
 
-    What others read is guarded by `changed`, which is notified after every frame and at the end.
+    `changed` guards the attributes that other threads read; it is notified after every frame and at the end.
 
     Attributes:
         kept: slot → frame, for slots that nobody has taken yet.
-        newest: the last slot whose frame is there, -1 before the first one.
+        newest: the last slot whose frame has arrived, -1 before the first one.
         dropped: frames that windows sample, but that were given up for newer ones.
-        image: the newest frame as it is shown, if `keeps_images`.
+        image: the newest frame, for display, if `keeps_images`.
         error: what ended the thread early.
         ended: whether it has ended.
     """
@@ -55,7 +55,7 @@ class Capture(threading.Thread):
         self._first = 0.0
 
     def run(self) -> None:
-        """Until the camera ends or `stop` is called."""
+        """Capture frames until the camera ends or `stop` is called."""
         try:
             for frame in self._camera.frames(self._stop_asked):
                 self._take(frame)
@@ -74,13 +74,13 @@ class Capture(threading.Thread):
 
     @property
     def fps(self) -> float:
-        """Frames per second that are taken from the camera at present."""
+        """How many frames per second are currently taken from the camera."""
         times = list(self._times)
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
 
     @property
     def seconds(self) -> float:
-        """How long frames have been coming."""
+        """The seconds from the first frame to the newest."""
         return self._times[-1] - self._first if self._times else 0.0
 
     @property
@@ -100,7 +100,7 @@ class Capture(threading.Thread):
         slot = round(frame.seconds * self._windows.rate)
         windows, found = self._windows, {}
         if slot > self.newest:
-            if self._previous is not None:  # its picture stands until the next one, however long that takes
+            if self._previous is not None:  # a frame is shown until the next one, however long that takes
                 first = max(self.newest + 1, slot - windows.length - windows.stride)
                 missing = [place for place in range(first, slot) if windows.is_wanted(place)]
                 if missing:

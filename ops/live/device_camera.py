@@ -17,7 +17,7 @@ from ops.live.camera import Camera, CapturedFrame, believed_rate
 
 
 class DeviceCamera(Camera):
-    """A camera of this machine, by number or by its file, such as /dev/video0, read by OpenCV."""
+    """A camera of this machine, given by its number or device file, such as /dev/video0, and read by OpenCV."""
 
     def __init__(self, source: str) -> None:
         self.name = f"camera {source}" if source.isdecimal() else source
@@ -29,7 +29,7 @@ class DeviceCamera(Camera):
             self._capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
         if not self._capture.isOpened():
             raise InputError(f"{self.name}: cannot be opened: it may be in use, or you may not have access to it")
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not those that waited
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # no queue of old frames
         self.rate = believed_rate(self._capture.get(cv2.CAP_PROP_FPS))
 
     def frames(self, stop: Event) -> Iterator[CapturedFrame]:
@@ -50,7 +50,7 @@ class DeviceCamera(Camera):
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    """Within this OpenCV prints no warnings of its own besides our line."""
+    """Within the context OpenCV prints no warnings of its own."""
     logging_of_opencv: Any = cv2.utils.logging
     before = logging_of_opencv.setLogLevel(logging_of_opencv.LOG_LEVEL_SILENT)
     try:

@@ -22,7 +22,7 @@ ROWS = 3
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of a prediction: its best classes after smoothing, and `label`, None if none is likely enough."""
+    """A prediction as it is shown: its best classes after smoothing, and `label`, None if no class is likely enough."""
 
     live: LivePrediction
     top: Sequence[tuple[str, float]]
@@ -30,19 +30,19 @@ class Shown:
 
     @property
     def state(self) -> str:
-        """Frame rate, latency, and what was dropped."""
+        """Frame rate, latency, and the number of dropped frames."""
         live = self.live
         state = f"{live.fps:.1f} frames/s, latency {live.latency_s:.2f} s"
         return f"{state}, dropped {live.dropped_frames} frames and {live.skipped_windows} windows"
 
     @property
     def line(self) -> str:
-        """Everything in one line."""
+        """The prediction and the state in one line."""
         share = f"{100 * self.top[0][1]:5.1f} %"
         return f"{self.live.stop_s:8.1f} s  {share}  {one_line(self.label or NOTHING)}  ({self.state})"
 
     def as_json(self) -> dict[str, Any]:
-        """All figures, for programs."""
+        """All figures as plain data, for programs."""
         live = self.live
         return {
             "start_s": round(live.start_s, 6), "end_s": round(live.stop_s, 6),
@@ -63,14 +63,14 @@ class Display(ABC):
 
     @abstractmethod
     def show(self, shown: Shown) -> None:
-        """A new prediction."""
+        """Show a new prediction."""
 
     def refresh(self, image: Image | None) -> bool:
-        """The newest frame, BGR; False if the user has closed the display."""
+        """Show the newest frame, BGR; returns False if the user has closed the display."""
         return not getattr(sys.stdout, "is_closed", False)
 
     def close(self) -> None:
-        """Leave the terminal, or the desktop, as it was."""
+        """Restore the terminal, or close the window."""
         return
 
 
@@ -84,7 +84,7 @@ class JsonLines(Display):
 
 
 class TerminalLine(Display):
-    """One line, which is written over as long as the label stays the same; in a file, a line per prediction."""
+    """One line that is overwritten as long as the label stays the same; in a file, one line per prediction."""
 
     def __init__(self) -> None:
         self._written, self._label = False, ""
@@ -163,7 +163,7 @@ def draw_prediction(image: Image, shown: Shown | None, names: Sequence[str]) -> 
 def has_desktop() -> bool:
     """Whether a window can be opened here.
 
-    It is tried in another process, because OpenCV's ends if there is a display but no access to it.
+    This is tried in another process, because OpenCV ends the process if it has no access to the display.
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False

@@ -1,4 +1,4 @@
-"""The thread that predicts: always the newest window, whatever has become of those before it."""
+"""The thread that predicts: it always scores the newest window, and skips older ones if it is late."""
 
 import queue
 import threading
@@ -19,7 +19,7 @@ class LivePrediction:
         start_s, stop_s: the window in seconds from the first frame.
         latency_s: from the capture of the last frame that the window samples to this prediction.
         fps: frames per second that are taken from the camera.
-        dropped_frames, skipped_windows: since the beginning, to keep up with the camera.
+        dropped_frames, skipped_windows: how many have been left out so far, to keep up with the camera.
     """
 
     prediction: Prediction
@@ -32,10 +32,10 @@ class LivePrediction:
 
 
 class Inference(threading.Thread):
-    """Computes features of frames as they come, and scores the newest complete window when there is a new one.
+    """Computes features of frames as they arrive, and scores the newest window whenever a new one is complete.
 
     `results` are the predictions; after the last one, `ended` is set, and `error` is what ended the thread early.
-    `skipped` counts the windows that were complete, but given up for newer ones.
+    `skipped` counts the complete windows that were left out for newer ones.
     """
 
     def __init__(self, predictor: Predictor, windows: SlidingWindows, capture: Capture, name: str) -> None:
@@ -51,7 +51,7 @@ class Inference(threading.Thread):
         self.ended = False
 
     def run(self) -> None:
-        """Until the capture ends or `stop` is called."""
+        """Predict until the capture ends or `stop` is called."""
         try:
             while not self._stop_asked.is_set() and self._step():
                 pass
@@ -60,7 +60,7 @@ class Inference(threading.Thread):
         self.ended = True
 
     def stop(self) -> None:
-        """End the thread after what it computes now."""
+        """End the thread after its current computation."""
         self._stop_asked.set()
         with self._capture.changed:
             self._capture.changed.notify_all()

@@ -1,4 +1,4 @@
-"""Live predictions from camera to display: three threads, of which the main one shows what the others find."""
+"""Live predictions from camera to display: the main thread shows the results of the two others."""
 
 import argparse
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """What to predict and show; times in seconds, None for what the network was trained with. See `options`."""
+    """What to predict and show; times are in seconds, and None means as in training. See `options`."""
 
     camera: str = "0"
     window: float | None = None
@@ -39,7 +39,7 @@ class LiveOptions:
 
 
 def live_predictor(args: argparse.Namespace) -> Predictor:
-    """The predictor that the arguments ask for, with one clip per window unless --sample says how many."""
+    """The predictor that the arguments ask for, with one clip per window unless --sample gives another number."""
     compute = compute_of(args, pick_device(None, args.device))
     predictor = open_predictor(
         args.weights, args.dataset, args.class_names, args.sample, args.test_crops, args.full_res, args.input_size,
@@ -54,7 +54,7 @@ def live_options(args: argparse.Namespace) -> LiveOptions:
 
 
 def predict_live(predictor: Predictor, options: LiveOptions, dataset: str | None = None) -> int:
-    """Predict and show until the file ends or the user does; returns the exit status.
+    """Predict and show until the file ends or the user stops; returns the exit status.
 
     `dataset` says how long the videos of training were (default: that of the checkpoint). InputError or MediaError for
     a camera or a file that cannot be read, RunStoppedError for a camera that vanishes.
@@ -154,9 +154,9 @@ class Summary:
 def show_all(
     capture: Capture, inference: Inference, display: Display, shown: Callable[[LivePrediction], Shown], summary: Summary
 ) -> None:
-    """Show predictions until there will be no more, or the display is closed."""
+    """Show predictions until there are no more, or the display is closed."""
     while True:
-        ended = inference.ended  # before the queue is looked at: what was put there until now is shown
+        ended = inference.ended  # read before the queue, so that no result is missed
         try:
             live = inference.results.get(timeout=0 if ended else display.interval)
         except queue.Empty:

@@ -1,4 +1,4 @@
-"""Scores of sliding windows, with the features of each frame computed once for all windows that it is in."""
+"""Scores of sliding windows; the features of each frame are computed once for all windows that contain it."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class SlidingPredictor:
         self.computed = 0
 
     def warm_up(self) -> None:
-        """Score a black window, because a runtime translates the network, and a compiler compiles it, at first use."""
+        """Score a black window, because runtimes translate the network, and compilers compile it, at first use."""
         black = self._features_of(torch.zeros(len(self._mirrored), 3, *self._size, dtype=torch.uint8))
         self._features = {int(slot): black for slot in self._windows.slots(0).flat}
         self.logits(0)

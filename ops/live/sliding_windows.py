@@ -76,7 +76,7 @@ def sliding_windows(
     """Windows of `seconds` that start every `stride` seconds, in a stream of `rate` frames per second.
 
     Dense sampling always has windows of 64 slots, as in training. By default a window lasts as long as 64 frames of
-    the stream, and the stride is the distance of two segments, so that windows share all frames but one.
+    the stream, and the stride is the distance between two segments, so that windows share all frames but one.
 
     `choose` gives the first frames `[V, T]` of the clips for a number of frames.
     """

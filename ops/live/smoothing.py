@@ -1,4 +1,4 @@
-"""From the predictions of windows to what is shown: smoothed over time, and nothing where no class is likely."""
+"""Smoothing the predictions of windows over time, and choosing the classes to show."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Smoothing:
-    """A moving average of probabilities, in which a prediction's weight falls to 1/e in `seconds` (0: no average)."""
+    """A moving average of probabilities, in which a prediction's weight decays to 1/e in `seconds` (0: no average)."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""Files and RTSP streams as cameras, decoded by PyAV: frames have the pixels that a test of the same file has."""
+"""Files and RTSP streams as cameras, decoded by PyAV: frames have the same pixels as in a test of the same file."""
 
 import re
 import time
@@ -59,7 +59,7 @@ class Playback:
         self._begun = False
 
     def due(self, seconds: float) -> float:
-        """When the frame at `seconds` of the file appears, by `time.monotonic`."""
+        """When the frame at `seconds` of the file is shown, by `time.monotonic`."""
         if not self._begun:
             self._start, self._begun = time.monotonic() - seconds / self._speed, True
         return self._start + seconds / self._speed
@@ -76,10 +76,10 @@ class Arrival:
     PERIOD = 10.0
 
     def __init__(self) -> None:
-        self._least: deque[tuple[float, float]] = deque(maxlen=2)  # start of a period, least delay in it
+        self._least: deque[tuple[float, float]] = deque(maxlen=2)  # start of a period, smallest delay in it
 
     def due(self, seconds: float) -> float:
-        """Now: how long the frame took to get here is not known."""
+        """Now, because the time that the frame took to arrive is not known."""
         return time.monotonic()
 
     def lag(self, seconds: float) -> float:
@@ -102,7 +102,7 @@ class VideoStream(Camera):
         self._converter = FrameConverter(name)
         self.rate = believed_rate(self._stream.average_rate)
         self._step = 1 / self.rate if self.rate else USUAL_STEP
-        self._base: float | None = None  # the stream's time that counts as 0
+        self._base: float | None = None  # the time in the stream that counts as 0
         self._last = -self._step
         self._skips = False
 
@@ -144,7 +144,7 @@ class VideoStream(Camera):
         yield None
 
     def _must_skip(self, packet: Any) -> bool:
-        """Whether this packet is not decoded, because decoding is behind: then all are skipped up to a key frame."""
+        """Whether to skip this packet because decoding is late; then all packets up to a key frame are skipped."""
         if packet.pts is None or self._base is None:
             return False
         late = self._clock.lag(float(packet.pts * packet.time_base) - self._base) > MAX_LAG
@@ -164,7 +164,7 @@ class VideoStream(Camera):
         return [frame for frame in frames if isinstance(frame, VideoFrame)]
 
     def _seconds(self, frame: VideoFrame) -> float:
-        """The time of a frame since the first one; where the stream's clock breaks, it goes on after the last frame."""
+        """The time of a frame since the first one; if the stream's clock jumps, time continues after the last frame."""
         if frame.pts is None or frame.time_base is None:
             self._last += self._step
             return self._last

@@ -9,7 +9,7 @@ from ops.common.errors import InputError
 
 
 def sweep_parser(description: str | None) -> argparse.ArgumentParser:
-    """The parser of the tool, for what is before the `--`."""
+    """The parser of the tool, for the arguments before the `--`."""
     usage = "%(prog)s --out DIR --set NAME=V1,V2 [--set ...] [options] -- online_main.py DATASET RGB [flags]"
     parser = Parser(description=description, usage=usage)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the runs and the results")

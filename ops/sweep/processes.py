@@ -1,4 +1,4 @@
-"""Running the trainings of a sweep as processes, so many at a time, and noting which of them are finished."""
+"""Running the trainings of a sweep as processes, several at a time, and recording which of them are finished."""
 
 import json
 import logging
@@ -32,9 +32,9 @@ PREEMPTED = "preempted"
 
 
 class Sweep:
-    """The runs of a sweep in `out`, of which `jobs` go on at a time, each on one of `gpus` (none: on the CPU).
+    """The runs of a sweep in `out`: `jobs` of them at a time, each on one of `gpus` (none: on the CPU).
 
-    Signals are handed on to the trainings once, which then save and end; no other training starts.
+    Signals are passed on once to the trainings, which then save and end; no other training starts.
     """
 
     def __init__(self, out: Path, runs: Sequence[Run], gpus: Sequence[int], jobs: int) -> None:
@@ -50,7 +50,7 @@ class Sweep:
                 )
 
     def run(self) -> None:
-        """Run all trainings that are not finished; those that fail are noted, and the others go on."""
+        """Run all trainings that are not finished; those that fail are recorded, and the others continue."""
         left = [run for run in self.runs if not self.finished(run)]
         if len(left) < len(self.runs):
             log.info("%d of %d runs are finished already", len(self.runs) - len(left), len(self.runs))
@@ -66,7 +66,7 @@ class Sweep:
                     process.terminate()
 
     def finished(self, run: Run) -> bool:
-        """Whether a run has ended as it should."""
+        """Whether a run has ended without an error."""
         done = self.state.get(run.name, {}).get("status") == EXIT_DONE
         return done and (self.out / run.name / LAST).exists()
 
@@ -81,7 +81,7 @@ class Sweep:
             gpu = self.gpus[slot % len(self.gpus)]
             environment["CUDA_VISIBLE_DEVICES"] = visible_devices([gpu], os.environ.get("CUDA_VISIBLE_DEVICES"))
             place = f"GPU {gpu}"
-        elif self.jobs > 1:  # without this each would take all cores
+        elif self.jobs > 1:  # otherwise each would use all cores
             environment.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // self.jobs, 1)))
         log.info("%s: started on %s (%s)", run.name, place, self._log_of(run))
         with appended_file(self._log_of(run)) as output:
@@ -94,7 +94,7 @@ class Sweep:
             process.send_signal(self.signal)
 
     def _collect(self) -> None:
-        """Wait a moment, and note the trainings that have ended."""
+        """Wait briefly, and record the trainings that have ended."""
         time.sleep(0.1)
         for slot, (run, process) in list(self._going.items()):
             status = process.poll()
@@ -138,7 +138,7 @@ class Sweep:
 def run_all(out: Path, runs: Sequence[Run], gpus: Sequence[int] | None, jobs: int | None) -> int:
     """Run a sweep in the folder `out` and write its table and page; returns the exit status.
 
-    `gpus` and `jobs` are as given; without them all GPUs are used, with one run on each, and none
+    `gpus` and `jobs` are as given; by default all GPUs are used, with one run on each, or none
     if the trainings are for the CPU.
     """
     gpus = [] if any(run.device == "cpu" for run in runs) else _all_gpus() if gpus is None else gpus
@@ -162,7 +162,7 @@ def _all_gpus() -> list[int]:
 
 
 def _read_state(path: Path) -> dict[str, Mapping[str, Any]]:
-    """What `STATE` says of each run."""
+    """The contents of `STATE` for each run."""
     try:
         state = json.loads(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, ValueError, RecursionError):

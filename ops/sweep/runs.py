@@ -48,9 +48,9 @@ class Run:
 
 
 def runs_of(args: argparse.Namespace, command: Sequence[str]) -> list[Run]:
-    """The runs that the arguments of tools/sweep.py ask for, seed by seed, so that all settings have one early.
+    """The runs that the arguments of tools/sweep.py ask for, seed by seed, so that all settings have a result early.
 
-    InputError for anything that can be seen to be wrong before a run starts.
+    InputError for every mistake that can be found before a run starts.
     """
     script, *flags = command[1:] if Path(command[0]).name.startswith("python") else command
     script = Path(script).name
@@ -91,7 +91,7 @@ def _check_own(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
 
 
 def _check_names(runs: Sequence[Run]) -> None:
-    """InputError where two runs would have the same folder, or one whose name is too long."""
+    """InputError if two runs would have the same folder, or if the name of a folder is too long."""
     names = [run.name for run in runs]
     for run in runs:
         if names.count(run.name) > 1:
@@ -101,7 +101,7 @@ def _check_names(runs: Sequence[Run]) -> None:
 
 
 def _plain(value: str) -> str:
-    """`value` as a part of a folder's name."""
+    """`value` as part of a folder's name."""
     return re.sub(r"[^\w.+-]+", "-", value)
 
 
@@ -118,5 +118,5 @@ def _words(action: argparse.Action, name: str, value: str) -> list[str]:
 
 
 def shown(run: Run) -> str:
-    """The command of a run as a shell takes it."""
+    """The command of a run, quoted for a shell."""
     return shlex.join(run.command)

@@ -32,7 +32,7 @@ class Setting:
 
 
 def read_settings(out: Path, runs: Sequence[Run]) -> list[Setting]:
-    """The results of the finished `runs` in the folder `out`, best setting first; a run without results is named."""
+    """The results of the finished `runs` in the folder `out`, best setting first; runs without results are logged."""
     settings: dict[tuple[str, ...], Setting] = {}
     for run in runs:
         setting = settings.setdefault(tuple(run.setting.values()), Setting(run.setting))
@@ -63,7 +63,7 @@ def spread(values: Mapping[int, float]) -> float | None:
 
 
 def cells_of(setting: Setting) -> list[str]:
-    """The row of a setting, for readers."""
+    """The row of a setting, formatted for people."""
     return [
         *setting.values.values(),
         _number(mean(setting.last)),
