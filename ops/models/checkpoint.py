@@ -44,21 +44,21 @@ class Checkpoint:
 
     @property
     def num_segments(self) -> int | None:
-        """Segments it was trained with: from its tensors, else from `meta` or the file's name; None if unknown."""
+        """The segments of its training: from its tensors, else from `meta` or the file's name; None if unknown."""
         if self.spec.num_segments is not None:
             return self.spec.num_segments
         return segments_told(self.meta, self.path)
 
     @property
     def normalisation(self) -> tuple[list[float], list[float]]:
-        """Mean and deviation of the pixels, of 1, that it was trained with: of ImageNet where nothing else is told."""
+        """Mean and deviation of the pixels (in [0, 1]) in its training: those of ImageNet if the file has no others."""
         told = normalisation_told(self.meta, self.dialect == "mmaction2" and self.spec.tam)
         mean, std = told or (MEAN[self.spec.modality], STD[self.spec.modality])
         return list(mean), list(std)
 
     @property
     def multi_label(self) -> bool:
-        """Whether it was trained with several labels per video: its scores then go through a sigmoid, not a softmax."""
+        """Whether it was trained with several labels per video; its scores then go through a sigmoid, not a softmax."""
         return bool(self.meta.get("multi_label"))
 
     @property
@@ -98,7 +98,7 @@ def load_model(path: str | os.PathLike[str], num_segments: int | None = None) ->
     Depth, classes, modality and temporal module are derived from its tensors, and so are the segments of a TANet, for
     which `num_segments` must be None or the number it was trained with. Other tensors do not depend on the segments:
     the default is what `meta` or the published name of the file says, else 8 for a TSN, which only averages them.
-    Raises InputError, in one line that names the file, also where the segments of a TSM are not known.
+    Raises InputError, in one line that names the file, also if the segments of a TSM are not known.
     """
     return model_of(read_checkpoint(path), num_segments)
 
@@ -128,7 +128,7 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
 
 
 def use_normalisation(model: Recognizer, checkpoint: Checkpoint) -> None:
-    """Let `model` normalise pixels as `checkpoint` was trained; InputError, naming its file, for impossible values."""
+    """Make `model` normalise pixels as when `checkpoint` was trained; InputError, naming its file, for bad values."""
     try:
         model.set_normalisation(*checkpoint.normalisation)
     except ValueError as error:
@@ -157,7 +157,7 @@ def load_state(model: Recognizer, checkpoint: Checkpoint, skip: Sequence[str] = 
 def tune_from(
     model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None, input_size: int = 224
 ) -> bool:
-    """Initialise `model` from `checkpoint`, which may have other segments or classes; log what is not taken over.
+    """Initialise `model` from `checkpoint`, which may have other segments or classes; log which tensors are not used.
 
     TAM's global branch depends on the number of segments, the classifier on the classes and their order: if these
     differ, the model keeps its own initialisation. Returns whether the classifier was taken over (same classes).
@@ -213,7 +213,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: Recognizer, meta: Mappi
 
 
 def write_checkpoint(path: Path, model: Recognizer, meta: Mapping[str, Any], **rest: Any) -> None:
-    """The same to a path of `atomic_path`; OSError where it cannot be written."""
+    """The same to a path of `atomic_path`; OSError if it cannot be written."""
     state = {name: value.detach() for name, value in model.state_dict().items()}
     content = {"arch": model.arch, "state_dict": state, "meta": {**meta, "format": FORMAT_VERSION}, **rest}
     write_tensors(path, content)

@@ -65,7 +65,7 @@ OWN_HEADS = ("base_model.fc.", "base_model.classifier.")
 class ModelSpec:
     """The structure of a model, derived from its tensors.
 
-    `num_segments` is None where no tensor depends on it: only TAM's global branch does. With `own_head` the classifier
+    `num_segments` is None if no tensor depends on it: only TAM's global branch does. With `own_head` the classifier
     is the backbone's own, `base_model.fc` (a model without dropout).
     """
 
@@ -87,7 +87,7 @@ def to_our_names(state: Mapping[str, Tensor]) -> State:
     if mobilenet_names.is_mmaction2(state):
         state = mobilenet_names.from_mmaction2(state)
     out: State = {}
-    # MMAction2 calls a TANet's residual block "block"; others call that of a non-local block so.
+    # MMAction2 calls the residual block of a TANet "block", a name that others use inside non-local blocks.
     renames = _RENAMES + ([(r"(?<=\d\.)block\.", "net.")] if any(".tam." in name for name in state) else [])
     for old, tensor in state.items():
         name = old
@@ -111,7 +111,7 @@ def to_dialect(state: Mapping[str, Tensor], dialect: Dialect) -> State:
     out: State = {}
     for old, tensor in state.items():
         name = f"module.{old}" if dialect == "published" else old
-        done = old.startswith("backbone.")  # a MobileNetV2's, which has MMAction2's names already
+        done = old.startswith("backbone.")  # that of a MobileNetV2, which already has MMAction2's names
         for pattern, replacement in _TO_MMACTION2 if dialect == "mmaction2" and not done else ():
             name = re.sub(pattern, replacement, name)
         out[name] = tensor
@@ -129,7 +129,7 @@ def dialect_of(names: Iterable[str]) -> Dialect:
 def to_backbone_names(state: Mapping[str, Tensor]) -> State:
     """The tensors of the image network in `state`, with its own names, without temporal modules and classifier.
 
-    Kernels that were inflated to several frames are summed over them, as for a clip of equal frames.
+    Kernels that were inflated to several frames are summed over them, which is exact for a clip of equal frames.
     """
     if mobilenet_names.is_torchvision(state):
         state = mobilenet_names.from_torchvision(state)
@@ -145,7 +145,7 @@ def to_backbone_names(state: Mapping[str, Tensor]) -> State:
 def describe(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> ModelSpec:
     """The model that tensors with our names belong to; ValueError if they fit no supported model.
 
-    `stored` are the options of its temporal module as far as the file tells them; see `temporal_of`.
+    `stored` are the options of its temporal module that the file contains; see `temporal_of`.
     """
     arch = _architecture_of(state)
     own = next((name for name in OWN_HEADS if f"{name}weight" in state), None)

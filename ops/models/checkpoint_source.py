@@ -1,4 +1,4 @@
-"""What a checkpoint file tells about its model besides its tensors: our `meta`, MMAction2's config, the file's name."""
+"""Facts about a model from its checkpoint file besides the tensors: our `meta`, MMAction2's config, the file's name."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ MMACTION2_TANET_MEAN = (123.675, 116.28, 103.5)
 
 
 def temporal_told(meta: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The options of the temporal module as far as `meta` or the name of the file at `path` tell them.
+    """The options of the temporal module that `meta` or the name of the file at `path` contain.
 
-    See `ops.models.temporal_options.TemporalOptions` for the keys; {} if nothing is told.
+    See `ops.models.temporal_options.TemporalOptions` for the keys; {} if there are none.
     """
     stored = meta.get("temporal")
     if isinstance(stored, Mapping):
@@ -39,7 +39,7 @@ def temporal_told(meta: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def segments_told(meta: Mapping[str, Any], path: str) -> int | None:
-    """The frames of a clip that the model was trained with, as far as `meta` or the file's name tell."""
+    """The number of frames per clip in the model's training, from `meta` or the file's name; None if unknown."""
     stored = meta.get("num_segments")
     if isinstance(stored, int):
         return stored
@@ -57,7 +57,7 @@ def segments_told(meta: Mapping[str, Any], path: str) -> int | None:
 def normalisation_told(
     meta: Mapping[str, Any], is_mmaction2_tanet: bool = False
 ) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Mean and deviation of the pixels, of 1, that the model was trained with; None where nothing tells."""
+    """Mean and deviation of the pixels (in [0, 1]) that the model was trained with; None if unknown."""
     mean, std = meta.get("mean"), meta.get("std")
     if isinstance(mean, Sequence) and isinstance(std, Sequence) and len(mean) == len(std) > 0:
         return [float(value) for value in mean], [float(value) for value in std]

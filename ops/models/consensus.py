@@ -15,7 +15,7 @@ class AverageConsensus(nn.Module):
 
 
 def make_consensus(consensus_type: str) -> nn.Module:
-    """The consensus of that name; InputError if there is none."""
+    """The consensus called `name`; InputError if there is none."""
     if consensus_type not in CONSENSUS_TYPES:
         raise InputError(f"consensus type ({consensus_type}) must be one of {', '.join(CONSENSUS_TYPES)}")
     return AverageConsensus()

@@ -1,4 +1,4 @@
-"""Downloading files: once, verified, resumed after an interruption, and by one process while others wait."""
+"""Downloading files: once, verified, resumed after an interruption, and by one process while the others wait."""
 
 import hashlib
 import http.client
@@ -45,12 +45,12 @@ class _BrokenOffError(Exception):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but none from https to an address that anyone on the way could change."""
+    """Follows redirections, except from https to an address without encryption."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        """The request for `newurl`; URLError where that is less safe than the first address."""
+        """The request for `newurl`; URLError if it is less safe than the first address."""
         if req.type == "https" and not newurl.lower().startswith("https:"):
             raise URLError(f"redirected to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
@@ -66,9 +66,9 @@ def checkpoints_folder() -> Path:
 
 
 def hash_in_name(name: str) -> str:
-    """The first digits of a file's SHA-256 that its name ends with, by the convention of torch.hub; "" without.
+    """The first digits of a file's SHA-256 at the end of its name, a convention of torch.hub; "" if there are none.
 
-    `resnet50-0676ba61.pth` → `0676ba61`. Eight digits that are a date are not taken for a hash.
+    `resnet50-0676ba61.pth` → `0676ba61`. Eight digits that form a date do not count as a hash.
     """
     found = re.search(r"-([0-9a-f]{8,64})\.", name)
     if not found or re.fullmatch(r"20\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])", found[1]):
@@ -79,8 +79,8 @@ def hash_in_name(name: str) -> str:
 def download(url: str, target: Path, sha256: str = "") -> Path:
     """Download `url` to `target` unless it is there; `sha256` are the first digits of its hash, "" if unknown.
 
-    The unfinished file is kept beside it as `.part` and is continued by the next call. Raises DownloadError, and what
-    `write_error` gives where the file cannot be written.
+    The unfinished file is kept beside it as `.part` and is continued by the next call. Raises DownloadError, and the
+    error of `write_error` if the file cannot be written.
     """
     if not target.exists():
         make_folder(target.parent)
@@ -123,7 +123,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
 
 
 def _transfer(url: str, target: Path) -> Path:
-    """Receive what is missing of the file, in one connection; returns the complete `.part` file."""
+    """Receive the missing part of the file in one connection; returns the complete `.part` file."""
     part = _unfinished(target)
     have = part.stat().st_size if part else 0
     request = urllib.request.Request(url, headers={"User-Agent": "tam", "Accept-Encoding": "identity"})
@@ -135,14 +135,14 @@ def _transfer(url: str, target: Path) -> Path:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or part is None:
             raise
         if error.headers.get("Content-Range") == f"bytes */{have}":
-            return part  # complete, but not put in place
+            return part  # complete, but not moved into place
         part.unlink()
         return _transfer(url, target)
     with response:
         total = _total(response, url, target)
         whole = _part_path(target, response, total)
         if part and (response.status != HTTPStatus.PARTIAL_CONTENT or whole != part):
-            part.unlink()  # of another version of the file, or from a server that cannot continue
+            part.unlink()  # another version of the file, or a server that cannot continue
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 return _transfer(url, target)
             have = 0
@@ -159,7 +159,7 @@ def _receive(response: Any, part: Path, have: int, total: int | None, name: str)
     bar = progress(None, total, f"downloading {name}", "B", shown=True, unit_scale=True)
     with bar, open(part, "ab" if have else "wb") as file:
         bar.update(have)
-        while block := response.read1(BLOCK):  # what has arrived, so that a stall loses nothing
+        while block := response.read1(BLOCK):  # returns what has arrived, so that a stall loses nothing
             try:
                 file.write(block)
                 file.flush()
@@ -172,7 +172,7 @@ def _receive(response: Any, part: Path, have: int, total: int | None, name: str)
 
 
 def _total(response: Any, url: str, target: Path) -> int | None:
-    """The size of the file in bytes, None if the answer comes in chunks; DownloadError for what is no such file."""
+    """The size of the file in bytes, None if the response is chunked; DownloadError if the response is not the file."""
     headers = response.headers
     if headers.get_content_type() == "text/html":
         raise DownloadError(url, target, "the answer is a web page, not a file")
@@ -201,7 +201,7 @@ def _unfinished(target: Path) -> Path | None:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a second attempt can succeed: not where the server is not found or does not have the file."""
+    """Whether a second attempt can succeed: not if the server is not found or does not have the file."""
     if isinstance(error, HTTPError):
         return error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.TOO_MANY_REQUESTS
     return not isinstance(error, URLError)

@@ -1,6 +1,6 @@
 """The compute of a network: multiply-adds (MACs) in convolutions and matrix products, calculated from its layers.
 
-PyTorch's `FlopCounterMode` gives the same, with two FLOPs for each, but imports its compiler, which takes seconds.
+PyTorch's `FlopCounterMode` agrees, with two FLOPs per MAC, but imports PyTorch's compiler, which takes seconds.
 """
 
 from torch import nn

@@ -1,7 +1,7 @@
-"""A recognizer in two parts, for windows that slide over a stream: what it computes of a frame, and of a clip.
+"""A recognizer in two parts, for windows that slide over a stream: one computes on frames, the other on clips.
 
-Before the first temporal module, a frame's features do not depend on the frames around it. `FrameFeatures` computes
-them once, and `ClipScores` takes them for every clip that the frame is in.
+Before the first temporal module, a frame's features do not depend on its neighbours. `FrameFeatures` computes them
+once, and `ClipScores` uses them for every clip that contains the frame.
 """
 
 import torch
@@ -28,7 +28,7 @@ class FrameFeatures(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor) -> Tensor:
-        """The features; where a residual block is divided, those in its layers and its shortcut, side by side."""
+        """The features; if a residual block is divided, those of its layers and of its shortcut, side by side."""
         network, place = self.model.base_model, _first_temporal(self.model)
         x = self.model.normalize(frames)
         layers = network.layers()
@@ -48,7 +48,7 @@ class ClipScores(nn.Module):
         self.model = model
 
     def forward(self, clips: Tensor) -> Tensor:
-        """The scores, from what `FrameFeatures` gives for each frame of a clip."""
+        """The scores, from the features of each frame of a clip."""
         n, t = clips.shape[:2]
         network, place = self.model.base_model, _first_temporal(self.model)
         layers = network.layers()
@@ -84,7 +84,7 @@ def _classify(model: Recognizer, features: Tensor) -> Tensor:
 
 
 def _parts(block: TemporalBlock, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The two tensors that `FrameFeatures` put side by side, each in a memory of its own."""
+    """The two tensors that `FrameFeatures` put side by side, each in its own memory."""
     inner = block.net.conv1.in_channels if block.place == "before_conv1" else block.net.conv1.out_channels
     last = x.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if last else torch.contiguous_format
@@ -93,11 +93,11 @@ def _parts(block: TemporalBlock, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _first_temporal(model: Recognizer) -> int:
-    """The place of the first of the network's layers that mixes frames; their number if none does."""
+    """The index of the first of the network's layers that mixes frames; the number of layers if none does."""
     layers = model.base_model.layers()
     return next((place for place, layer in enumerate(layers) if not _is_per_frame(layer)), len(layers))
 
 
 def _is_per_frame(layer: nn.Module) -> bool:
-    """Whether a layer consists of PyTorch's own modules and plain residual blocks: all others may mix frames."""
+    """Whether a layer consists only of PyTorch's own modules and plain residual blocks; all others may mix frames."""
     return all(isinstance(each, _BLOCKS) or type(each).__module__.startswith("torch.nn.") for each in layer.modules())

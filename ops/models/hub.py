@@ -38,10 +38,10 @@ def parse_repository(name: str) -> HubRepository:
 
 
 def download_repository(repository: HubRepository) -> str:
-    """The folder with the weights and the config of `repository`, downloaded if it is not in the Hub's cache yet.
+    """The folder with the weights and the config of `repository`, downloaded unless it is in the Hub's cache.
 
-    Without a network, what is in the cache is used. The folder and the server are those of huggingface_hub (`HF_HOME`,
-    `HF_ENDPOINT`, `HF_TOKEN`). InputError, in one line, for what is not there.
+    Without a network, the cache is used. The folder and the server are those of huggingface_hub (`HF_HOME`,
+    `HF_ENDPOINT`, `HF_TOKEN`). InputError, in one line, if the files cannot be obtained.
     """
     need("huggingface_hub")
     package: Any = importlib.import_module("huggingface_hub")
@@ -50,7 +50,7 @@ def download_repository(repository: HubRepository) -> str:
         folder: str = package.snapshot_download(
             repository.name, revision=repository.revision, allow_patterns=[WEIGHTS, CONFIG]
         )
-    except Exception as error:  # its errors, and those of the library for HTTP below it, have no common base class
+    except Exception as error:  # its errors and those of its HTTP library have no common base class
         raise InputError(f"{shown}: {_reason(error)}") from None
     return folder
 
@@ -58,7 +58,7 @@ def download_repository(repository: HubRepository) -> str:
 def weights_in(folder: str | os.PathLike[str], name: str) -> str:
     """The file of weights in `folder`; `name` is what the user called it.
 
-    InputError if a file is missing, or if the weights are not those that the config was made for.
+    InputError if a file is missing, or if the config was written for other weights.
     """
     weights, config = Path(folder, WEIGHTS), Path(folder, CONFIG)
     for file in (config, weights):
@@ -80,12 +80,12 @@ def weights_in(folder: str | os.PathLike[str], name: str) -> str:
 
 
 def is_hub_folder(path: str) -> bool:
-    """Whether there is a folder at `path` that has the files of a repository, or one of them."""
+    """Whether `path` is a folder that has the files of a repository, or one of them."""
     return os.path.isdir(path) and any(Path(path, file).is_file() for file in (WEIGHTS, CONFIG))
 
 
 def read_config(path: Path, name: str) -> dict[str, Any]:
-    """The content of a config.json; InputError if it is no object of JSON."""
+    """The content of a config.json; InputError if it is not a JSON object."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -106,7 +106,7 @@ _REASONS = {
 
 
 def _reason(error: Exception) -> str:
-    """What an error of huggingface_hub means, in one line."""
+    """The cause of an error of huggingface_hub, in one line."""
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:
             return _REASONS[kind.__name__]

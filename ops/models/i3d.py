@@ -11,7 +11,7 @@ from ops.models.temporal_options import TemporalOptions
 class InflatedConv(nn.Conv3d):
     """A 2-D convolution inflated to three frames (Carreira and Zisserman, CVPR 2017).
 
-    Each frame has a third of the 2-D weights, so that a clip of equal frames has the same features, but at its ends.
+    Each frame has a third of the 2-D weights, so that a clip of equal frames has the same features, except at its ends.
 
     Args:
         conv: the 2-D convolution, without bias.

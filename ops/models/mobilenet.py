@@ -58,11 +58,11 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Images `[N, 3, H, W]` → scores `[N, num_classes]`, of width 1.
+    """Images `[N, 3, H, W]` → scores `[N, num_classes]`, with width multiplier 1.
 
     Weights are initialised as in torchvision, in the same order of random numbers: convolutions Kaiming normal
     (fan out), batch norms with weight 1 and bias 0, the classifier normal with a deviation of 0.01 and bias 0.
-    torchvision's dropout before the classifier is left to whoever puts another head in its place.
+    torchvision's dropout before the classifier is not included; callers that replace the head can add it.
     """
 
     head_name: ClassVar[str] = "classifier"

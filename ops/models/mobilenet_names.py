@@ -11,7 +11,7 @@
 | `classifier` | `classifier.1` | |
 
 A batch norm has the number after its convolution's, and in MMAction2 `bn` in place of `conv`. Where the input of a
-convolution is shifted, TSM and MMAction2 alike append `.net` to its name.
+convolution is shifted, both TSM and MMAction2 append `.net` to its name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ _MMACTION2 = {f"backbone.{theirs}": f"base_model.{ours}" for ours, _, theirs in 
 
 
 def is_torchvision(state: Mapping[str, Tensor]) -> bool:
-    """Whether these are torchvision's tensors of MobileNetV2; no tensor of ours is called as the one looked for."""
+    """Whether these are torchvision's tensors of MobileNetV2, by a name that none of our tensors has."""
     return "features.1.conv.0.0.weight" in state
 
 
@@ -59,7 +59,7 @@ def is_mmaction2(state: Mapping[str, Tensor]) -> bool:
 
 
 def from_torchvision(state: Mapping[str, Tensor]) -> State:
-    """torchvision's tensors under our names, `features.2.conv.0.weight`; other names stay as they are."""
+    """torchvision's tensors under our names, `features.2.conv.0.weight`; other names do not change."""
     return _renamed(state, _TORCHVISION)
 
 
@@ -69,7 +69,7 @@ def to_torchvision(state: Mapping[str, Tensor]) -> State:
 
 
 def from_mmaction2(state: Mapping[str, Tensor]) -> State:
-    """MMAction2's tensors `backbone.…` under our names `base_model.…`; others, as the head's, stay as they are."""
+    """MMAction2's tensors `backbone.…` under our names `base_model.…`; others, such as the head's, do not change."""
     return _renamed(state, _MMACTION2)
 
 

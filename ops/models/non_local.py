@@ -61,7 +61,7 @@ class NonLocal(nn.Module):
                 f"features of shape {list(x.shape)} must fold into clips of {self.num_segments} frames with "
                 f"{self.channels} channels and at least 2 x 2 positions"
             )
-        # In this memory format, the rows of attention are the features themselves.
+        # In this memory format, the rows of attention are a view of the features.
         last = x.contiguous(memory_format=torch.channels_last)
         query, key, value = self._query_key_value(last)  # [N, T·H·W, D], [N, T·(H/2)·(W/2), D] and [… , C/2]
         if self.mode == "dot_product":
@@ -71,7 +71,7 @@ class NonLocal(nn.Module):
         maps = mixed.reshape(frames, height, width, self.inner_channels).permute(0, 3, 1, 2)
         out = _pointwise(maps, self.W[0]).unsqueeze(2)  # the batch norm takes five dimensions
         if not x.is_contiguous(memory_format=torch.channels_last):
-            out = out.contiguous()  # else the norm's gradient, and the sum, would have to mix two memory formats
+            out = out.contiguous()  # otherwise the norm's gradient and the sum would mix two memory formats
         normed: Tensor = self.W[1](out)
         return x + normed.squeeze(2)
 
@@ -108,7 +108,7 @@ class NonLocal(nn.Module):
 def _pointwise(x: Tensor, *layers: nn.Module) -> Tensor:
     """The outputs of 1 × 1 × 1 convolutions of `x [N·T, C, H, W]`, side by side in the channels.
 
-    A frame is convolved by itself, so that features need not be brought into the order N, C, T, H, W.
+    Frames are convolved one by one, so that features need not be permuted to N, C, T, H, W.
     """
     weights: list[Tensor] = [layer.get_parameter("weight").squeeze(-1) for layer in layers]
     biases: list[Tensor] = [layer.get_parameter("bias") for layer in layers]
@@ -126,8 +126,8 @@ def _softmax_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _dot_product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`query · keyᵀ · value / M`, for the same shapes.
 
-    The product of key and value comes first: its D × E numbers take far less work and memory than L × M similarities.
-    Both share the factor, so that half precision neither overflows nor rounds small numbers to zero.
+    The product of key and value is computed first: its D × E numbers take far less work and memory than L × M
+    similarities. The factor is divided between both, so that half precision neither overflows nor underflows.
     """
     root = key.shape[1] ** 0.5
     mixing = (key / root).transpose(1, 2) @ (value / root)  # [N, D, E]
@@ -162,7 +162,7 @@ def insert_non_local(network: "ResNet", num_segments: int, mode: str = "embedded
     The blocks may already contain temporal modules. InputError for an unknown `mode`.
     """
     for stage, indices in non_local_places(network).items():
-        channels = network.num_features >> (4 - int(stage[-1]))  # they double from stage to stage
+        channels = network.num_features >> (4 - int(stage[-1]))  # channels double from stage to stage
         blocks = getattr(network, stage)
         for index in indices:
             blocks[index] = NonLocalBlock(blocks[index], channels, num_segments, mode)

@@ -1,4 +1,4 @@
-"""An ONNX graph in the making: nodes, constants, and the names that tensors of PyTorch have in it."""
+"""Building an ONNX graph: nodes, constants, and the names of PyTorch's tensors in it."""
 
 import os
 import weakref
@@ -27,12 +27,12 @@ TYPES = {torch.uint8: TensorProto.UINT8, torch.float32: TensorProto.FLOAT}
 
 
 class Graph:
-    """An ONNX graph in the making, and the names that tensors of PyTorch have in it."""
+    """An ONNX graph that is being built, and the names of PyTorch's tensors in it."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[np.ndarray[Any, Any]] = []
-        self._names: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # id → tensor, which may be gone, and name
+        self._names: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # id → tensor, which may have been freed, and name
 
     def is_recorded(self, tensor: Tensor) -> bool:
         """Whether `tensor` was computed from the clip."""
@@ -40,7 +40,7 @@ class Graph:
         return known is not None and known[0]() is tensor
 
     def call(self, tensor: Tensor, name: str) -> None:
-        """Let `tensor` be the value `name` from now on."""
+        """Record that `tensor` is the value `name` of the graph."""
         self._names[id(tensor)] = weakref.ref(tensor), name
 
     def name(self, value: Tensor | float) -> str:
@@ -51,7 +51,7 @@ class Graph:
         return self._constant(array)
 
     def integers(self, values: Sequence[int]) -> str:
-        """The name of a constant of int64."""
+        """The name of an int64 constant."""
         return self._constant(np.array(values, np.int64))
 
     def _constant(self, array: np.ndarray[Any, Any]) -> str:
@@ -59,7 +59,7 @@ class Graph:
         return f"constant_{len(self.constants) - 1}"
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output; returns the name of the output."""
+        """Add a node with one output; returns the name of the output."""
         output = f"value_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output

@@ -1,4 +1,4 @@
-"""PyTorch's operations as nodes of ONNX: those that the networks of this project use."""
+"""PyTorch's operations as ONNX nodes: those that the networks of this project use."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -56,7 +56,7 @@ def _transpose(graph: Graph, given: Arguments, out: Tensor) -> str:
     order = list(range(out.ndim))
     if "dims" in given:
         order = [axis % out.ndim for axis in given["dims"]]
-    else:  # `t` exchanges the first two axes
+    else:  # `t` swaps the first two axes
         first, second = given.get("dim0", 0), given.get("dim1", 1)
         order[first], order[second] = order[second], order[first]
     return graph.add("Transpose", graph.name(given["self"]), perm=order)
@@ -97,7 +97,7 @@ def _stack(graph: Graph, given: Arguments, out: Tensor) -> str:
 
 
 def _pad(graph: Graph, given: Arguments, out: Tensor) -> str:
-    before, after = given["pad"][::2], given["pad"][1::2]  # of the last axis first
+    before, after = given["pad"][::2], given["pad"][1::2]  # starting with the last axis
     none = [0] * (out.ndim - len(before))
     pads = graph.integers([*none, *reversed(before), *none, *reversed(after)])
     return graph.add("Pad", graph.name(given["self"]), pads, graph.name(float(given["value"])))

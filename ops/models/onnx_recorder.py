@@ -1,7 +1,7 @@
-"""Recording a network as an ONNX graph while it computes: needs a forward pass, where `torch.onnx` takes a minute.
+"""Recording a network as an ONNX graph while it computes: it takes a forward pass; `torch.onnx` takes a minute.
 
-Every operation of PyTorch that touches the clip becomes nodes of the graph (`onnx_operations`); what is computed from
-weights alone is a constant of it. The graph therefore has the shape of that clip.
+Every operation of PyTorch that depends on the clip becomes nodes of the graph (`onnx_operations`); tensors that are
+computed from weights alone become constants. The graph is therefore only for clips of that shape.
 """
 
 import os
@@ -20,7 +20,7 @@ from ops.models.plain_operations import plain_operations
 
 
 class _Dispatch:
-    # In a class of its own: PyTorch wraps the method of a direct subclass in code that imports its compiler (seconds).
+    # A separate class: PyTorch wraps the method of a direct subclass in code that imports its compiler (seconds).
     graph: Graph
 
     def __torch_dispatch__(

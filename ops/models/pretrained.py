@@ -1,4 +1,4 @@
-"""ImageNet weights for a backbone: torchvision's, downloaded, or a file."""
+"""ImageNet weights for a backbone: those of torchvision, which are downloaded, or a file."""
 
 import logging
 import os

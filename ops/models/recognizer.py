@@ -35,9 +35,9 @@ class Recognizer(nn.Module):
         arch: a ResNet, "resnet18" … "resnet152", or "mobilenet_v2".
         num_classes: K.
         num_segments: T; a plain 2-D network averages any number of segments.
-        modality: "RGB" (3 channels per segment) or "Flow" (10: x1 y1 … x5 y5).
-        tam: TANet, or the plain 2-D network on segments that is TSN; only read where `temporal` is not given.
-        dropout: before the head; at 0 the head is the backbone's own (`base_model.fc`), else `new_fc`, as published.
+        modality: "RGB" (3 channels per segment) or "Flow" (10 channels: x1 y1 … x5 y5).
+        tam: TANet, else TSN, the plain 2-D network on segments; only used if `temporal` is not given.
+        dropout: before the head; with 0 the head is the backbone's own (`base_model.fc`), else `new_fc`, as published.
         pretrain: "imagenet" (torchvision's IMAGENET1K_V1), a file of weights, or "none".
         consensus_type: see `ops.models.consensus`.
         temporal: the temporal module and its settings.
@@ -87,7 +87,7 @@ class Recognizer(nn.Module):
         return self.temporal.module == "tam"
 
     def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Take other means and deviations of the pixels, of 1; ValueError for values that cannot be meant."""
+        """Use other means and deviations of the pixels (in [0, 1]); ValueError for implausible values."""
         known = {1, self.mean.numel(), 3 if self.modality == "RGB" else 1}
         if len(mean) != len(std) or len(mean) not in known:
             raise ValueError(f"means {list(mean)} and deviations {list(std)} of the pixels do not fit {self.modality}")
@@ -118,7 +118,7 @@ class Recognizer(nn.Module):
         if self.temporal.needs_segments and t != self.num_segments:
             raise ValueError(f"clips of {t} segments; this network was built for {self.num_segments}")
         frames = self.normalize(clips.flatten(0, 1))  # [N·T, C, H, W]
-        features = self.base_model(frames)  # [N·T, D], or [N·T, K] where the head is the backbone's own
+        features = self.base_model(frames)  # [N·T, D], or [N·T, K] if the head is the backbone's own
         scores = self.new_fc(features) if self.new_fc is not None else features  # [N·T, K]
         out: Tensor = self.consensus(scores.view(n, t, -1))  # [N, K]
         return out
@@ -139,7 +139,7 @@ class Recognizer(nn.Module):
 
         With `partial_bn` every BatchNorm2d but the first keeps its statistics and is not trained.
 
-        TAM's own (1-d) batch norms always learn: the published code forgot them, so they do there too.
+        TAM's own (1-d) batch norms are always trained, as in the published code, which overlooked them.
         """
         super().train(mode)
         if mode and self.partial_bn:
@@ -151,7 +151,7 @@ class Recognizer(nn.Module):
         return self
 
     def _norms_2d(self) -> Iterator[nn.Module]:
-        # SyncBatchNorm replaces 1-d and 2-d norms alike: those inside a TAM are not meant here.
+        # SyncBatchNorm replaces both 1-d and 2-d norms; those inside a TAM are excluded here.
         for name, module in self.base_model.named_modules():
             if isinstance(module, _BatchNorm) and not re.search(r"\.(tam|nl)\.", f".{name}."):
                 yield module
@@ -159,8 +159,8 @@ class Recognizer(nn.Module):
     def parameter_groups(self, fast_head: bool = True) -> list[dict[str, Any]]:
         """The published parameter groups, for an optimizer: each with `params`, `name`, `lr_mult`, `decay_mult`.
 
-        `fast_head` lets every Linear (the head, and the global branch of each TAM) learn at 5 times the rate, the
-        head's bias at 10 times; the published code turned that off when tuning on the dataset of the checkpoint.
+        With `fast_head` every Linear (the head, and the global branch of each TAM) has 5 times the learning rate, and
+        the head's bias 10 times; the published code turned this off when tuning on the dataset of the checkpoint.
         """
         first = self.base_model.first_conv
         groups: dict[str, list[nn.Parameter]] = {name: [] for name in _GROUPS}
@@ -206,7 +206,7 @@ def build_model(
     consensus_type: str = "avg",
     temporal: TemporalOptions | None = None,
 ) -> Recognizer:
-    """A new recognizer in training mode; see `Recognizer`. InputError on values that cannot be built."""
+    """A new recognizer in training mode; see `Recognizer`. InputError for values that cannot be used."""
     return Recognizer(arch, num_classes, num_segments, modality, tam, dropout, pretrain, consensus_type, temporal)
 
 

@@ -1,4 +1,4 @@
-"""Computing a trained network in another runtime than PyTorch: onnxruntime or OpenVINO, on a CPU."""
+"""Computing a trained network in a runtime other than PyTorch: onnxruntime or OpenVINO, on a CPU."""
 
 import copy
 import functools
@@ -38,7 +38,7 @@ AUTOMATIC = {"off": ("onnxruntime", "openvino"), "bf16": ("openvino",)}
 
 
 def choose_runtime(compute: Compute, name: str) -> Compute:
-    """`compute` with the runtime `name`, "auto" replaced by the one that it finds; InputError if it cannot be used."""
+    """`compute` with the runtime `name`; "auto" chooses an installed one. InputError if it cannot be used."""
     if name == "auto":
         usable = AUTOMATIC.get(compute.amp, ()) if compute.device.type == "cpu" and not compute.compile else ()
         installed = (runtime for runtime in usable if all(map(util.find_spec, PACKAGES[runtime])))
@@ -69,7 +69,7 @@ def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
 
 
 def folded_network(model: nn.Module, compute: Compute) -> nn.Module:
-    """A copy of `model` with its batch norms folded, as it is before it is compiled or put into another runtime."""
+    """A copy of `model` with its batch norms folded, before it is compiled or loaded into another runtime."""
     return replace(compute, compile=False).for_inference(model)
 
 
@@ -83,7 +83,7 @@ class RuntimeNetwork(nn.Module):
 
     def __init__(self, model: nn.Module, compute: Compute) -> None:
         super().__init__()
-        self._model, self._compute = [model], compute  # in a list: no part of this module
+        self._model, self._compute = [model], compute  # in a list, so that it does not become a submodule
         self._sessions: dict[tuple[int, ...], Session] = {}
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class RuntimeNetwork(nn.Module):
                 path, logits = record_onnx(folded, clip, folder)
             except OSError as error:
                 raise RunStoppedError(f"{folder}: {error.strerror}: --runtime {name} needs space there") from None
-            del folded  # before the runtime makes its copy
+            del folded  # freed before the runtime makes its copy
             try:
                 return open_session(name, path, self._compute.amp), logits
             except Exception as error:  # the runtimes' errors have no other common base class
@@ -120,7 +120,7 @@ class RuntimeNetwork(nn.Module):
 
     def _compare(self, got: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
         if not np.isfinite(wanted).all():
-            return  # it is the network's fault, and whoever takes the scores says so
+            return  # the fault of the network, which the caller reports
         difference = float(np.linalg.norm(got - wanted) / max(np.linalg.norm(wanted), np.finfo(np.float32).tiny))
         name, amp = self._compute.runtime, self._compute.amp
         if not difference <= BOUNDS[amp]:
@@ -134,7 +134,7 @@ class RuntimeNetwork(nn.Module):
 def open_session(runtime: str, path: str | os.PathLike[str], amp: str = "off") -> Session:
     """The network in the file `path`, which maps `clips` to `logits`, loaded in `runtime`.
 
-    It uses as many threads as PyTorch, which sleep while they wait, so that loaders can work.
+    It uses as many threads as PyTorch. They sleep while they wait, so that loaders can work.
     """
     return _in_onnxruntime(path) if runtime == "onnxruntime" else _in_openvino(path, amp)
 
@@ -159,9 +159,9 @@ def _in_onnxruntime(path: str | os.PathLike[str]) -> Session:
 def openvino_core() -> Any:
     """OpenVINO's entry point: one for the process, which is never released.
 
-    OpenVINO's CPU plugin (seen in 2026.4.1) gives the thread that loads it another stack for signal handlers, and puts
-    the one before back when it is released. Where two of them are not released in the reverse order, the thread is
-    left with a stack that is gone, and the next signal, such as the end of a loader's process, ends the process.
+    OpenVINO's CPU plugin (seen in 2026.4.1) gives the thread that loads it another stack for signal handlers, and
+    restores the previous one when it is released. If two of them are not released in reverse order, the thread is left
+    with a freed stack, and the next signal, such as the end of a loader's process, ends the process.
     """
     import openvino
 
@@ -174,13 +174,13 @@ def _in_openvino(path: str | os.PathLike[str], amp: str) -> Session:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # processes that share a machine would be bound to the same cores
-        "INFERENCE_PRECISION_HINT": "bf16" if amp == "bf16" else "f32",  # else it takes bf16 where the CPU has it
+        "ENABLE_CPU_PINNING": False,  # otherwise processes that share a machine would be bound to the same cores
+        "INFERENCE_PRECISION_HINT": "bf16" if amp == "bf16" else "f32",  # otherwise it uses bf16 if the CPU supports it
     }
     network = core.compile_model(core.read_model(os.fspath(path)), "CPU", options)
 
     def compute(clips: NDArray[Any]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = network([np.ascontiguousarray(clips)])["logits"]
-        return logits.copy()  # it is overwritten by the next run
+        return logits.copy()  # the next run overwrites it
 
     return compute

@@ -14,13 +14,13 @@ from ops.models.temporal_options import TemporalOptions
 
 
 class SpatialMean(torch.autograd.Function):
-    """The mean over height and width, whose gradient is one number per map until it is added to another's."""
+    """The mean over height and width; its gradient stays one number per map until it is added to another gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
         """`x [F, C, H, W]` → `[F, C]` of type `dtype`."""
         ctx.shape, ctx.dtype = x.shape, x.dtype
-        if x.dtype == dtype or wants_plain_operations():  # exporters do not all know a mean of another type
+        if x.dtype == dtype or wants_plain_operations():  # not every exporter supports a mean of another type
             return x.to(dtype).mean(dim=(2, 3))
         return x.mean(dim=(2, 3), dtype=dtype)
 
@@ -33,11 +33,11 @@ class SpatialMean(torch.autograd.Function):
 
 
 class TAM(nn.Module):
-    """Mixes each frame's features with its neighbours' by a kernel made from the video itself.
+    """Mixes each frame's features with those of its neighbours, by a kernel that it computes from the video itself.
 
     For `x[n, t, c]` with spatial mean `p[n, c, t]`, the local branch L gives an importance `a = L(p)` in (0, 1)
     for every place in time (eq. 3–4), the global branch G a kernel `θ = G(p)` of three taps that sum to one, the
-    same for all of a video (eq. 5–6), and
+    same for the whole video (eq. 5–6), and
 
         y[n, t, c] = Σ_k θ[n, c, k] · a[n, c, t+k-1] · x[n, t+k-1, c]        (zero outside the clip).
 
@@ -45,10 +45,10 @@ class TAM(nn.Module):
 
     Args:
         in_channels: C, at least `beta`.
-        num_segments: T, the frames of a clip. G's layers have this size, so it is fixed in the weights.
+        num_segments: T, the frames of a clip. G's layers have this size, so the weights depend on it.
         kernel_size: K, taps of the adaptive kernel, an odd number (3 in the formula above).
         alpha: G has alpha · T hidden units.
-        beta: L has C / beta channels inside.
+        beta: L has C / beta hidden channels.
         branches: "both", "global" or "local".
     """
 
@@ -97,7 +97,7 @@ class TAM(nn.Module):
             raise ValueError(
                 f"input of shape {list(x.shape)} must fold into clips of {t} frames with {self.in_channels} channels"
             )
-        with torch.autocast(x.device.type, enabled=False):  # the coefficients are small: full precision costs nothing
+        with torch.autocast(x.device.type, enabled=False):  # coefficients are small, so full precision is cheap
             weight = next(self.parameters())
             pooled = SpatialMean.apply(x, weight.dtype).view(-1, t, c)
             kernel, importance = self.coefficients(pooled)  # [N, C, K], [N, C, T]
@@ -125,7 +125,7 @@ class TAM(nn.Module):
 
     @staticmethod
     def _importance(branch: nn.Sequential, pooled: Tensor) -> Tensor:
-        """L, its convolutions over so few places written as products of matrices: `[N, T, C]` → the same shape."""
+        """L, with its convolutions over few positions written as matrix products: `[N, T, C]` → the same shape."""
         n, t, c = pooled.shape
         narrow, norm, relu, wide, gate = branch.children()
         assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
@@ -136,7 +136,7 @@ class TAM(nn.Module):
         return importance.view(n, t, c)
 
     def multiply_adds(self, frames: int, pixels: int) -> int:
-        """MACs of the branches for a clip of `frames`; the filter itself is no matrix product and is not counted."""
+        """MACs of the branches for a clip of `frames`; the filter itself is not a matrix product and is not counted."""
         macs = 0
         if self.G is not None:
             macs += self.in_channels * sum(layer.weight.numel() for layer in self.G if isinstance(layer, nn.Linear))

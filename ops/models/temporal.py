@@ -1,4 +1,4 @@
-"""Putting the temporal module that a user chose into the residual blocks of a network."""
+"""Inserting the chosen temporal module into the residual blocks of a network."""
 
 import importlib
 
@@ -20,7 +20,7 @@ def insert_temporal(network: Backbone, arch: str, num_segments: int, options: Te
     """Put the temporal module and the non-local blocks of `options` into `network`, in place.
 
     Raises:
-        InputError: the module is unknown, or the architecture has no such place.
+        InputError: the module is unknown, or the architecture does not have that place.
     """
     if isinstance(network, MobileNetV2):
         _insert_into_mobilenet(network, num_segments, options)

@@ -1,4 +1,4 @@
-"""A residual block with a temporal module in it, and how such modules are put into a network."""
+"""A residual block with a temporal module in it, and the insertion of such modules into a network."""
 
 from collections.abc import Callable
 
@@ -20,13 +20,13 @@ MakeModule = Callable[[int, int, TemporalOptions], nn.Module]
 class TemporalBlock(nn.Module):
     """A residual block with a temporal module between its layers: `[N·T, C, H, W]` → `[N·T, C', H', W']`.
 
-    The block's own layers stay under `net`, and the module under its name, as published checkpoints have them:
+    The block's own layers are named `net`, and the module has its own name, as in published checkpoints:
     `layer1.0.net.conv1.weight`, `layer1.0.tam.G.0.weight`.
 
     Args:
         net: the residual block.
         name: the name of the temporal module.
-        module: the temporal module, for as many channels as there are at `place`.
+        module: the temporal module, for the number of channels at `place`.
         place: see `TemporalOptions`.
     """
 
@@ -47,10 +47,10 @@ class TemporalBlock(nn.Module):
         return self.mix(*self.before_mixing(x))
 
     def before_mixing(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What is computed for each frame by itself: `x` at the place of the temporal module, and the shortcut.
+        """The part that is computed for each frame alone: `x` at the place of the temporal module, and the shortcut.
 
-        Both are all that `mix` needs. Only `before_conv1` and `after_conv1` are told apart: elsewhere, what comes
-        between the first convolution and the temporal module is left to `mix`.
+        `mix` needs nothing else. Only `before_conv1` and `after_conv1` are distinguished: at other places, `mix`
+        computes the layers between the first convolution and the temporal module.
         """
         net = self.net
         shortcut = x if net.downsample is None else net.downsample(x)
@@ -77,7 +77,7 @@ class TemporalBlock(nn.Module):
 
 
 def on_features(name: str, make: MakeModule) -> Insert:
-    """How a module on features is put into a block, at `place` of the options."""
+    """The function that inserts a module on features into a block, at `place` of the options."""
 
     def insert(block: Block, num_segments: int, options: TemporalOptions) -> nn.Module:
         channels = _channels_at(block, options.place)

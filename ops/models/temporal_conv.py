@@ -10,15 +10,15 @@ from ops.models.temporal_block import on_features
 def conv_over_time(x: Tensor, weight: Tensor, num_segments: int, stride: int = 1) -> Tensor:
     """A 3-D convolution of clips whose frames lie one after another, padded to the same length and size.
 
-    `x [N·T, C, H, W]`, `weight [C', C, K, k, k]` → `[N·T, C', H / stride, W / stride]`. In channels last memory the
-    clips are a view, else they are copied.
+    `x [N·T, C, H, W]`, `weight [C', C, K, k, k]` → `[N·T, C', H / stride, W / stride]`. In channels-last memory the
+    clips are a view; otherwise they are copied.
     """
     clips = x.view(-1, num_segments, *x.shape[1:]).transpose(1, 2)  # [N, C, T, H, W]
     padding = [size // 2 for size in weight.shape[2:]]
     out = F.conv3d(clips, weight, stride=(1, stride, stride), padding=padding)
     out = out.transpose(1, 2).flatten(0, 1)
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        out = out.contiguous(memory_format=torch.channels_last)  # where it is not: oneDNN keeps it
+        out = out.contiguous(memory_format=torch.channels_last)  # oneDNN keeps it anyway
     return out
 
 

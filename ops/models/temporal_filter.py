@@ -1,4 +1,4 @@
-"""A filter over time whose weights differ for every clip, frame and channel: what TAM and TIM end in."""
+"""A filter over time whose weights differ for every clip, frame and channel: the last operation of TAM and TIM."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from ops.models.plain_operations import wants_plain_operations
 class TemporalFilter(torch.autograd.Function):
     """A filter of K taps over time whose taps differ for every clip, frame and channel.
 
-    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps x and the taps.
-    Frames of all clips are taken in one row, with taps of zero where one clip ends and the next begins: so every
-    operand is one piece of memory. Works in any memory format, and in half precision.
+    Autograd alone would keep a copy of x for every tap and sum their gradients one by one; this keeps only x and the
+    taps. The frames of all clips form one sequence, with taps of zero where one clip ends and the next begins, so that
+    every operand is contiguous. Works in any memory format, and in half precision.
     """
 
     @staticmethod
@@ -31,12 +31,12 @@ class TemporalFilter(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """The same filter run the other way, and the dot product of each frame with the gradient it met."""
+        """The same filter in the opposite direction, and for each tap the dot product of its frame and its gradient."""
         x, taps = ctx.saved_tensors
         spread = taps[..., None, None].unbind()
         middle = len(spread) // 2
         grad_taps = torch.zeros_like(taps)
-        product = x * grad  # one piece of memory for all products, and for the result
+        product = x * grad  # one buffer for all products and for the result
         grad_taps[middle] = product.sum(dim=(2, 3))
         for shift, _ in _around(spread):
             met = torch.mul(_earlier(x, shift), _later(grad, shift), out=product[abs(shift) :])
@@ -48,14 +48,14 @@ class TemporalFilter(torch.autograd.Function):
 
 
 def _around(taps: tuple[Tensor, ...]) -> list[tuple[int, Tensor]]:
-    """Every tap but the middle one, and by how many frames it carries a frame forward in time."""
+    """Every tap except the middle one, and by how many frames it shifts a frame forward in time."""
     middle = len(taps) // 2
     shifts = [(middle - k, tap) for k, tap in enumerate(taps) if k != middle]
     return [(shift, tap) for shift, tap in shifts if abs(shift) < len(tap)]
 
 
 def _earlier(x: Tensor, shift: int) -> Tensor:
-    """The frames of `x` that have a frame `shift` places later (earlier, where it is negative)."""
+    """The frames of `x` that have a frame `shift` places later (earlier, if it is negative)."""
     return x[:-shift] if shift > 0 else x[-shift:]
 
 
@@ -65,7 +65,7 @@ def _later(x: Tensor, shift: int) -> Tensor:
 
 
 def temporal_filter(x: Tensor, taps: Tensor, inside: Tensor) -> Tensor:
-    """`y[:, t] = Σ_k taps[k, :, s] · x[:, s]` with `s = t + k - K // 2`, per channel; outside a clip there is nothing.
+    """`y[:, t] = Σ_k taps[k, :, s] · x[:, s]` with `s = t + k - K // 2`, per channel; zero outside a clip.
 
     `x [N·T, C, H, W]`, `taps [K, N, T, C]`, K odd, and `inside [K, 1, T, 1]` from `taps_inside` → `[N·T, C, H, W]`.
     """
@@ -78,7 +78,7 @@ def temporal_filter(x: Tensor, taps: Tensor, inside: Tensor) -> Tensor:
 def taps_inside(kernel: int, t: int) -> Tensor:
     """1 where one of the K taps of a frame leads to a frame of the same clip of T, else 0: `[K, 1, T, 1]`.
 
-    Modules make it once, as a buffer, since making it takes as many kernels as the filter itself.
+    Modules compute it once, as a buffer, because computing it takes as many kernels as the filter itself.
     """
     inside = torch.ones(kernel, 1, t, 1)
     for k in range(kernel):

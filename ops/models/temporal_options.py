@@ -1,4 +1,4 @@
-"""How a network models time: the options of the temporal modules. Imports nothing heavy."""
+"""The options of the temporal modules. Imports nothing heavy."""
 
 import argparse
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class TemporalOptions:
     Attributes:
         module: one of `TEMPORAL_MODULES`, or "none".
         stages: the stages of the ResNet, 1 to 4, whose blocks have the module.
-        place: where in a block a module on features sits (tam, tconv, tim, pool): after the activation that follows a
+        place: where in a block a module on features (tam, tconv, tim, pool) is: after the activation that follows a
             convolution; `before_conv1` is the input of the residual branch, `after_conv3` before the sum. These are
             TANet-a to TANet-d in the paper of TAM.
         kernel: taps of TAM's adaptive kernel, an odd number (paper: K).
@@ -80,7 +80,7 @@ class TemporalOptions:
 
     @property
     def needs_segments(self) -> bool:
-        """Whether the network has to know where a clip begins and ends: all but a plain 2-D network do."""
+        """Whether the network needs to know where a clip begins and ends: all except a plain 2-D network do."""
         return self.module != "none" or bool(self.non_local)
 
     def as_meta(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class TemporalOptions:
 
     @classmethod
     def from_meta(cls, stored: Mapping[str, Any]) -> "TemporalOptions":
-        """The options in `stored`, as `as_meta` made it, perhaps by another version: unknown keys are left out."""
+        """The options in `stored`, the result of `as_meta`, perhaps of another version; unknown keys are ignored."""
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in stored.items() if key in known})
 
@@ -126,13 +126,13 @@ def used_options(options: TemporalOptions) -> dict[str, Any]:
 
 
 def _changed_options(options: TemporalOptions) -> dict[str, Any]:
-    """Those of `used_options` that do not have their default."""
+    """Those of `used_options` that differ from their defaults."""
     defaults = used_options(TemporalOptions(options.module))
     return {flag: value for flag, value in used_options(options).items() if value != defaults[flag]}
 
 
 def temporal_flags(options: TemporalOptions) -> list[str]:
-    """The flags of the training scripts for these options, without those that have their default."""
+    """The flags of the training scripts for these options, except those with default values."""
     flags = ["--temporal", options.module] if options.module != "none" else []
     for flag, value in _changed_options(options).items():
         flags += [flag, *(map(str, value) if isinstance(value, tuple) else [str(value)])]
@@ -142,7 +142,7 @@ def temporal_flags(options: TemporalOptions) -> list[str]:
 def name_parts(options: TemporalOptions) -> list[str]:
     """What distinguishes runs with these options in the names of their folders: "tam", or "shift8" and "blockres"."""
     words = [] if options.module == "none" else [options.module]
-    if options.module == "tsm":  # as TSM's published names have it
+    if options.module == "tsm":  # as in TSM's published names
         words = [f"shift{options.shift_div}", options.shift_place]
     for flag, value in _changed_options(options).items():
         if flag not in ("--shift_div", "--shift_place", "--non_local"):
@@ -194,13 +194,13 @@ def add_temporal_options(group: argparse._ArgumentGroup) -> None:
 
 
 def temporal_arguments(options: TemporalOptions) -> dict[str, Any]:
-    """The arguments, by name, from which `temporal_options` makes these options; --tam and --shift are not needed."""
+    """The arguments, by name, for which `temporal_options` returns these options; --tam and --shift are not needed."""
     values = {flag.removeprefix("--"): getattr(options, name) for name, flag in _FLAGS.items()}
     return {**values, "temporal_stages": list(options.stages)}
 
 
 def temporal_options(args: argparse.Namespace) -> TemporalOptions:
-    """The temporal module that the flags ask for; InputError where they contradict each other."""
+    """The temporal module that the flags ask for; InputError if they contradict each other."""
     modules = {"--tam": "tam" if args.tam else "", "--shift": "tsm" if args.shift else "", "--temporal": args.temporal}
     asked = {flag: module for flag, module in modules.items() if module}
     if len(set(asked.values())) > 1:

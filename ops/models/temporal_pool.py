@@ -10,7 +10,7 @@ class TemporalMaxPool(nn.Module):
     """The maximum of a frame's features and those of its neighbours: `[N·T, C, H, W]` → the same shape.
 
     Args:
-        num_segments: T, the frames of a clip; outside a clip there is nothing.
+        num_segments: T, the frames of a clip; at its ends, the maximum is over two frames.
     """
 
     def __init__(self, num_segments: int) -> None:
@@ -21,7 +21,7 @@ class TemporalMaxPool(nn.Module):
         """`x [N·T, C, H, W]` → the same shape and memory format."""
         last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
         rows = x.permute(0, 2, 3, 1) if last else x
-        clips = rows.reshape(-1, self.num_segments, *rows.shape[1:])  # frames in the order of their memory
+        clips = rows.reshape(-1, self.num_segments, *rows.shape[1:])  # frames in the order of memory
         if self.num_segments > 1:
             pairs = torch.maximum(clips[:, :-1], clips[:, 1:])
             inner = torch.maximum(pairs[:, :-1], pairs[:, 1:])

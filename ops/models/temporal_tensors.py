@@ -19,19 +19,19 @@ _MARKS = {  # a tensor that only networks with this module have
 def temporal_of(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> TemporalOptions:
     """The temporal module of the network with these tensors, which have our names.
 
-    `stored` are its options as far as the file tells them, for what does not show in tensors: the place in a block,
-    the part of the channels that is shifted, a module without parameters. Without it the published settings are
-    assumed. Raises ValueError for tensors that fit no module, and InputError for options that cannot be built.
+    `stored` are the options in the file, which are needed for what tensors do not show: the place in a block, the part
+    of the channels that is shifted, a module without parameters. Without them the published settings are assumed.
+    Raises ValueError for tensors that fit no module, and InputError for options that cannot be built.
     """
     told = dict(stored or {})
     module = _module_of(state, told.get("module"))
     if module != told.get("module", module):
-        told = {}  # these options are not about the tensors of this file
+        told = {}  # these options do not describe the tensors of this file
     seen: dict[str, Any] = {"module": module, "stages": list(STAGES)}
     if module in _MARKS:
         pattern = re.compile(r"base_model\.layer(\d)\..*" + _MARKS[module])
         stages = {int(match[1]) for match in map(pattern.match, state) if match}
-        seen["stages"] = sorted(stages) or list(STAGES)  # a MobileNetV2 has none
+        seen["stages"] = sorted(stages) or list(STAGES)  # a MobileNetV2 has no stages
     elif module == "i3d":
         seen["stages"] = _inflated_stages(state)
     elif "stages" in told:
@@ -45,7 +45,7 @@ def temporal_of(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = 
 
 
 def segments_in(state: Mapping[str, Tensor]) -> int | None:
-    """The frames of a clip, where tensors depend on them: in TAM's global branch."""
+    """The frames of a clip, if tensors depend on them, as those of TAM's global branch do."""
     first = next((value for name, value in state.items() if name.endswith(".tam.G.0.weight")), None)
     return None if first is None else first.shape[1]
 
@@ -67,13 +67,13 @@ def _module_of(state: Mapping[str, Tensor], told: Any) -> str:
             return module
     if _inflated_stages(state):
         return "i3d"
-    if _has(state, r"layer\d\.\d+\.(block\.)?net\."):  # a module without tensors, or blocks whose input is shifted
+    if _has(state, r"layer\d\.\d+\.(block\.)?net\."):  # a module without tensors, or a shift of the input of blocks
         return str(told) if told not in (None, "none") else "tsm"
     return "none" if told in (None, *_MARKS, "i3d", "pool") else str(told)
 
 
 def _tam_of(state: Mapping[str, Tensor], stage: int) -> dict[str, Any]:
-    """The settings of the TAMs, read from that of the first block of `stage`."""
+    """The settings of the TAMs, read from the TAM in the first block of `stage`."""
     first = re.compile(rf"base_model\.layer{stage}\.\d+\.(block\.)?tam\.")
     name = next(name for name in state if first.match(name))
     prefix = name[: name.index(".tam.") + len(".tam.")]

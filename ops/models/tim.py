@@ -8,7 +8,7 @@ from ops.models.temporal_filter import taps_inside, temporal_filter
 
 
 class TemporalInteraction(nn.Conv1d):
-    """A 3×1×1 convolution of each channel with weights of its own, the same for all videos.
+    """A 3×1×1 convolution of each channel with its own weights, which are the same for all videos.
 
     `[N·T, C, H, W]` → the same shape. It starts as the identity, so that pretrained weights around it still fit.
 

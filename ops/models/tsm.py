@@ -12,7 +12,7 @@ from ops.models.temporal_options import TemporalOptions
 
 
 class _Shift(torch.autograd.Function):
-    """Some channels one frame earlier, some one frame later: no sums, so its gradient is the same the other way."""
+    """Shifts some channels to the previous frame and some to the next; the gradient is shifted the opposite way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, segments: int, fold: int) -> Tensor:
@@ -22,7 +22,7 @@ class _Shift(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient of a frame is that of the places where it went."""
+        """The gradient, shifted back."""
         return _shifted(grad, ctx.segments, ctx.fold, forwards=False), None, None
 
 
@@ -55,10 +55,10 @@ def temporal_shift(x: Tensor, segments: int, fold: int) -> Tensor:
 
 
 class TemporalShift(nn.Module):
-    """Shifts part of the channels by one frame each way, and gives the result to `net`.
+    """Shifts part of the channels by one frame in each direction, and passes the result to `net`.
 
     Args:
-        net: a convolution (the shift is in the residual branch) or a whole block; published checkpoints call it so.
+        net: a convolution (the shift is in the residual branch) or a whole block; its name in published checkpoints.
         num_segments: T, the frames of a clip.
         shift_div: C // shift_div channels are shifted each way.
     """
@@ -79,7 +79,7 @@ class TemporalShift(nn.Module):
 
 
 def insert(block: Block, num_segments: int, options: TemporalOptions) -> nn.Module:
-    """Shift the input of the residual branch of `block`, or with `shift_place` "block" that of the shortcut too."""
+    """Shift the input of the residual branch of `block` or, with `shift_place` "block", of the shortcut as well."""
     if options.shift_place == "block":
         return TemporalShift(block, num_segments, options.shift_div)
     block.conv1 = TemporalShift(block.conv1, num_segments, options.shift_div)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What `--weights` may name: a file, a published checkpoint, an address, or a repository of the Hugging Face Hub.
+"""The values of `--weights`: a file, a published checkpoint, an address, or a repository of the Hugging Face Hub.
 
 Imports nothing heavy: mistakes are reported before PyTorch is imported.
 """
@@ -27,7 +27,7 @@ _FILE_ENDINGS = (".pth", ".pt", ".tar", ".bin", ".ckpt", ".safetensors")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at an address, where it is kept, and the first digits of its SHA-256 ("": unknown)."""
+    """A file at an address, its path on this machine, and the first digits of its SHA-256 ("": unknown)."""
 
     url: str
     target: Path
@@ -35,7 +35,7 @@ class RemoteFile:
 
 
 def check_weights(*names: str | None) -> None:
-    """InputError, in one line, for a name that is no file, no published checkpoint and no usable address.
+    """InputError, in one line, for a name that is not a file, a published checkpoint or a usable address.
 
     Nothing is downloaded. None is skipped, so that optional flags can be passed.
     """
@@ -45,10 +45,10 @@ def check_weights(*names: str | None) -> None:
 
 
 def local_weights(name: str) -> str:
-    """The path of the file that `name` means, which is downloaded if it is not here yet.
+    """The path of the file that `name` refers to, which is downloaded if it is not here yet.
 
-    A file that exists is returned unchanged, and of a folder for the Hub the file of weights in it. InputError, in one
-    line, where there is no such file.
+    An existing file is returned unchanged; for a folder made for the Hub, its file of weights is returned. InputError,
+    in one line, if there is no such file.
     """
     found = _find(name)
     if isinstance(found, hub.HubRepository):
@@ -59,7 +59,7 @@ def local_weights(name: str) -> str:
 
 
 def results_beside(name: str, folder: str) -> Path:
-    """The default place of results: `folder` beside a file; for other weights in a folder with their name, here."""
+    """The default folder of results: `folder` beside a file; for other weights, inside a folder of their name, here."""
     if name.startswith(hub.PREFIX) and not os.path.exists(name):
         return Path(hub.parse_repository(name).name.partition("/")[2]) / folder
     if os.path.exists(name) or not (find_named(name) or "://" in name):
@@ -71,13 +71,13 @@ def results_beside(name: str, folder: str) -> Path:
 
 
 def place_of(entry: PublishedCheckpoint) -> tuple[str, Path | None]:
-    """How to get a published checkpoint, "here", "download" or "by hand", and its path if it is here."""
+    """How a published checkpoint is obtained, "here", "download" or "by hand", and its path if it is here."""
     there = next((path for path in _places(entry) if path.is_file()), None)
     return ("here" if there else "by hand" if entry.by_hand else "download"), there
 
 
 def _places(entry: PublishedCheckpoint) -> list[Path]:
-    """Where a published checkpoint is looked for."""
+    """The paths at which a published checkpoint is searched."""
     return [Path(entry.path), ROOT / entry.path, *([] if entry.by_hand else [_target(entry)])]
 
 
@@ -86,9 +86,9 @@ def _target(entry: PublishedCheckpoint) -> Path:
 
 
 def _find(name: str) -> str | RemoteFile | hub.HubRepository:
-    """The path of what is here already, or the file or the repository to download."""
+    """The path if it is already here, else the file or the repository to download."""
     entry = find_named(name)
-    if os.path.lexists(name) and not (entry and os.path.isdir(name)):  # results of `entry` may be in such a folder
+    if os.path.lexists(name) and not (entry and os.path.isdir(name)):  # such a folder may contain results of `entry`
         return name
     if entry:
         return _find_published(entry, name)
@@ -100,7 +100,7 @@ def _find(name: str) -> str | RemoteFile | hub.HubRepository:
 
 
 def _advice(name: str) -> str:
-    """What may have been meant by a name that does not exist."""
+    """Advice about a name that does not exist: what may have been meant."""
     published = find_published(os.path.basename(name))
     if published:
         return f"; the name {published.name} downloads it"

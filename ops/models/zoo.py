@@ -55,12 +55,12 @@ class PublishedCheckpoint:
 
     Attributes:
         publisher: "TAM", "TSM" or "MMAction2".
-        name: of TAM's the name of the folder, of the others that of the file without date, hash and extension.
-        short: a shorter name of TAM's; "" for the others.
+        name: for TAM, the name of the folder; for the others, that of the file without date, hash and extension.
+        short: a shorter name for TAM's checkpoints; "" for the others.
         dataset, modality, arch: as on the command line.
         temporal: its temporal module and non-local blocks.
-        segments: frames of a clip that it was trained with.
-        url: of the file; of TAM's the folder that has it.
+        segments: the frames of a clip in its training.
+        url: the address of the file; for TAM, that of the folder with the file.
         results: its published figures, at least one.
     """
 
@@ -82,14 +82,14 @@ class PublishedCheckpoint:
 
     @property
     def path(self) -> str:
-        """Where the published commands look for it, relative to the repository's root."""
+        """The path that the published commands use, relative to the repository's root."""
         if self.publisher == "TAM":
             return f"checkpoints/{self.name}/ckpt.best.pth.tar"
         return f"pretrained/{PurePosixPath(self.url).name}"
 
     @property
     def by_hand(self) -> bool:
-        """Whether `url` is a page to download it from by hand, not the address of the file."""
+        """Whether `url` is a page for a download by hand, not the address of the file."""
         return self.publisher == "TAM"
 
     def test_command(self, result: PublishedResult) -> str:
@@ -112,9 +112,9 @@ def published_checkpoints() -> tuple[PublishedCheckpoint, ...]:
 
 
 def find_published(file_name: str) -> PublishedCheckpoint | None:
-    """The checkpoint that is published as a file of this name; None for another file, and for TAM's.
+    """The checkpoint that is published as a file of this name; None for other files and for TAM's.
 
-    TAM's are all called `ckpt.best.pth.tar`, as other runs are.
+    TAM's files are all called `ckpt.best.pth.tar`, like those of any other run.
     """
     found = [entry for entry in published_checkpoints() if PurePosixPath(entry.url).name == file_name]
     return found[0] if found else None
@@ -159,7 +159,7 @@ _FACTS = ("publisher", "name", "short", "dataset", "modality", "network", "arch"
 
 
 def published_facts() -> list[dict[str, Any]]:
-    """Everything about each published checkpoint, as plain data; each result with the command that tests it."""
+    """All facts about each published checkpoint, as plain data; each result has the command that tests it."""
     return [
         {
             **{key: getattr(entry, key) for key in _FACTS},
