@@ -98,7 +98,7 @@ def mpeg2_frames(data: bytes) -> int:
 def sequence_of(data: bytes) -> bytes | None:
     """The sequence header at the start of an MPEG-1 or -2 packet, from the picture size on; None if there is none.
 
-    When it changes, FFmpeg's decoder drops the picture that it still holds.
+    When it changes, FFmpeg's decoder drops the picture that it has not returned yet.
     """
     start = data.find(b"\0\0\1\xb3", 0, 64)
     if start < 0:

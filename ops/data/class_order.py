@@ -1,4 +1,4 @@
-"""Whether a model and a list number the classes alike. If not, accuracy is near chance; a common mistake."""
+"""Whether a model and a list number the classes in the same way. If not, accuracy is near chance; a common mistake."""
 
 import math
 from collections.abc import Sequence

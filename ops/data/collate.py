@@ -13,7 +13,7 @@ from ops.data.datasets import Clip, Failure
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """A batch of clips: uint8 `[N, T, L·C, H, W]` and labels, int64 `[N]`; or float32 `[N, K]` of several labels each.
+    """A batch of clips: uint8 `[N, T, L·C, H, W]` and labels, int64 `[N]`; or float32 `[N, K]` if clips have several.
 
     Clips without pixels are left out, so N can be less than the number `asked` for; `indices` are the positions in
     the list of those that remain.

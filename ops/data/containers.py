@@ -42,10 +42,10 @@ def checked_path(path: str | os.PathLike[str]) -> str:
 def open_container(
     path: str, strict: bool = False, known: bool = False, edits: bool = True
 ) -> "av.container.InputContainer":
-    """The container of the file at `path`, to be closed; MediaError where it is none, or has no video stream.
+    """The container of the file at `path`, to be closed; MediaError if it is not a video.
 
-    With `strict` pictures with errors raise one, and are not mended. A file that is `known` was read before, and is not
-    encrypted. Without `edits` those of an MP4 file are not applied one by one.
+    With `strict`, pictures with errors raise an error and are not concealed. A file that is `known` was read before,
+    and is not encrypted. Without `edits`, the edit list of an MP4 file is not applied packet by packet.
     """
     try:
         container: av.container.InputContainer = av.open(

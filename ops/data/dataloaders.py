@@ -72,7 +72,7 @@ class TrainSampler(Sampler[list[tuple[int, ...]]]):
         return order
 
     def weight(self, step: int) -> float:
-        """The factor on this process's mean loss with which the mean over processes is that over all clips of a step.
+        """The factor on this process's mean loss that makes the mean over processes the mean over all clips of a step.
 
         1 for a complete batch.
         """
@@ -84,7 +84,7 @@ class TrainSampler(Sampler[list[tuple[int, ...]]]):
         return min(self.batch_size, self.length - step * self.batch_size)
 
     def _share(self, step: int) -> tuple[int, int]:
-        """The positions [first, last) in the order of an epoch that this process has in `step`."""
+        """The positions [first, last) of this process's clips of `step` in the order of the epoch."""
         start = step * self.batch_size
         share, more = divmod(self.clips(step), self.world_size)
         first = start + self.rank * share + min(self.rank, more)
@@ -92,9 +92,9 @@ class TrainSampler(Sampler[list[tuple[int, ...]]]):
 
 
 def balanced_order(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int64]:
-    """As many indices as `labels [N]`, in random order, of which each class that occurs has the same share (± 1).
+    """N indices in random order for `labels [N]`, in which each class that occurs has the same share (± 1).
 
-    Within a class no clip is drawn twice more often than another.
+    Within a class, the numbers of draws of two clips differ by at most one.
     """
     classes = np.unique(labels)
     share, more = divmod(len(labels), len(classes))

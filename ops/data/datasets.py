@@ -34,7 +34,7 @@ SECOND_TRY = "could only be read at the second attempt"
 
 
 def read_twice(read: Callable[[], T]) -> tuple[T, str]:
-    """The result of `read`, which is called a second time if it fails: network file systems fail now and then.
+    """The result of `read`, which is called a second time if it fails: network file systems fail occasionally.
 
     Also returns why the first attempt failed ("" if it did not). MediaError if both fail.
     """

@@ -1,4 +1,4 @@
-"""What the built-in datasets draw alike: textures, colours, and points at fractions of a pixel."""
+"""Drawing for the built-in datasets: textures, colours, and points at fractions of a pixel."""
 
 import cv2
 import numpy as np

@@ -105,7 +105,7 @@ def _boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[
 
 
 def _is_scrambled(data: bytes, stream: int) -> bool:
-    """Whether the stream of this number, in this beginning of a transport stream, is scrambled or of such a type."""
+    """Whether the stream of this number is scrambled or of such a type, from the beginning of a transport stream."""
     for length, start in itertools.product(_TS_PACKETS, range(_TS_PACKETS[-1])):
         places = range(start, len(data) - 4, length)
         if len(places) > 3 and all(data[place] == 0x47 for place in places):
@@ -134,10 +134,10 @@ def _program(packet: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _is_scrambled_program(data: bytes, stream: int) -> bool:
-    """Whether a packet of the stream with this start code, within the beginning of a program stream, is scrambled.
+    """Whether a packet of the stream with this start code is scrambled, from the beginning of a program stream.
 
-    Those of an encrypted DVD (CSS) are. The byte behind start code and length begins with the bits 10 in MPEG-2, and in
-    MPEG-1, which knows no scrambling, never; then come the two bits that say so.
+    Those of an encrypted DVD (CSS) are. In MPEG-2 the byte after the start code and the length begins with the bits 10,
+    followed by two bits for scrambling; in MPEG-1, which has no scrambling, it never begins with 10.
     """
     flags = re.findall(re.escape(stream.to_bytes(4, "big")) + b"..(.)", data, re.DOTALL)
     return any(b"\x90" <= byte < b"\xc0" for byte in flags)

@@ -40,7 +40,7 @@ def find_frame_folders(root: str | os.PathLike[str], under: str = "") -> StringA
 
 
 def endings_there(root: str | os.PathLike[str]) -> str:
-    """For messages that no video was found: extensions of other files below `root`, as ` (there are .jpg, .txt)`."""
+    """Text for messages that no video was found: extensions of other files below `root`, ` (there are .jpg, .txt)`."""
     endings = Counter(os.path.splitext(path)[1].lower() for path in find_videos(root, ("",)))
     commonest = ", ".join(one_line(ending) or "files without extension" for ending, _ in endings.most_common(5))
     return f" (there are {commonest})" if commonest else ""

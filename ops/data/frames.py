@@ -109,7 +109,7 @@ class FrameReader:
             return path
 
     def _template_of(self, path: str) -> FrameTemplate:
-        """The template of one folder. Usually the one from `prepare`, which takes two look-ups on disk."""
+        """The template of one folder. Usually the one from `prepare`, which takes two file system calls to check."""
         if self.template is None:
             return detect_template(path, self.pattern, self.flow, self.named)
         for first in (0, 1):

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: its name, the number of its class, and its RGB frames `[h, w, 3]`."""
+    """One clip: its name, its class number, and its RGB frames `[h, w, 3]`."""
 
     name: str
     label: int
@@ -37,10 +37,10 @@ class GeneratedDataset:
         name: the first part of the names of its lists.
         classes: names of the classes in label order, of lower-case letters and hyphens.
         sizes: the number of clips of each split.
-        clips: the clips of a split; the same in every call. Each has a file for itself, `<split>/<class>/<name>.mp4`.
+        clips: the clips of a split; the same in every call. Each has its own file, `<split>/<class>/<name>.mp4`.
         num_frames: the frames of each clip.
-        fingerprint: a line that is stored beside the data; data with another one are generated again. It begins with
-            "version ".
+        fingerprint: a line that is stored beside the data; data with a different one are generated again. It begins
+            with "version ".
     """
 
     name: str
@@ -83,7 +83,7 @@ class GeneratedDataset:
         return "".join(f"{name}\n" for name in self.classes)
 
     def _check_place(self, root: Path, part: str) -> None:
-        """InputError if `part` or one of its lists exists and no version of this dataset has made it."""
+        """InputError if `part` or one of its lists exists and was not made by any version of this dataset."""
         folder, marker = root / part, root / part / "made"
         if os.path.lexists(folder) and (folder.is_symlink() or not begins_with(marker, b"version ")):
             raise _not_ours(folder)
@@ -110,7 +110,7 @@ class GeneratedDataset:
         os.replace(growing, root / part)
 
     def _write_split(self, root: Path, growing: Path, part: str, split: str, shown: bool) -> str:
-        """Write the clips of a split into the folder `growing`; its list."""
+        """Write the clips of a split into the folder `growing`; returns its list."""
         lines = []
         if part == "videos":
             for clip in progress(self.clips(split), self.sizes[split], f"making {split} videos", "clip", shown):

@@ -1,6 +1,6 @@
 """Reading images from disk. This is the only module that lets Pillow open files.
 
-Pillow detects the format from the content, whatever the name, and for some formats it starts another program. Only the
+Pillow detects the format from the content, not the name, and for some formats it starts another program. Only the
 raster formats in `FORMATS` are opened here; their decoders run inside this process.
 """
 

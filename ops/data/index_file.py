@@ -1,7 +1,7 @@
 """The indexes of the videos of a list, in a file beside it, so that videos need not be read completely again.
 
 It is an SQLite database with one row per video, whose key is the path in the list. A row is valid as long as the size
-and the time of the last change of the video stay the same, and the version of FFmpeg.
+and modification time of the video and the version of FFmpeg stay the same.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ def write_index_file(path: str | os.PathLike[str], videos: Iterable[tuple[str, s
 def is_index_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is an index file at `path`, of any version."""
     try:
-        if not Path(path).is_file():  # a pipe would be waited for
+        if not Path(path).is_file():  # opening a pipe would block
             return False
         with open(path, "rb") as file:
             head = file.read(72)

@@ -201,7 +201,7 @@ def _integer(text: str) -> int:
 
 
 def _with_class_name(line: str, form: Form) -> tuple[str, tuple[int, ...]] | None:
-    """Like `_numbers`, for a line whose label is the name of a known class; None if it is not."""
+    """Like `_numbers`, for a line whose label is the name of a known class; None for other lines."""
     if not form.class_names or len(line) > _LONGEST:
         return None
     for count in _COUNT.finditer(line):

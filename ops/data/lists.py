@@ -48,8 +48,8 @@ class Records(Sequence[Record]):
     """The records of one list file, in its order.
 
     `num_frames [N]`, `labels [N]` and `lines [N]` (1-based line numbers) are int32 columns; `source` is the
-    file's name and `sha256` the hash of its bytes. `in_pairs`: every line has a path and one number. Of a list with
-    several labels per video, `label_sets` has all, and `labels` the first of each video.
+    file's name and `sha256` the hash of its bytes. `in_pairs`: every line has a path and one number. For a list with
+    several labels per video, `label_sets` has all labels, and `labels` the first of each video.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Records(Sequence[Record]):
 
     @property
     def all_labels(self) -> NDArray[np.int32]:
-        """The labels of all videos, one after another: `labels [N]`, or more or fewer if each may have several."""
+        """The labels of all videos, one after another: `labels [N]`, or another number if videos may have several."""
         return self.labels if self.label_sets is None else self.label_sets.values
 
     def labels_of(self, index: int) -> tuple[int, ...] | None:
@@ -96,7 +96,7 @@ class Records(Sequence[Record]):
         return None if self.labels[index] == UNKNOWN else (int(self.labels[index]),)
 
     def has_labels_of(self, other: "Records") -> bool:
-        """Whether this list has as many records as another one, with the same labels."""
+        """Whether this list has the same number of records as another one, with the same labels."""
         if not np.array_equal(self.labels, other.labels) or (self.label_sets is None) != (other.label_sets is None):
             return False
         sets = self.label_sets, other.label_sets
@@ -157,7 +157,7 @@ class Records(Sequence[Record]):
             )
 
     def _where_looked(self, root: str | os.PathLike[str]) -> str:
-        """Where the first path was expected, and what may be wrong."""
+        """For a message: where the first path was expected, and what may be wrong."""
         path = self.path(0)
         shorter = re.sub(r"([\s,;]+[+-]?\d+)+$", "", path)
         if shorter != path and os.path.exists(os.path.join(root, shorter)):
@@ -200,7 +200,7 @@ def read_records(
 def _read_lines(
     path: str, data: bytes, form: Form, columns: "array[int]", counts: set[int], several: LabelColumn | None
 ) -> Iterator[str]:
-    """Yield the path of each record; append its other values to `columns`, and how many they are to `counts`.
+    """Yield the path of each record; append its other values to `columns`, and add their number to `counts`.
 
     `several` collects all labels of lists with several per video.
     """

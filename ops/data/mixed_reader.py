@@ -1,4 +1,4 @@
-"""The reader of tools that take videos and frame folders alike."""
+"""The reader of tools that take both videos and frame folders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from ops.data.lists import Records
 
 
 class MixedReader:
-    """Opens folders as frames, whose number is counted, and everything else as videos."""
+    """Opens folders as frames, which are counted, and everything else as videos."""
 
     kind = "videos"
     counts_in_pairs = False

@@ -1,18 +1,18 @@
 """The built-in dataset that ranks temporal modules: the class is the order of two events, seen by a moving camera.
 
 A shape leaves its home, a ring on the ground, and comes back: it slides (to the left or the right), lifts (up or down),
-grows or turns, and meanwhile takes on the colour of that event. A class is two of these events in one order: twelve in
-all, in six pairs such as slide-lift and lift-slide. Each event takes a time of its own, so that speeds differ within a
-film and between films; the camera pans over the ground during each event and is back where it began at its end.
+grows or turns, and meanwhile takes on the colour of that event. A class is two of these events in one order: twelve
+classes, in six pairs such as slide-lift and lift-slide. Each event has its own duration, so that speeds differ within a
+film and between films; the camera pans over the ground during each event and returns to its place at the end.
 
 Every film exists in both orders in the same split, cut from the same frames: events begin and end at rest, so either
 order is a film without jumps. Frames are key frames of constant quality, so both videos contain the same decoded
-pictures, each as often. And the 8 frames that `uniform-1` samples do not tell the order either, as long as their own
-order is not looked at: before each event there is a pause of 0 to 8 frames, as many as lie from one sample to the next.
-So every phase of an event is sampled equally often, in either order, independently of the other event and of both
-lengths. Frames show which two events there are, also by colour, without which a network from scratch needs far more
-films to learn that; one that averages frames is right in half of the cases, and one that sees time must relate events
-that lie apart.
+pictures, equally often. The 8 frames that `uniform-1` samples do not reveal the order either, unless their own order is
+used: before each event there is a pause of 0 to 8 frames, the distance between two samples. So every phase of an event
+is sampled equally often, in either order, independently of the other event and of both lengths. Frames show which two
+events there are, also by their colours, because a network from scratch would otherwise need far more films to learn
+this. A network that averages frames is right in half of the cases, and one that models time must relate events that are
+far apart.
 """
 
 import itertools
@@ -62,7 +62,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Event:
-    """What happens to the shape in one event, of `length` frames; lengths in pixels.
+    """One event of `length` frames: how it changes the shape. Lengths are in pixels.
 
     At its middle the shape has the event's `colour`, is `away` from home, `scale` times as large and turned by `angle`,
     in radians, and the camera is `pan` away from its place.
@@ -81,7 +81,7 @@ class Film:
     """A film before its events are ordered.
 
     `colour` is that of the shape at rest. `pauses` are the frames of rest before the first and the second event,
-    whichever these are; what is missing to `NUM_FRAMES` comes last. `place` is where the camera looks at rest: pixels
+    in this order; the remaining frames of `NUM_FRAMES` come last. `place` is where the camera looks at rest: pixels
     from home.
     """
 
@@ -94,13 +94,13 @@ class Film:
     events: tuple[Event, ...]
 
     def parts(self) -> list[list[Image]]:
-        """The frames of each event, RGB uint8 `[h, w, 3]`. They begin and end next to rest."""
+        """The frames of each event, RGB uint8 `[h, w, 3]`, from just after rest to just before it."""
         return [
             [self._draw(event, (step + 0.5) / event.length) for step in range(event.length)] for event in self.events
         ]
 
     def still(self) -> Image:
-        """The shape at home, the camera at its place."""
+        """The frame with the shape at home and the camera at its place."""
         return self._draw(self.events[0], 0.0)
 
     def ordered(self, order: tuple[int, ...]) -> list[Image]:

@@ -33,7 +33,7 @@ _NUMBERS = re.compile(r"(.+?)[\s,;]+(\d+)((?:[\s,;]+\d+){2,})")
 class LabelSets:
     """The labels of N videos: those of video i are `values[bounds[i] : bounds[i + 1]]`, ascending, each once.
 
-    `known [N]`: whether the list has the labels of a video; without it, a video has no labels here.
+    `known [N]`: whether the list has the labels of a video; videos with unknown labels have none here.
     """
 
     values: NDArray[np.int32]
@@ -45,7 +45,7 @@ class LabelSets:
         return self.values[self.bounds[index] : self.bounds[index + 1]].astype(np.int64)
 
     def head(self, count: int) -> "LabelSets":
-        """Those of the first `count` videos."""
+        """The label sets of the first `count` videos."""
         bounds = self.bounds[: count + 1]
         return LabelSets(self.values[: bounds[-1]], bounds, self.known[:count])
 
@@ -74,7 +74,7 @@ class LabelColumn:
         self._values, self._bounds, self._known = array("i"), array("q", [0]), array("b")
 
     def parse(self, line: str, form: Form) -> tuple[str, int, int, int]:
-        """As `parse_line`, for a line with any number of labels, of which the result has the first (-1: none)."""
+        """Like `parse_line`, for a line with any number of labels; the result has the first of them (-1: none)."""
         name, num_frames, labels, numbers = parse_multi_label_line(line, form)
         self._values.extend(labels or ())
         self._bounds.append(len(self._values))
@@ -82,7 +82,7 @@ class LabelColumn:
         return name, num_frames, labels[0] if labels else UNKNOWN, numbers
 
     def sets(self) -> LabelSets:
-        """What was collected."""
+        """The collected labels."""
         values, bounds = np.array(self._values, np.int32), np.array(self._bounds, np.int64)
         return LabelSets(values, bounds, np.array(self._known, bool))
 
@@ -118,7 +118,7 @@ def _path_and_count(head: str, form: Form) -> tuple[str, int, int]:
 
 
 def _split(line: str, form: Form) -> tuple[str, str] | None:
-    """A line as path with frame count, and labels; None if it has at most one label, whose column can be told."""
+    """A line as path with frame count, and labels; None if it has at most one label, in an identifiable column."""
     quoted = _QUOTED.fullmatch(line)
     joined = None if quoted else _joined(line)
     if quoted or joined:
@@ -135,7 +135,7 @@ def _split(line: str, form: Form) -> tuple[str, str] | None:
 
 
 def _joined(line: str) -> tuple[str, str] | None:
-    """The same for labels that are joined by commas or semicolons, after a space, or `NONE` after any separator."""
+    """The same for labels joined by commas or semicolons, after a space, or for `NONE` after any separator."""
     fields = line.rsplit(None, 1)
     if len(fields) == 2 and (fields[1] == NONE or re.fullmatch(r"\d+(?:[,;]\d+)+", fields[1])):
         return fields[0].rstrip(" \t,;"), fields[1]

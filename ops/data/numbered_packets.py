@@ -1,6 +1,6 @@
 """The packets of a video stream with their numbers in the file, from any key frame on: demuxing with exact seeks.
 
-A seek is only trusted if the packets after it are those that the index of the file has at that place.
+A seek is only trusted if the packets after it are those at that place in the index of the file.
 """
 
 import itertools
@@ -31,7 +31,7 @@ class SeekError(Exception):
 
 
 class NumberedPackets:
-    """The packets of the video stream of `container`, numbered from 0 as `index` has them.
+    """The packets of the video stream of `container`, numbered from 0 as in `index`.
 
     `at_start`: nothing has been read from the container yet. Without `seeks`, packets can only be read in ascending
     order, starting from such a container.

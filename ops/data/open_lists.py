@@ -1,4 +1,4 @@
-"""The first steps of training and testing: find classes and lists, and report everything that is wrong with them."""
+"""The first steps of training and testing: finding classes and lists, and reporting all that is wrong with them."""
 
 import argparse
 import errno
@@ -80,14 +80,14 @@ def classes_of(config: DatasetConfig, num_class: int | None, file: str | None) -
 
 
 def given_list(file: str) -> Path:
-    """The list that a flag names; InputError where it is not there."""
+    """The list that a flag names; InputError if it does not exist."""
     if not os.path.exists(file):
         raise InputError(f"{file}: cannot read the list ({os.strerror(errno.ENOENT)})")
     return Path(file)
 
 
 def find_list(config: DatasetConfig, kind: str, split: str, file: str | None) -> Path:
-    """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError where it is not there."""
+    """The list of `split` ("train", "val" or "test"): `file`, else the dataset's; InputError if it does not exist."""
     if file:
         return given_list(file)
     path = config.list_path("val" if split == "test" else split, kind)
@@ -143,7 +143,7 @@ def open_list(
 def _check_frame_counts(records: Records, folder: str) -> None:
     """InputError if the frame counts of a list are something else: labels, in lists of two columns, or start frames.
 
-    A folder may contain the flow images of x and y, and RGB frames beside them: two or three files per frame.
+    A folder may contain two or three files per frame: the flow images of x and y, and RGB frames beside them.
     """
     if not records.in_pairs and (records.num_frames > 1).any():
         return

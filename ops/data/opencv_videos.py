@@ -77,7 +77,7 @@ class OpenCVSource(FrameSource):
                                         "count them: use --decoder pyav")  # fmt: skip
 
     def _look_at(self, indices: Sequence[int], capture: Any) -> tuple[int, int, int, int]:
-        """The orientation of the video; MediaError if OpenCV cannot read it properly, which PyAV finds out."""
+        """The orientation of the video; MediaError if PyAV shows that OpenCV cannot read it properly."""
         matrix, video = UPRIGHT, self._video
         size = tuple(int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         all_of_them = video.may_be_interlaced or video.may_change_size

@@ -106,7 +106,7 @@ class PacketScan:
                     return UNCERTAIN
             if not is_b_picture(self.codec, data):
                 self._anchors += 1
-            elif self._anchors < 2:  # refers to a picture that is not there
+            elif self._anchors < 2:  # refers to a picture that does not exist
                 return UNCERTAIN
             else:
                 self._b_pictures = True
@@ -177,7 +177,7 @@ class PacketScan:
         """Whether the presentation times of H.264 or HEVC are complete, distinct and trustworthy."""
         if UNKNOWN in pts or pts.argmin() or not (np.diff(np.sort(pts)) > 0).all():
             return False
-        if (np.diff(pts) > 0).all():  # also so where a file only says in which order frames are decoded
+        if (np.diff(pts) > 0).all():  # also the case if a file only gives the decoding order
             return self._rises if self._headers else not self._delays
         return self.is_timed
 

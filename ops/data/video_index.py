@@ -75,7 +75,7 @@ def read_index(container: "av.container.InputContainer", path: str, decode: bool
 
 
 def _fraction(ratio: Any) -> Fraction | None:
-    """A rate or time base: a Fraction or None in PyAV 18, an AVRational, 0 where nothing is known, in PyAV 19."""
+    """A rate or time base: a Fraction or None in PyAV 18, an AVRational (0: unknown) in PyAV 19."""
     return Fraction(ratio.numerator, ratio.denominator) if ratio and ratio.denominator else None
 
 

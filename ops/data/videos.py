@@ -215,7 +215,7 @@ class VideoSource(FrameSource):
         yield from itertools.islice(self._numbered(), count, None)
 
     def _decode_index(self) -> None:
-        """Decode the whole video, because its packets do not tell enough."""
+        """Decode the whole video, because its packets do not give enough information."""
         with closing(open_container(self.path)) as container:
             self.index = read_index(container, self.path, decode=True)
         self._is_kept = False

@@ -22,7 +22,7 @@ MakePlan = Callable[[int, int], FramePlan]
 
 @dataclass(frozen=True)
 class Views:
-    """The distinct frames of a video, resized once, and which of them make up which clip.
+    """The distinct frames of a video, resized once, and the clips that they form.
 
     Attributes:
         frames: uint8 `[F, C, H, W]` in channels-last memory format: the region of each frame that views show.
@@ -42,9 +42,9 @@ class Views:
         return self.plan.mirror(crop, images.movedim(-1, -3).flatten(-4, -3))
 
     def only_clip(self) -> Tensor:
-        """Crop 0 of the one clip that there is, on the CPU: uint8 `[T, L·C, H, W]`, as `clip` gives it.
+        """Crop 0 of the only clip, on the CPU: uint8 `[T, L·C, H, W]`, as `clip` returns it.
 
-        Where the clip shows every frame once, in order, its memory is that of `frames`.
+        If the clip shows every frame once, in order, it shares the memory of `frames`.
         """
         places = self.clips[0][0]
         if not np.array_equal(places.flatten(), np.arange(len(self.frames))):
@@ -62,7 +62,7 @@ class Views:
         return self._with(self.frames.pin_memory(), [clip.pin_memory() for clip in self.clips])
 
     def on(self, device: torch.device) -> "Views":
-        """The same on `device`."""
+        """The same views on `device`."""
         bring = partial(torch.Tensor.to, device=device, non_blocking=True)
         return self._with(bring(self.frames), [bring(clip) for clip in self.clips])
 

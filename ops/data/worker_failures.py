@@ -1,4 +1,4 @@
-"""Loader processes that are killed or cannot deliver what they read: reported in one line, and at one place.
+"""Loader processes that are killed or cannot deliver their batches: reported in one line, at one place in the code.
 
 PyTorch detects the death of a loader process in a signal handler, so its error can be raised anywhere in the main
 process, even while it saves a checkpoint. With this module it is only raised while waiting for a batch.
