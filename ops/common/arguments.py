@@ -27,7 +27,7 @@ class Arguments(argparse.Namespace):
 class Parser(argparse.ArgumentParser):
     """Raises InputError instead of exiting, so that errors end in one line and exit status 2 like all bad input.
 
-    The arguments that it returns are `Arguments`, which tell what was given from what has its default.
+    It returns `Arguments`, which distinguish arguments that were given from defaults.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def _names_given(self, args: Sequence[str]) -> frozenset[str]:
-        """The names of the flags in `args`, which were parsed before: those that have a value without defaults.
+        """The names of the flags in `args`, which are valid: those that have a value if nothing has a default.
 
         Arguments without a flag always count as given.
         """

@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 class AsyncFlags:
-    """A queue of boolean flags `[flags]`, of which at most `kept` are under way at a time.
+    """A queue of tensors of boolean flags `[flags]`, at most `kept` of them at a time.
 
-    Reading a tensor makes the host wait until the device has done everything that it was given, and then the device
-    waits for the host. Here the device itself copies the flags to page-locked memory when it gets there, so reading
-    those of an earlier step waits at most for the end of that step. On a CPU they are there at once.
+    Reading a tensor makes the host wait until the device has finished all of its queued work, and then the device waits
+    for the host. Here the copy of the flags to page-locked memory is queued on the device, so reading those of an
+    earlier step waits at most for the end of that step. On a CPU they are available at once.
     """
 
     def __init__(self, device: torch.device, flags: int = 1, kept: int = 2) -> None:
@@ -29,7 +29,7 @@ class AsyncFlags:
         return len(self._pending)
 
     def put(self, flags: Tensor) -> None:
-        """Begin to copy `flags`; IndexError where `kept` are under way already."""
+        """Start to copy `flags`; IndexError if the queue already has `kept` entries."""
         slot = self._free.popleft()
         self._hosts[slot].copy_(flags, non_blocking=True)
         if event := self._events[slot]:
@@ -44,7 +44,7 @@ class AsyncFlags:
         return [bool(value) for value in self._values[slot]]
 
     def pop(self) -> list[bool]:
-        """The oldest flags, which leave the queue."""
+        """Remove the oldest flags from the queue, and return them."""
         flags = self.first()
         self._free.append(self._pending.popleft())
         return flags

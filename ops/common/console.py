@@ -29,7 +29,7 @@ class _BarSafeHandler(logging.Handler):
         if isinstance(record.args, tuple) and not getattr(record, "lines", False):
             record.args = tuple(map(_in_one_line, record.args))
         text = printable(f"{prefix}{record.getMessage()}").encode(encoding, "backslashreplace").decode(encoding)
-        sys.stdout.flush()  # what was said before comes before, where both go to one place
+        sys.stdout.flush()  # keeps the order of earlier output if both go to the same place
         tqdm.write(text, file=stream)
         stream.flush()
 
@@ -69,7 +69,7 @@ def progress(
 
 
 def terminal_columns() -> int | None:
-    """The width of the terminal that standard error is shown on; None if it is not one, or does not say."""
+    """The width of the terminal that shows standard error; None if there is no terminal or its width is unknown."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(sys.stderr.fileno()).columns or None
     return None

@@ -48,8 +48,8 @@ class Compute:
     def for_inference(self, model: nn.Module) -> nn.Module:
         """A copy of `model` with its batch norms folded into its convolutions, compiled if `compile` is set.
 
-        Compiled for a GPU it is replayed from CUDA graphs, one for each shape of the input. On a CPU it is in channels
-        last in any case: that is faster there.
+        If compiled for a GPU, it is replayed from CUDA graphs, one for each shape of the input. On a CPU it always uses
+        channels last, which is faster there.
         """
         folded = fold_batch_norms(copy.deepcopy(model).eval())
         if self.device.type == "cpu":
@@ -61,7 +61,7 @@ class Compute:
 
     @property
     def fused_optimizer(self) -> bool:
-        """Whether an optimizer takes its whole step in one kernel per kind of tensor; on a CPU that gains nothing."""
+        """Whether the optimizer is a fused one, with few kernels per step; on a CPU this has no advantage."""
         return self.device.type == "cuda"
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -88,7 +88,7 @@ class OwnOutput(nn.Module):
         self.network = network
 
     def forward(self, clips: Tensor) -> Tensor:
-        """What `network` makes of `clips`, in memory of its own."""
+        """The output of `network` for `clips`, in its own memory."""
         out: Tensor = self.network(clips)
         return out.clone()
 
@@ -173,10 +173,10 @@ def _check_gpus(gpus: Sequence[int]) -> None:
 
 
 def compute_of(args: argparse.Namespace, device: torch.device, fixed_shapes: bool = False) -> Compute:
-    """How the arguments want a network computed on `device`; InputError for what it cannot do.
+    """The settings that the arguments ask for on `device`; InputError for those that it does not support.
 
     With `fixed_shapes` cuDNN tries its algorithms at the first input of each shape and keeps the fastest, as in the
-    published code. That pays off where few shapes come again and again; two runs can choose differently.
+    published code. This pays off if few shapes are repeated often; two runs can choose differently.
     """
     if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"--amp bf16: {torch.cuda.get_device_name(device)} does not support bf16; use --amp fp16")
@@ -195,7 +195,7 @@ def compute_of(args: argparse.Namespace, device: torch.device, fixed_shapes: boo
 def set_tf32(wanted: bool, device: torch.device) -> None:
     """Let convolutions and matrix products of float32 use TF32 on a GPU, or keep them from it.
 
-    PyTorch allows it in convolutions by default. InputError where `device` has none.
+    PyTorch allows it in convolutions by default. InputError if `device` does not support it.
     """
     if device.type != "cuda":
         if wanted:
@@ -203,14 +203,14 @@ def set_tf32(wanted: bool, device: torch.device) -> None:
         return
     if wanted and not torch.cuda.is_tf32_supported():
         raise InputError(f"--tf32: {torch.cuda.get_device_name(device)} has no TF32; leave it out")
-    # The newer `fp32_precision` is not used: after it, torch.compile and torch.export of PyTorch 2.10 to 2.15 fail
-    # where they read these two.
+    # The newer `fp32_precision` is not used: once it is set, torch.compile and torch.export of PyTorch 2.10 to 2.15
+    # fail when they read these two.
     torch.backends.cudnn.allow_tf32 = wanted
     torch.backends.cuda.matmul.allow_tf32 = wanted
 
 
 def make_deterministic() -> None:
-    """Make PyTorch use only deterministic algorithms, and raise an error where there is none."""
+    """Make PyTorch use only deterministic algorithms, and raise an error for operations that have none."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False

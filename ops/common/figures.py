@@ -47,7 +47,7 @@ def draw_confusion(confusion: NDArray[np.int64], class_names: Sequence[str], pat
 
 
 def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """A row per true class, a column per predicted class, in percent of the row; confused classes are neighbours.
+    """The confusion matrix as a figure: a row per true class, in percent of the row; confused classes are neighbours.
 
     The figure grows with the number of classes, so that every name is legible with 8 classes and with 400.
     """

@@ -100,7 +100,7 @@ def open_lock(path: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | flags, 0o666)
         except PermissionError:
-            if not os.path.lexists(path):  # else it was left by another user
+            if not os.path.lexists(path):  # otherwise another user left it
                 raise
             handle = os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)
     except OSError as error:
@@ -203,7 +203,7 @@ def _write_holder(handle: int, share: str) -> None:
 
 
 def _holder(handle: int) -> dict[str, Any]:
-    """What the holder wrote about itself; {} if it has not (yet) written anything."""
+    """What the holder wrote about itself; {} if it has not written anything yet."""
     try:
         holder = json.loads(os.pread(handle, 1 << 16, 0))
     except (OSError, ValueError, RecursionError):

@@ -33,7 +33,7 @@ def allow_open_files(processes: int, each: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < PLENTY:
         most = PLENTY if hard == resource.RLIM_INFINITY else min(hard, PLENTY)
-        with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than its hard limit says
+        with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than its hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     needed = OWN + processes * each

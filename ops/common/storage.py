@@ -36,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise write_error(path, error) from error
     finally:
         if temporary:
-            with suppress(OSError):  # whatever prevents this has been raised already
+            with suppress(OSError):  # a problem that prevents this has been raised already
                 Path(temporary).unlink()
 
 
@@ -93,7 +93,7 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def no_empty_folders(*folders: str | os.PathLike[str]) -> Iterator[None]:
-    """If the block ends in an InputError, remove what it made of `folders` and those above, if nothing is in them."""
+    """If the block ends in an InputError, remove the empty ones of `folders` and their parents that it created."""
     made = [path for folder in map(Path, folders) for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
         yield

@@ -31,9 +31,9 @@ def _numpy_scalars() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 def write_tensors(path: Path, value: Any) -> None:
-    """`torch.save` to a path of `atomic_path`; OSError where it cannot be written.
+    """`torch.save` to a path of `atomic_path`; OSError if it cannot be written.
 
-    Keep to plain data and dense tensors: only those load again.
+    Only plain data and dense tensors can be loaded again.
     """
     with open(path, "wb") as file:
         try:
@@ -100,7 +100,7 @@ def _load_content(path: Path) -> Any:
         if claimed > path.stat().st_size:  # torch.save does not compress; compressed data could unpack to any size
             raise InputError(f"{path}: a compressed archive of {claimed} bytes; checkpoints are not compressed")
     with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the slow check of sparse tensors, which are refused anyway
+        warnings.simplefilter("ignore")  # a warning about the slow check of sparse tensors, which are refused anyway
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

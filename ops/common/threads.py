@@ -1,4 +1,4 @@
-"""How PyTorch's threads wait for each other: set before PyTorch is imported, because it is read only once."""
+"""Setting how PyTorch's threads wait for each other, before PyTorch is imported, because it is read only once."""
 
 import os
 

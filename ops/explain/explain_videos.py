@@ -66,7 +66,7 @@ def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], op
 def _with_fixed_kernels(
     predictor: Predictor, videos: Sequence[Video], numbers: Numbers, workers: int
 ) -> FixedKernels | None:
-    """Score `videos`, those of `numbers`, with each block's mean kernels; None if nothing can be compared."""
+    """Score the `videos` of `numbers` again with each block's mean kernels; None if nothing can be compared."""
     kernels = {block: weights.mean(axis=0) for block, weights in numbers.kernels().items()}
     if not kernels or len(videos) < 2:
         log.warning("--fix_kernels needs a network with TAM and at least two videos")

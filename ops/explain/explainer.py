@@ -105,8 +105,8 @@ def open_explainer(
 ) -> Predictor:
     """The model in the file `weights`, set up for one clip per video: the middle one of its test's clips.
 
-    `kind` is "dense" or "uniform" (default: as it is tested); the others are as for `open_predictor`. InputError if
-    settings contradict each other.
+    `kind` is "dense" or "uniform" (default: as in its test); the other arguments are those of `open_predictor`.
+    InputError if settings contradict each other.
     """
     need("captum")
     compute = Compute(pick_device(None, device))

@@ -31,7 +31,7 @@ FRAMES_PER_ROW = 8
 def draw_importance(pixels: Pixels, frames: Sequence[int], importance: Weights) -> Figure:
     """Below the clip's frames, a row per block: the importance `[C, T]` as quartiles over channels, and all channels.
 
-    `pixels` are uint8 `[T, H, W, 3]`, `frames [T]` their numbers in the video. All rows have the same scale.
+    `pixels` are uint8 `[T, H, W, 3]`, `frames [T]` are their numbers in the video. All rows have the same scale.
     """
     count = len(frames)
     rows = len(importance)

@@ -59,7 +59,7 @@ class Album:
     """Saves pictures to `folder`, and keeps those of each video for the page."""
 
     def __init__(self, folder: Path, limit: int, temporal: bool = False) -> None:
-        """Draws the first `limit` videos; the others are only in the numbers. `temporal`: has the network a module?"""
+        """Only the first `limit` videos are drawn. `temporal`: whether the network has a temporal module."""
         self.folder, self.limit, self.temporal = folder, limit, temporal
         self.videos: list[list[Picture]] = []
 

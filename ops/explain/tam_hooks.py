@@ -1,4 +1,4 @@
-"""Recording what the TAMs of a network do while it runs: their kernels and importance."""
+"""Recording the kernels and the importance of a network's TAMs while it runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,10 +38,10 @@ def tams_of(model: nn.Module) -> dict[str, TAM]:
 
 @contextmanager
 def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
-    """Within the context, a forward pass of one clip records in the `TamRecorder` what its TAMs used.
+    """Within the context, a forward pass of one clip records the numbers that its TAMs use in the `TamRecorder`.
 
-    The numbers are recorded at the output of each branch, so they are exactly those of the pass. Of several clips in a
-    pass the first is recorded, of several passes the last.
+    The numbers are recorded at the output of each branch, so they are exactly those of the pass. If a pass has
+    several clips, the first is recorded; of several passes, the last.
     """
     watch = TamRecorder()
     handles = []

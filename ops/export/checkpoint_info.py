@@ -90,8 +90,8 @@ def sizes_of(checkpoint: Checkpoint) -> Facts:
 def _compute(model: Recognizer, shape: ClipShape, pixels: int) -> Facts:
     """The compute of one clip: two FLOPs for each multiply-add (MAC).
 
-    Papers in this field call multiply-adds FLOPs: 43.0 G for 8 frames with TANet-50, which has 42.7 G here at 256
-    pixels.
+    Papers in this field call multiply-adds FLOPs: they give 43.0 G for 8 frames with TANet-50, which has 42.7 G here
+    at 256 pixels.
     """
     macs = multiply_adds(model, pixels)
     return {"segments": shape.num_segments, "pixels": pixels, "flops": 2 * macs, "macs": macs}
@@ -161,7 +161,7 @@ def _normalisation(facts: Facts) -> str:
     return f"(p / 255 - mean) / deviation, mean {mean}, deviation {std}"
 
 
-_NO_RECIPE = (  # shown elsewhere, or about the machine and not the training
+_NO_RECIPE = (  # shown elsewhere, or not about the training but the machine
     "dataset", "modality", "arch", "tam", "temporal", "shift", "num_segments", "input_size", "dropout",
     "consensus_type", "num_class", "class_names", "root_log", "root_model", "root_path", "store_name", "suffix",
     "resume", "start_epoch", "workers", "gpus", "device", "print_freq", "ckpt_interval", "keep",

@@ -66,7 +66,7 @@ def convert_checkpoint(
         log.warning("%s has no class names; add them with --classes_from FILE", source)
     state = to_dialect(_with_head_as_trained(changed, meta), dialect)
     kept = {key: _number(changed.rest[key]) for key in _KEPT if key in changed.rest}
-    mean, std = before.normalisation  # of what MMAction2 trained it shows in no tensor
+    mean, std = before.normalisation  # no tensor shows it for models that MMAction2 trained
     told: dict[str, Any] = {"temporal": before.spec.temporal.as_meta(), "mean": mean, "std": std}
     told |= {"num_segments": changed.num_segments} if changed.num_segments else {}
     facts = {"arch": before.spec.arch, "meta": {**meta, **told, "format": FORMAT_VERSION}, **kept}
@@ -90,7 +90,7 @@ def convert_checkpoint(
 def _order_of_classes(
     checkpoint: Checkpoint, classes: Classes, meta: Mapping[str, Any]
 ) -> tuple[list[int] | None, dict[str, Any]]:
-    """For each class of the result its row in the source's head (None: unchanged), and the new file's meta."""
+    """For each class of the result, its row in the source's head (None: unchanged), and the meta of the new file."""
     path, known, count = checkpoint.path, checkpoint.class_names, checkpoint.spec.num_classes
     if classes.now is not None and len(classes.now) != count:
         raise InputError(f"--classes_from has {len(classes.now)} names, but {path} has {count} classes")
@@ -187,7 +187,7 @@ def _compare(before: Checkpoint, after: Checkpoint, order: list[int] | None, tar
     wanted, got = one(clip), other(clip)
     wanted = wanted[:, order] if order is not None else wanted
     difference, scale = float((wanted - got).abs().max()), float(wanted.abs().max())
-    if not difference <= 1e-6 * scale:  # the same sums: only a reordered head may round differently
+    if not difference <= 1e-6 * scale:  # the sums are the same; only a reordered head may round differently
         raise InputError(f"{target}: not written: its logits differ from the source's by {difference:g} of {scale:g}")
     log.info("logits of source and result on a random clip: largest difference %g, largest logit %g", difference, scale)
 

@@ -70,7 +70,7 @@ def write_hub_files(folder: Path) -> None:
 
 
 def config_of(facts: Facts, sha256: str) -> dict[str, Any]:
-    """The content of config.json; class names are also under `id2label`, where other programs look for them."""
+    """The content of config.json; class names are also in `id2label`, where other programs look for them."""
     keys = (
         "arch", "temporal", "modality", "num_segments", "num_classes", "dropout", "consensus", "dataset", "sampling",
         "input_size", "scale_size", "mean", "std", "results", "history", "parameters",

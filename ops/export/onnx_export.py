@@ -53,8 +53,8 @@ class PixelsToLogits(nn.Module):
 def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision: str = "fp32") -> Exported:
     """Write the model of `predictor` as ONNX to `target`, atomically; `precision` is one of `PRECISIONS`.
 
-    It takes uint8 pixels `clips [N, T, C, H, W]`, for any N, and gives float32 `logits [N, K]`; `facts_for_users` are
-    in its metadata. InputError if onnxruntime and PyTorch do not agree within `BOUNDS`.
+    The model takes uint8 pixels `clips [N, T, C, H, W]`, for any N, and returns float32 `logits [N, K]`; its metadata
+    has `facts_for_users`. InputError if onnxruntime and PyTorch do not agree within `BOUNDS`.
     """
     shape = clip_shape(predictor)
     log.info("exporting %s for clips of %s", predictor.checkpoint.path, " x ".join(map(str, shape)))

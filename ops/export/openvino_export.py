@@ -67,7 +67,7 @@ def quantised(model: Any, clips: Sequence[NDArray[np.uint8]]) -> Any:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    with contextlib.redirect_stdout(sys.stderr):  # where it draws its progress
+    with contextlib.redirect_stdout(sys.stderr):  # keeps its progress bar off standard output
         return nncf.quantize(
             model,
             nncf.Dataset(list(clips)),

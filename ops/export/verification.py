@@ -56,7 +56,7 @@ class ListedClips:
 
 
 def read_clips(predictor: Predictor, path: str, root: str, most: int | None = None) -> ListedClips:
-    """The clips of the videos in the list `path`, at most of the first `most`; InputError if none can be read."""
+    """The clips of the first `most` videos in the list `path`; InputError if none can be read."""
     records = read_records(path, False, predictor.class_names)
     records.check_some_exist(root, "videos")
     records = records.head(most) if most else records

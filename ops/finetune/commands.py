@@ -31,8 +31,8 @@ class FineTuning:
         kind: "videos" or "frames".
         labels: the list of paths and labels, if the classes are not folders.
         weights: the checkpoint to start from.
-        out: the folder for everything that is made.
-        val_fraction: the share of each class for validation, where nothing tells the splits.
+        out: the folder for all results.
+        val_fraction: the share of each class for validation, if the splits are not given.
         batch, epochs: as given; None for what fits the number of clips.
         flags: further flags of the training.
     """
@@ -54,19 +54,19 @@ class FineTuning:
 
     @property
     def origin(self) -> str:
-        """Videos and checkpoint in words: a folder of results belongs to one pair of them."""
+        """The videos and the checkpoint in words; a folder of results belongs to one pair of them."""
         weights = os.path.realpath(self.weights) if os.path.exists(self.weights) else self.weights
         return f"{os.path.realpath(self.labels or self.root)} from {weights}"
 
     def make_lists(self) -> list[str]:
-        """The command that makes, or renews, the lists."""
+        """The command that makes or updates the lists."""
         command = ["tools/gen_labels.py", "folder", "--data", self.root, "--out", str(self.lists), "--kind", self.kind]
         command += ["--val_fraction", f"{self.val_fraction:g}", "--keep_split"]
         template = self._training().frame_template if self.kind == "frames" else None
         return [*command, *_flag("annotations", self.labels), *_flag("frame_template", template)]
 
     def train(self, schedule: Sequence[str]) -> list[str]:
-        """The command that trains with the flags of `schedule`, or goes on with it."""
+        """The command that trains with the flags of `schedule`, or continues this training."""
         out = self.out.absolute()
         return [
             "online_main.py" if self.kind == "videos" else "main.py", "custom", "RGB",
@@ -79,7 +79,7 @@ class FineTuning:
         ]  # fmt: skip
 
     def test(self, split: str) -> list[str]:
-        """The command that tests the last epoch: the best one was chosen by the videos of validation."""
+        """The command that tests the last epoch, because the best one was chosen with the videos of validation."""
         args = self._training()
         given = {name: getattr(args, name) for name in PASSED_TO_TEST if name in args.given}
         return [
@@ -101,7 +101,7 @@ class FineTuning:
 def fine_tuning_of(args: argparse.Namespace, flags: Sequence[str]) -> FineTuning:
     """The fine-tuning that the arguments of tools/finetune.py ask for, with further `flags` for the training.
 
-    InputError for anything that can be seen to be wrong before PyTorch is imported.
+    InputError for every mistake that can be found before PyTorch is imported.
     """
     labels = None if os.path.isdir(args.data) else args.data
     if not os.path.exists(args.data):
@@ -131,7 +131,7 @@ def _flag(name: str, value: object) -> list[str]:
 
 
 def _root_of(labels: str, root: str | None) -> str:
-    """The folder that the paths in a list are relative to: as given, else that of the list or the current one."""
+    """The folder that the paths in a list are relative to: the given one, else that of the list or the current one."""
     if root:
         if not os.path.isdir(root):
             raise InputError(f"--root_path {root}: no such folder")

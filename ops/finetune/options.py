@@ -7,7 +7,7 @@ from ops.prepare.options import KINDS
 
 
 def finetune_parser(description: str | None) -> argparse.ArgumentParser:
-    """The parser of the tool; what it does not know are flags of the training."""
+    """The parser of the tool; flags that it does not know are passed to the training."""
     parser = Parser(description=description, usage="%(prog)s DATA --weights CKPT [options] [flags of the training]")
     parser.add_argument("data", metavar="DATA", help="folder of the videos or frames, or list of paths and labels")
     parser.add_argument(

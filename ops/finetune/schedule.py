@@ -1,4 +1,4 @@
-"""The training flags that fit a number of clips, and a fine-tuning that is made anew because its videos changed."""
+"""The training flags for a number of clips, and starting a fine-tuning again because its videos changed."""
 
 import itertools
 import json
@@ -22,8 +22,8 @@ KEPT = ("lists", "earlier", "finetune.txt")
 def schedule_flags(clips: int, batch: int | None = None, epochs: int | None = None) -> list[str]:
     """Flags of the training scripts for a schedule that fits a number of clips.
 
-    A step has `batch` clips (default: `BATCH`, or all clips where there are fewer). Where `EPOCHS` epochs would have
-    fewer than `STEPS` steps, as with a few dozen clips, there are more epochs, which are not all validated. `epochs`
+    A step has `batch` clips (default: `BATCH`, or all clips if there are fewer). If `EPOCHS` epochs would have fewer
+    than `STEPS` steps, as with a few dozen clips, there are more epochs, and not all of them are validated. `epochs`
     sets another number, with a validation after each.
     """
     batch = batch or min(BATCH, clips)
@@ -35,7 +35,7 @@ def schedule_flags(clips: int, batch: int | None = None, epochs: int | None = No
 
 
 def set_aside(out: str | os.PathLike[str], lists: Sequence[Records]) -> str:
-    """Move the results in `out` to `out/earlier/N` if they are not from these training and validation `lists`.
+    """Move the results in `out` to `out/earlier/N` if they do not come from these training and validation `lists`.
 
     Returns what was done, in words; "" if nothing was. InputError if a run is still going on in `out`.
     """
@@ -51,6 +51,6 @@ def set_aside(out: str | os.PathLike[str], lists: Sequence[Records]) -> str:
         target = next(path for n in itertools.count(1) if not (path := folder / "earlier" / str(n)).exists())
         target.mkdir(parents=True)
         there = [path for path in folder.iterdir() if path.name not in KEPT and not path.name.startswith(".")]
-        for path in sorted(there, key=lambda path: path.name == "args.json"):  # the last one: it says what to do
+        for path in sorted(there, key=lambda path: path.name == "args.json"):  # last, because it says what to do
             path.rename(target / path.name)
     return f"the videos have changed: training starts anew; the results so far are in {target}"

@@ -1,4 +1,4 @@
-"""Running the steps of a fine-tuning one after the other, each as a process, until one fails or a signal arrives."""
+"""Running the steps of a fine-tuning in order, each as a process, until one fails or a signal arrives."""
 
 import logging
 import shlex
@@ -40,11 +40,11 @@ class StoppedStepError(Exception):
 
 
 class Steps:
-    """Runs commands of this project one after the other, and hands signals on to them.
+    """Runs commands of this project one after the other, and passes signals on to them.
 
-    A command gets a signal once, and only from here: it has a process group of its own, because the terminal's Ctrl-C
-    goes to all processes of one. `signal` is the number of the first signal, or 0; `failures` whether a step could not
-    read some videos.
+    A command gets a signal once, and only from here: it has its own process group, because a terminal sends Ctrl-C to
+    all processes of a group. `signal` is the number of the first signal, or 0; `failures` says whether a step could
+    not read some videos.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Steps:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Hand signals on within the block. One that is ignored, such as SIGHUP under `nohup`, stays ignored."""
+        """Pass signals on within the block. An ignored signal, such as SIGHUP under `nohup`, stays ignored."""
         heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._hand_on) for number in heeded}
         try:
@@ -87,7 +87,7 @@ class Steps:
 def run_fine_tuning(tuning: FineTuning) -> int:
     """Make the lists, train, test, report, and say whether the result is better than chance; returns the exit status.
 
-    If it is stopped, the same call goes on.
+    If it is stopped, the same call continues.
     """
     check_origin(tuning)
     steps = Steps()
@@ -115,7 +115,7 @@ def _run_steps(tuning: FineTuning, steps: Steps) -> None:
     if changed:
         log.info("%s", changed)
     steps.run("Training", tuning.train(schedule_flags(len(train), tuning.batch, tuning.epochs)))
-    if (tuning.out / PREEMPTED).exists():  # by a signal that the training alone got
+    if (tuning.out / PREEMPTED).exists():  # by a signal that only the training received
         log.info("the training was stopped by a signal, everything is saved; the same command continues")
         raise StoppedStepError(EXIT_STOPPED)
     steps.run("Test", tuning.test(split))
@@ -136,7 +136,7 @@ def _records(tuning: FineTuning, split: str) -> Records:
 
 
 def check_origin(tuning: FineTuning) -> None:
-    """InputError if the folder for the results has those of other videos or of another checkpoint."""
+    """InputError if the folder has the results of other videos or of another checkpoint."""
     path = tuning.out / ORIGIN
     before = path.read_text("utf-8").strip() if path.is_file() else tuning.origin
     if before != tuning.origin:
@@ -144,7 +144,7 @@ def check_origin(tuning: FineTuning) -> None:
 
 
 def show_commands(tuning: FineTuning) -> list[str]:
-    """The commands of the steps, as a shell takes them; their schedule fits the videos that are there now."""
+    """The commands of the steps, quoted for a shell; their schedule fits the current videos."""
     from ops.prepare.dataset_lists import Data  # imports the video libraries
     from ops.prepare.folder_lists import Division, classes_and_splits
     from ops.prepare.validation_split import sides_of

@@ -19,7 +19,7 @@ def font_file(texts: Iterable[str]) -> str:
 
 
 def font(texts: Iterable[str], size: int) -> ImageFont.FreeTypeFont:
-    """That font for drawing on images, `size` pixels high."""
+    """The font of `font_file` for drawing on images, `size` pixels high."""
     return ImageFont.truetype(font_file(texts), size)
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Video:
-    """One video or frame folder: its path, the part of it below the given folder, and why it cannot be used ("").
+    """One video or frame folder: its path, the part below the given folder, and why it cannot be used ("" if it can).
 
     `label` is that of a list, -1 if there is none.
     """
@@ -32,9 +32,9 @@ def find_inputs(
 ) -> list[Video]:
     """The videos and frame folders given by `arguments`, each once, in the order given; those below a folder sorted.
 
-    An argument is a file, a folder of frames, another folder, searched at any depth for what has one of the `endings`
-    and for folders of frames, or a pattern as shells have them (`**`: any depth). Folders among `apart_from`, where
-    results go, are not searched. What is none of these comes along with the reason.
+    An argument is a file, a folder of frames, another folder, which is searched at any depth for files with one of the
+    `endings` and for folders of frames, or a shell pattern (`**`: any depth). Folders in `apart_from`, where results
+    go, are not searched. Other arguments are returned with the reason why they cannot be used.
     """
     skipped = tuple(os.path.join(os.path.realpath(folder), "") for folder in apart_from)
     found: dict[str, Video] = {}
@@ -49,10 +49,10 @@ def find_inputs(
 def listed_inputs(
     file: str, root: str, class_names: Sequence[str] | None = None, num_classes: int | None = None
 ) -> list[Video]:
-    """The entries of a list as training and tests take it, of videos or of frame folders; `root` is its `--root_path`.
+    """The entries of a list of videos or frame folders, as for training and tests; `root` is its `--root_path`.
 
     Labels may be `class_names`, and must be below `num_classes` if that is given. InputError for a list that cannot be
-    read, or of which nothing is there.
+    read, or none of whose entries exists.
     """
     from ops.data.lists import read_records
 
@@ -60,7 +60,7 @@ def listed_inputs(
     try:
         records = read_records(file, is_frames, class_names)
     except InputError as error:
-        try:  # with several labels per video, of which none is needed here
+        try:  # lists with several labels per video, which are not needed here
             records = read_records(file, is_frames, class_names, multi_label=True)
         except InputError:
             raise error from None
@@ -72,10 +72,10 @@ def listed_inputs(
 
 
 def _lists_folders(file: str, root: str) -> bool:
-    """Whether the first entry of a list that is there is a folder: the number after its path is then no label."""
+    """Whether the first existing entry of a list is a folder; the number after its path is then not a label."""
     from ops.data.lists import read_records
 
-    # A list of videos without labels, or with names, fits only the second; one with several labels only the others.
+    # Lists of videos without labels, or with names, fit only the second form; those with several labels, the others.
     for in_pairs, several in ((True, False), (False, False), (True, True), (False, True)):
         try:
             records = read_records(file, in_pairs, multi_label=several)
@@ -97,7 +97,7 @@ def _listed(root: str, path: str, label: int) -> Video:
 
 
 def _frame_folders(folder: str, with_videos: Collection[str]) -> list[str]:
-    """The folders of frames below `folder`, or `folder` itself (""), relative to it; others with images are named."""
+    """The folders of frames below `folder`, or itself (""), relative to it; other folders with images are logged."""
     from ops.data.frames import EXTENSIONS, frames_in  # slow to import
 
     images = sorted({os.path.dirname(name) for name in find_videos(folder, EXTENSIONS)} - set(with_videos))  # noqa: PTH120

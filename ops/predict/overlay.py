@@ -59,7 +59,7 @@ class Canvas:
         if image.shape[:2] != inner:
             image = resize(image, inner[::-1], interpolation=cv2.INTER_LINEAR)
         down, right = self.size[0] - inner[0], self.size[1] - inner[1]
-        top, left = down // 2, right // 2  # if only one line is needed to make a side even, it repeats its neighbour
+        top, left = down // 2, right // 2  # a single line that makes a side even repeats its neighbour
         edge = cv2.BORDER_REPLICATE if max(down, right) <= 1 else cv2.BORDER_CONSTANT
         return np.asarray(cv2.copyMakeBorder(image, top, down - top, left, right - left, edge), np.uint8)
 
@@ -132,7 +132,7 @@ def blend(picture: Image, panel: NDArray[np.uint8]) -> None:
 
 
 def _fitting(name: str, letters: Any, space: float) -> str:
-    """`name`, cut off so that it fits."""
+    """`name`, shortened so that it fits."""
     if letters.getlength(name) <= space:
         return name
     while name and letters.getlength(name + "…") > space:

@@ -30,7 +30,7 @@ class PredictOptions:
 
     Attributes:
         windows: how videos are divided into windows, for timelines and drawings.
-        by_windows: whether the prediction is the mean over windows (else that of the predictor's own protocol).
+        by_windows: whether predictions are means over windows (else those of the predictor's own protocol).
         tables: path of a video → path of its timeline, without extension.
         drawings: path of a video → path of the video with predictions on it.
         json, csv: paths of the predictions of all videos.
@@ -140,7 +140,7 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
     try:
         if options.json:
             write_json(options.json, outcomes, facts, options.topk or TOP)
-    except InputError as error:  # the other one may be on another disk
+    except InputError as error:  # the other file may be on another disk
         errors.append(str(error))
     try:
         if options.csv:
@@ -179,7 +179,7 @@ def _outcomes(predictor: Predictor, videos: Sequence[Video], options: PredictOpt
 
 
 def _views_ahead(predictor: Predictor, paths: Iterable[str], workers: int) -> Iterator["Future[Views]"]:
-    """The views of each video in turn, read ahead by `workers` threads, by as many videos."""
+    """The views of each video in turn; `workers` threads read as many videos ahead."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Views]] = deque()
         try:

@@ -47,8 +47,8 @@ class Outcome:
 class Terminal:
     """Formats text, bars and colours as standard output supports them.
 
-    Shows `topk` classes for each video with at least the probability `threshold`. Of a model for several labels per
-    video these are by default all classes from `LIKELY` on.
+    Shows the best `topk` classes of each video with at least the probability `threshold`; for a model for several
+    labels per video, by default all classes with at least `LIKELY`.
     """
 
     def __init__(self, topk: int | None = None, threshold: float | None = None) -> None:

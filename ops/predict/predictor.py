@@ -40,7 +40,7 @@ class Prediction:
     """The mean logits `[K]` of a video over its views, and what was wrong with it if it was cut short ("").
 
     `shares [K]` are its probabilities if they are not the softmax of the logits: those of a model for several labels
-    per video, which are also in the place of `logits` where they are means over views.
+    per video, which are also given as `logits` if they are means over views.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, `[K]`; or `shares`, if the video may have several classes."""
+        """The softmax of the logits, `[K]`, or `shares` if the video may have several classes."""
         if self.shares is not None:
             return self.shares.astype(np.float64)
         powers = np.exp(self.logits.astype(np.float64) - self.logits.max())
@@ -109,7 +109,7 @@ class Predictor:
     def logits(self, views: Views) -> Tensor:
         """The mean logits `[K]` over all views, float32 on the CPU; InputError if they are not finite.
 
-        Of a model for several labels per video, the mean probabilities.
+        For a model for several labels per video, the mean probabilities.
         """
         chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 3)
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute, self.multi_label)
@@ -117,7 +117,7 @@ class Predictor:
         return scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
-        """`logits [K]` with the names of the classes."""
+        """The prediction with these `logits [K]` and the names of the classes."""
         return Prediction(os.fspath(path), logits, self.class_names, truncated, logits if self.multi_label else None)
 
     @property

@@ -1,7 +1,7 @@
 """Predictions over time: one per window of frames, in one pass over the video, however long it is.
 
-Each window is treated like a video of its own: its segments are sampled as in a short clip. Only frames that some
-window samples are kept, transformed and as uint8, from when they are decoded until the last window that needs them.
+Each window is treated like a separate short video, with its own sampling of segments. Only frames that some window
+samples are kept, transformed and as uint8, from when they are decoded until the last window that needs them.
 """
 
 import itertools

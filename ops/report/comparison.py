@@ -18,7 +18,7 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class VideoDifference:
-    """Among the `both` videos scored by the first test and by the test `name`: how many only one of them had right."""
+    """Of the `both` videos scored by the first test and the test `name`: how many only one of them got right."""
 
     name: str
     both: int

@@ -67,7 +67,7 @@ class Module:
 def group_runs(found: Sequence[Results]) -> list[Module]:
     """The runs by module, in the order in which modules appear; runs without a test are named as problems.
 
-    The accuracies with fixed kernels, where these were measured, are a row of their own.
+    The accuracies with fixed kernels, if they were measured, have a separate row.
     """
     modules: dict[str, Module] = {}
     steps: dict[str, list[float]] = {}

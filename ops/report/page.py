@@ -149,7 +149,7 @@ def epochs_in_words(training: Training) -> str:
 
 
 def describe(results: Results, root: str | None, mistakes: int) -> Section:
-    """Everything about one run or test."""
+    """The section about one run or test."""
     section = Section(results, [*facts_of_training(results.training), *facts_of_test(results.test)])
     training, test = results.training, results.test
     if training and not training.rows:

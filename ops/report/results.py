@@ -1,4 +1,4 @@
-"""Reading the results of training runs and tests: everything that exists, and a message about everything missing."""
+"""Reading the results of training runs and tests: all files that exist, and a message for each missing one."""
 
 import csv
 import json
@@ -129,7 +129,7 @@ class Results:
 def read_results(folders: Sequence[str]) -> list[Results]:
     """The results in each folder, given as `FOLDER` or `NAME=FOLDER`; InputError if one contains none.
 
-    Default names are those of the folders (for a `test/`, of the run's folder), made unique if necessary.
+    Default names are those of the folders (for `test/`, that of the run's folder), made unique if necessary.
     """
     found = [_read_folder(*_name_of(argument)) for argument in folders]
     names = [results.name for results in found]
