@@ -76,7 +76,7 @@ def words_of(name: str) -> set[str]:
 
 
 def needed(path: Path | None, what: str, files: Iterable[Path] = ()) -> Path:
-    """`path`; if it is None, InputError that `what` is missing and, if so, which of `files` has to be unpacked."""
+    """`path`; if it is None, InputError that `what` is missing and, if any, which of `files` must be unpacked."""
     if path is None:
         packed = packed_files(files)
         there = f", but there is {packed[0].name}: unpack it" if packed else ""

@@ -110,7 +110,7 @@ def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, 
 
 
 def _label_counts(records: Records) -> dict[str, Any]:
-    """How many labels a list has in total, and how many videos have 0, 1, … of them; {} if each video has one."""
+    """How many labels a list has in total, and how many videos have 0, 1, … of them; {} for other lists."""
     sets = records.label_sets
     if sets is None:
         return {}

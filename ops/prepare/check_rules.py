@@ -70,7 +70,7 @@ def label_problems(labels: Sequence[int] | None, rules: Rules) -> Iterator[Probl
 
 
 def media_problems(record: Record, outcome: Outcome, rules: Rules) -> Iterator[Problem]:
-    """The problems of the video or folder of `record`, according to `outcome`."""
+    """The problems of the video or folder of `record`, from the `outcome` of its check."""
     found = outcome.value
     if not outcome.ok:
         yield ("missing" if outcome.stamp == "absent" else "unreadable"), outcome.reason

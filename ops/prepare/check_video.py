@@ -13,9 +13,9 @@ from ops.prepare.write_index import index_entry
 def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
     """Inspect the video at `path`.
 
-    `frames` (that are there, or with "none" those that its header promises), `claimed` (with those that its header
-    promises and that are not there), `broken` (what does not decode, "" if all that was tried does), with "full"
-    `decoded`, `index` if packets were read, and what `identity_of` gives. MediaError where it cannot be read at all.
+    Returns `frames` (those in the file or, with "none", those that its header claims), `claimed` (including claimed
+    frames that are missing), `broken` (the decoding error, "" if none was found), with "full" `decoded`, `index` if
+    packets were read, and the items of `identity_of`. MediaError if it cannot be read at all.
     """
     claimed = header_count(path)
     found: dict[str, Any] = {"frames": claimed, "claimed": claimed, "broken": "", **identity_of(path, os.stat(path))}
@@ -40,8 +40,8 @@ def check_folder(path: str, item: str, decode: str, pattern: str, flow: bool, na
     """Inspect the frame folder at `path`; `pattern` and `named` are the names of frames (see `ops.data.frames`).
 
     Returns `frames` (up to the first gap), `beyond` (after it), `pattern` and `first` (the names of the files),
-    `broken` (the first image that cannot be read, of those that were tried), and the items of `identity_of`. MediaError
-    if there are no frames.
+    `broken` (the first of the tried images that cannot be read), and the items of `identity_of`. MediaError if there
+    are no frames.
     """
     if not os.path.isdir(path):
         raise MediaError(path, "not a folder of frames" if os.path.exists(path) else "no such folder")

@@ -12,7 +12,7 @@ from ops.prepare.write_index import index_entry
 
 
 def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
-    """Frames of the video at `path`: `num_frames`, `claimed`, those that it promises, and `index` if it was read.
+    """Frames of the video at `path`: `num_frames`, `claimed` (by its header), and `index` if packets were read.
 
     If the header has no number of frames, packets are counted. MediaError if there is no frame.
     """
@@ -29,7 +29,7 @@ def probe_video(path: str, item: str, verify: str) -> dict[str, Any]:
 
 
 def count_frames(path: str, item: str, pattern: str, flow: bool, named: bool = False) -> dict[str, Any]:
-    """Frames of the folder at `path`: `num_frames`, those before the first gap, and `claimed`, all that exist.
+    """Frames of the folder at `path`: `num_frames` (those before the first gap) and `claimed` (all that exist).
 
     `pattern` is the dataset's template (see `ops.data.frames.FrameTemplate`); other usual names are detected, unless
     it was `named` by `--frame_template`. MediaError if there are no frames.

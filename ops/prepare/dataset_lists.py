@@ -40,7 +40,7 @@ class Data:
     template: str | None = None
 
     def source(self, config: DatasetConfig, root: str | None = None) -> Source:
-        """Its files, with paths relative to `root` (default: see `root`)."""
+        """Its files, with paths relative to `root` (default: the property `root`)."""
         config = config.with_template(self.template) if self.template else config
         config.check_template([] if self.kind == "videos" else ["Flow" if self.flow else "RGB"])
         return Source(self.root if root is None else root, self.kind, config, self.verify, self.flow, self.endings)
@@ -118,7 +118,7 @@ def check_folder(path: str) -> None:
 
 
 def check_template(source: Source, parts: Sequence[Located]) -> None:
-    """InputError if `--frame_template` fits none of the first frame folders: then the template is wrong, not they."""
+    """InputError if `--frame_template` fits none of the first frame folders, because then the template is wrong."""
     if source.named and source.kind == "frames":
         folders = (os.path.join(source.root, item) for part in parts for item in part)
         common_template(folders, source.pattern, source.flow, named=True)
@@ -127,7 +127,7 @@ def check_template(source: Source, parts: Sequence[Located]) -> None:
 def say_how_to_train(name: str, place: Data, plans: Sequence[Plan], class_file: Path) -> None:
     """Log the command that trains on lists that were just made."""
     if not all(plan.path.exists() for plan in plans):
-        return  # other shards are not finished
+        return  # other shards have not finished
     command = ["python", "online_main.py" if place.kind == "videos" else "main.py", name]
     command += ["Flow" if place.flow else "RGB", "--tam", "--root_path", place.root, "--class_names", str(class_file)]
     for plan in plans:

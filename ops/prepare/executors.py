@@ -138,7 +138,7 @@ def _run_pool(
 
 
 def _await(started: Semaphore, jobs: int) -> None:
-    """Wait briefly until all processes have started: one that starts after its pool ended would print a traceback."""
+    """Wait briefly until all processes have started; one that starts after its pool has ended prints a traceback."""
     end = time.monotonic() + STARTING
     for _ in range(jobs):
         if not started.acquire(timeout=max(end - time.monotonic(), 0)):

@@ -29,11 +29,11 @@ class Division:
     """How files are divided into classes and splits.
 
     Attributes:
-        val_fraction: the share of each class that is drawn for validation, where nothing tells the splits.
+        val_fraction: the share of each class that is drawn for validation, if the splits are not given.
         seed: of the draw.
-        keep_split: leave videos that are in the lists already on their side, and divide only the new ones.
+        keep_split: keep videos that are already in the lists in their split, and divide only the new ones.
         labels: a list of paths and labels, instead of folders of classes.
-        class_names: a file that sets another order of the classes, or names them where labels are numbers.
+        class_names: a file that sets another order of the classes, or names them if labels are numbers.
     """
 
     val_fraction: float = 0.2
@@ -46,7 +46,7 @@ class Division:
 def make_folder_lists(place: Data, division: Division, options: JobOptions) -> int:
     """Make lists of the videos or frame folders in `data/class/…`, `data/split/class/…`, or of a list of them.
 
-    Lists that were edited by hand stay as they are with `keep_split`. Returns the exit status.
+    With `keep_split`, lists that were edited by hand are not changed. Returns the exit status.
     """
     config = dataset_config("custom")
     lists = place.list_path(config, "train"), place.list_path(config, "val")
@@ -69,7 +69,7 @@ def make_folder_lists(place: Data, division: Division, options: JobOptions) -> i
 
 
 def classes_and_splits(place: Data, division: Division, sides: Mapping[str, bool]) -> tuple[Source, Annotations]:
-    """The files below `data`, and their classes and splits; videos in `sides` stay on their side (True: validation)."""
+    """The files below `data`, and their classes and splits; videos in `sides` keep their split (True: validation)."""
     source = place.source(dataset_config("custom"), place.data)
     if division.labels:
         entries = read_labelled(division.labels)
@@ -105,7 +105,7 @@ def class_entries(paths: Iterable[str]) -> Iterator[Entry]:
 
 
 def split_entries(paths: Iterable[str]) -> Iterator[Entry]:
-    """Entries with split and class from the first two folders, `split/class/…`; without "val", "test" stands for it."""
+    """Entries with split and class from the first two folders, `split/class/…`; "test" replaces a missing "val"."""
     found = [
         Entry(path, parts[1], SPLIT_NAMES[parts[0].lower()]) for path in paths if len(parts := path.split("/", 2)) > 2
     ]
@@ -120,7 +120,7 @@ def annotations_of(
     seed: int,
     sides: Mapping[str, bool] | None = None,
 ) -> Annotations:
-    """The `classes` in their order, and the splits that `entries` tell, or those that are drawn: `draw_validation`."""
+    """The `classes` in order, and the splits: those in `entries`, else those drawn by `draw_validation`."""
     place = places_of(classes)
     if any(entry.split for entry in entries):
         chosen = {name: [e for e in entries if e.split == name] for name in ("train", "val", "test")}
@@ -139,7 +139,7 @@ def annotations_of(
 
 
 def _check_split_classes(classes: Sequence[str], chosen: Mapping[str, Sequence[Entry]]) -> None:
-    """InputError without a training split; a warning for classes that it lacks."""
+    """InputError if there is no training split; a warning for classes that it lacks."""
     trained = {entry.label for entry in chosen["train"]}
     if not trained:
         raise InputError("there are no videos for training: none is in the split train")
@@ -149,7 +149,7 @@ def _check_split_classes(classes: Sequence[str], chosen: Mapping[str, Sequence[E
 
 
 def _has_splits(data: str, paths: Iterable[str]) -> bool:
-    """Whether all folders in `data` are splits, more than one, with folders of classes in them.
+    """Whether the folders in `data` are at least two splits, and nothing else, with folders of classes in them.
 
     InputError for two folders of one split, and for splits without folders of classes.
     """
@@ -166,7 +166,7 @@ def _has_splits(data: str, paths: Iterable[str]) -> bool:
 
 
 def _named(entries: list[Entry], file: str | None) -> list[Entry]:
-    """The entries with class names in place of numbers, where `file` has the names."""
+    """The entries with class names instead of numbers, if `file` has the names."""
     if not file or not all(entry.label.isdecimal() for entry in entries):
         return entries
     names = read_class_names(file)

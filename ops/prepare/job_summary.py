@@ -18,7 +18,7 @@ def status_of(outcome: Outcome) -> tuple[str, str]:
 
 
 class Tally:
-    """Counts the outcomes of a job by status, and keeps the names of the first few that are not `done`."""
+    """Counts the outcomes of a job by status, and keeps the names of the first few videos that are not `done`."""
 
     def __init__(self) -> None:
         self.counts = {"done": 0, "cut short": 0, "failed": 0}

@@ -132,7 +132,7 @@ class Job:
             if known and self._done_before(known) and (known.ok or not self.options.retry):
                 self._count(bar, not known.ok)
                 if not bar.disable:
-                    bar.initial += 1  # must not count towards the rate
+                    bar.initial += 1  # must not affect the displayed rate
                 bar.update()
             else:
                 yield Task(path, item, stamp)
@@ -149,7 +149,7 @@ class Job:
 
 
 def folder_identity(folder: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Device and inode of a folder, by which another one in its place is told from it; None where there is none."""
+    """Device and inode of a folder, which identify it if another folder takes its name; None if it does not exist."""
     try:
         status = os.stat(folder)
     except OSError:

@@ -122,7 +122,7 @@ class Journal:
                 continue
             last = -math.inf
             for offset, (written, outcome) in _read(file):
-                last = max(last, written)  # lines of one file are in order, whatever the clock said
+                last = max(last, written)  # lines of one file are in order, whatever their times
                 hashes.append(hash_of(outcome.item))
                 places.append(number << OFFSET_BITS | offset)
                 times.append(last)

@@ -17,7 +17,7 @@ from ops.prepare.annotations import SPLITS, table_rows
 class Clips:
     """The clips of a CSV file, in its order.
 
-    names: `{youtube_id}_{start:06d}_{end:06d}` `[N]`, only the id if the file has no times.
+    names: `{youtube_id}_{start:06d}_{end:06d}` `[N]`, or only the id if the file has no times.
     labels: for each clip an index into `classes` `[N]`; -1 if the file has no labels.
     classes: the labels in order of first appearance, with the line of each.
     """

@@ -88,7 +88,7 @@ def kinetics_plans(
     }
     better = pick(inner, REPLACEMENT, "the folder of replacements", f"Link the right one as {data / REPLACEMENT[0]}")
     if not any(folders.values()):
-        folders, better = dict.fromkeys(SPLITS, data), None  # which is inside it
+        folders, better = dict.fromkeys(SPLITS, data), None  # the folder is inside it
     known = {split.name: split for split in annotations.splits}
     plans = []
     for name in splits or known:

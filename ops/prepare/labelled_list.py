@@ -2,7 +2,7 @@
 
 jump/a.mp4 jump              a video and its label
 path,label,split             a header, with these columns in any order; `split` may be missing
-clips/0001 120 arm_wrestling a frame folder, its number of frames, which is counted anew, and its label
+clips/0001 120 arm_wrestling a frame folder, its number of frames, which is counted again, and its label
 """
 
 import csv
@@ -39,7 +39,7 @@ _FRAMES = re.compile(r"(.+?)\s+(?:\d+\s+)?(\S+)")
 
 @dataclass(frozen=True)
 class Entry:
-    """A video or frame folder with the name of its class, and its split: "train", "val", "test", or "" if not told."""
+    """A video or frame folder with the name of its class, and its split: "train", "val", "test", or "" if not given."""
 
     path: str
     label: str
@@ -77,7 +77,7 @@ def read_labelled(file: str) -> list[Entry]:
 
 
 def class_order(names: Collection[str]) -> list[str]:
-    """The class names of a list in order: numbers by their value, others by the alphabet."""
+    """The class names of a list in order: numbers by value, other names alphabetically."""
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
@@ -88,7 +88,7 @@ def _fields(text: str, delimiter: str) -> list[str]:
 
 
 def _header(fields: Sequence[str]) -> tuple[str, ...]:
-    """What each column means if `fields` are a header; () if not. ValueError without a column of paths or labels."""
+    """The meaning of each column if `fields` are a header, else (). ValueError without a column of paths or labels."""
     words = [field.lower() for field in fields]
     columns = tuple("split" if word in _SPLIT_COLUMNS else COLUMN_MEANINGS.get(word, "") for word in words)
     if {"path", "label"} <= set(columns):

@@ -78,7 +78,7 @@ class Relations:
     same_name: Places
 
     def problems(self, place: int) -> Iterator[Problem]:
-        """The problems of an entry in relation to others; of several relations to another list only the closest."""
+        """The problems of an entry in relation to others; of several relations to one list, only the closest."""
         other = int(self.duplicate[place])
         if other >= 0:
             labels = self.entries.labels(other), self.entries.labels(place)

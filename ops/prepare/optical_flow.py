@@ -59,8 +59,8 @@ class FlowOptions:
 def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[str, Any]:
     """Write the flow of the video or frame folder at `path`, whose item is `item`, as images to a folder in `out`.
 
-    There are as many images as frames, so that one list serves both: image i is the motion from frame i to the next,
-    and the last one is a repetition of the one before. Returns the same as `extract_frames.extract_video`. MediaError
+    There are as many images as frames, so that one list fits both: image i is the motion from frame i to the next,
+    and the last one repeats the one before. Returns the same as `extract_frames.extract_video`. MediaError
     if there are fewer than two frames.
     """
     name = image_folder(item, options.keep_dirs, os.path.isdir(path))

@@ -216,7 +216,7 @@ def _discard(out: str, name: str) -> None:
 
 
 def _remove(path: str) -> None:
-    """Remove an unfinished result; one that cannot be removed stays, as the error behind that is reported elsewhere."""
+    """Remove an unfinished result; if this fails, it is kept, because the underlying error is reported elsewhere."""
     if Path(path).is_file():
         with suppress(OSError):
             Path(path).unlink()

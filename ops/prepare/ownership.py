@@ -93,7 +93,7 @@ def check_own_table(path: str, header: Iterable[str]) -> None:
 
 
 def not_ours(path: str | os.PathLike[str]) -> InputError:
-    """The error for something that is not replaced."""
+    """The error for a file or folder that must not be replaced."""
     return InputError(f"{path}: {NOT_OURS}")
 
 

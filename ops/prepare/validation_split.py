@@ -1,4 +1,4 @@
-"""Which videos of a folder are for validation: a share of each class, drawn at random, that later runs keep."""
+"""Choosing the videos of a folder for validation: a share of each class, drawn at random, that later runs keep."""
 
 import logging
 import zlib
@@ -21,8 +21,8 @@ def draw_validation(
     """Whether each of `items`, paths with their classes, is for validation: for each class, in order of its paths.
 
     A class with a single video has it in training; other classes have at least one in each split, unless `val_fraction`
-    is 0. The draw depends only on the seed, the class's name and its paths. Videos in `sides` stay on their side (True:
-    validation); of the others as many are drawn as bring validation to its share.
+    is 0. The draw depends only on the seed, the class's name and its paths. Videos in `sides` keep their split (True:
+    validation); as many of the others are drawn as validation needs to reach its share.
     """
     known: dict[str, list[bool | None]] = {}
     for path, name in items:
@@ -38,7 +38,7 @@ def draw_validation(
 
 
 def sides_of(train: Path, val: Path, counts_in_pairs: bool) -> dict[str, bool]:
-    """The side of each video in earlier lists, of which one may be missing (True: validation)."""
+    """The split of each video in earlier lists (True: validation); one of the lists may be missing."""
     return {
         record.path: is_val
         for path, is_val in ((train, False), (val, True))

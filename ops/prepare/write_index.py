@@ -1,4 +1,4 @@
-"""From the outcomes of a job that has read videos to the index file beside their list."""
+"""Writing the index file beside a list from the outcomes of a job that has read its videos."""
 
 import base64
 import itertools
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 def index_entry(index: VideoIndex) -> dict[str, str]:
-    """What a job's value holds of the index of a video."""
+    """The items about the index of a video in the value of an outcome."""
     return {"index": base64.b85encode(encode_index(index)).decode()}
 
 
 def write_index(source: str | os.PathLike[str], paths: Iterable[str], outcome_of: Callable[[str], Outcome]) -> None:
     """Write the index file beside the list `source` of videos at `paths`, if any of them was read.
 
-    `outcome_of` gives what became of a path. Training and tests do without the file where it cannot be written; then
-    the log says so.
+    `outcome_of` gives the outcome of a path. If the file cannot be written, this is logged, and training and tests work
+    without it.
     """
     outcomes = ((path, outcome_of(plain_path(path))) for path in paths)
     rows = ((path, outcome.stamp, base64.b85decode(outcome.value["index"]))

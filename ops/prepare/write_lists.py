@@ -1,7 +1,7 @@
 """Writing lists from annotations and a tree of files: find the file of each name, count its frames, write the lines.
 
 Beside each list, `missing_…` has all names without a usable file and all superfluous files, with reasons. `damaged_…`,
-written only if needed, has files that are listed although they are shorter than they claim.
+written only if needed, has files that are listed although they have fewer frames than they claim.
 """
 
 import logging

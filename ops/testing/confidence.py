@@ -1,4 +1,4 @@
-"""How much a test of few videos says: a confidence interval of its accuracy, and whether that is better than chance."""
+"""The confidence interval of the accuracy of a test, and whether it is better than chance."""
 
 import math
 import os
@@ -17,7 +17,7 @@ def wilson_interval(right: int, videos: int, z: float = Z95) -> tuple[float, flo
     """The interval, in [0, 1], that contains the true accuracy with 95 % confidence (Wilson's score interval).
 
     `right` of `videos` were right. (E. B. Wilson, Probable inference, the law of succession, and statistical inference,
-    JASA 22, 1927.) Unlike the normal approximation it also holds for few videos, and where all or none are right.
+    JASA 22, 1927.) Unlike the normal approximation it also holds for few videos, and if all or none are right.
     """
     share, spread = right / videos, z * z / videos
     centre = (share + spread / 2) / (1 + spread)
@@ -26,7 +26,7 @@ def wilson_interval(right: int, videos: int, z: float = Z95) -> tuple[float, flo
 
 
 def videos_needed(chance: float, z: float = Z95) -> int:
-    """The number of videos from which on a test without a mistake is better than `chance`, which is below 1."""
+    """The smallest number of videos with which a test without mistakes is better than `chance`, which is below 1."""
     return math.floor(z * z * chance / (1 - chance)) + 1
 
 
@@ -35,7 +35,7 @@ FEW = 50
 
 
 def few_videos(counts: Collection[int]) -> str:
-    """What a test with so many videos of each class cannot tell, in words; "" where there are at least `FEW`."""
+    """A text about what a test with these numbers of videos per class cannot show; "" if there are at least `FEW`."""
     videos = sum(counts)
     if videos >= FEW:
         return ""
@@ -59,7 +59,7 @@ def few_videos(counts: Collection[int]) -> str:
 def verdict(folder: str | os.PathLike[str]) -> str:
     """Whether the test with results in `folder` was better than chance, in a few words with the interval.
 
-    Chance is the accuracy of always naming the class that most of the test videos have.
+    Chance is the accuracy of always predicting the most frequent class of the test videos.
     """
     path = Path(folder) / "confusion.npy"
     try:

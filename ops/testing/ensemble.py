@@ -60,7 +60,7 @@ class Ensemble:
 
     @property
     def multi_label(self) -> bool:
-        """Whether videos may have several labels: scores are then probabilities, by a sigmoid."""
+        """Whether videos may have several labels; scores are then probabilities from a sigmoid."""
         return self.members[0].checkpoint.multi_label
 
     def scores(
@@ -81,9 +81,9 @@ class Ensemble:
 
 
 def default_sample(config: DatasetConfig, checkpoint: Checkpoint) -> str:
-    """Ten dense clips for a model that was trained so, and for a TANet on a dataset that TAM's authors test so.
+    """Ten dense clips for a model trained with dense clips, and for a TANet on a dataset that TAM's authors test so.
 
-    Else one clip over all the video: TSM's published commands mean that where they do not say `--dense_sample`.
+    Otherwise one clip over the whole video, as in TSM's published commands without `--dense_sample`.
     """
     dense = checkpoint.meta.get("sampling") == "dense" or (config.dense and checkpoint.spec.tam)
     return "dense-10" if dense else "uniform-1"
@@ -201,7 +201,7 @@ def _open_stream(
 
 
 def _check_same_videos(streams: Sequence[Stream]) -> None:
-    """InputError if the lists differ in length or labels: then they do not have the same videos in the same order."""
+    """InputError if the lists differ in length or labels, because then their videos or the order differ."""
     first = streams[0].records
     for stream in streams[1:]:
         if not stream.records.has_labels_of(first):

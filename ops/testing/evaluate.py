@@ -105,7 +105,7 @@ def run_test(
 
 
 def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble) -> None:
-    """InputError if a result could not be written, so that this is known before the test and not at its end."""
+    """InputError if a result could not be written, so that this is reported before the test and not at its end."""
     for path in filter(None, (args.save_scores, args.csv_file)):
         check_writable(path)
     check_results_replaceable(make_folder(output_folder(args)))
@@ -114,7 +114,7 @@ def check_outputs(args: argparse.Namespace, config: DatasetConfig, ensemble: Ens
 
 
 def check_same_everywhere(facts: Mapping[str, Any]) -> None:
-    """InputError, in all processes, if one of them was given other files or settings than the first process."""
+    """InputError, in all processes, if one of them was given different files or settings from the first process."""
     names = {"lists_sha256": "list", "checkpoints_sha256": "checkpoint", "protocol": "protocol", "dataset": "dataset"}
     mine = {what: list(v.values()) if isinstance(v := facts[key], Mapping) else v for key, what in names.items()}
     first, *others = distributed.gather_objects(mine)
@@ -150,7 +150,7 @@ def score_share(
         dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
     )
     labels = ensemble.streams[0].records.labels
-    hits = np.zeros(len(args.topk) + 1)  # top-k for each k, of how many
+    hits = np.zeros(len(args.topk) + 1)  # hits for each k, and the number of labelled videos
     bar = progress(None, len(share), "testing", "video", distributed.is_main())
     with workers_of(loader), bar, partial.writing(distributed.rank()):
         for items in loader:

@@ -32,7 +32,7 @@ def describe_views(
 ) -> str:
     """The input of each model, in words; `fused` describes how several are combined, `runtime` what computes them.
 
-    `scores` names those of which the mean over views is taken.
+    `scores` names the kind of scores that are averaged over views.
     """
     parts = []
     for model, shape in models:

@@ -30,7 +30,7 @@ class MultiLabelResult(TestResult):
 
     @cached_property
     def labelled(self) -> NDArray[np.bool_]:
-        """For which videos the list says the classes, `[N]`; they may have none of them."""
+        """Which videos have known labels in the list, `[N]`; these may be none of the classes."""
         assert self.sets
         return self.sets.known
 
@@ -48,7 +48,7 @@ class MultiLabelResult(TestResult):
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Of each class, `[K]`, over the videos that count: `videos` that have it, and figures in percent.
+    """Figures of each class, `[K]`, over the videos that count: how many `videos` have it, and the others in percent.
 
     These are NaN for a class that no video has; `precision` is 0 for one that is never predicted.
     """
@@ -100,7 +100,7 @@ def write_metrics(path: Path, result: MultiLabelResult, facts: Mapping[str, Any]
 
 
 def write_predictions(path: Path, result: MultiLabelResult, class_names: Sequence[str] | None) -> None:
-    """`predictions.csv`: path, labels, predicted classes, the best probability, the five best classes and theirs.
+    """`predictions.csv`: path, labels, predicted classes, best probability, the five best classes and probabilities.
 
     Several classes are separated by semicolons, and have their names, if known.
     """

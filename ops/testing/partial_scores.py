@@ -87,7 +87,7 @@ class PartialScores:
 
     @contextmanager
     def removed_when_done(self) -> Iterator[None]:
-        """Delete all after the block, which writes the results; if it fails, the error says that scores are kept."""
+        """Delete the scores after the block, which writes results; if it fails, the error says that they are kept."""
         try:
             yield
         except InputError as error:

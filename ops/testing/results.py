@@ -134,13 +134,13 @@ def counts(result: TestResult) -> dict[str, int]:
 
 
 def write_metrics(path: Path, result: TestResult, facts: Mapping[str, Any]) -> None:
-    """`metrics.json`: accuracies with the interval of top-1, counts and `facts`; NaN becomes null."""
+    """Write `metrics.json`: accuracies with the interval of top-1, counts and `facts`; NaN becomes null."""
     interval = {"top1_interval": top1_interval(result)} if 1 in result.topk else {}
     write_json(path, {**accuracies(result), **interval, **macro_averages(result)}, result, facts)
 
 
 def write_json(path: Path, figures: Mapping[str, Any], result: TestResult, facts: Mapping[str, Any]) -> None:
-    """`figures` about a `result`, the numbers of its videos, and `facts`; NaN becomes null."""
+    """Write `figures` about a `result`, the numbers of its videos, and `facts` as JSON; NaN becomes null."""
     content = {**figures, **counts(result), **facts}
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in content.items()}
     with atomic_file(path, "w", encoding="utf-8") as file:
@@ -149,7 +149,7 @@ def write_json(path: Path, figures: Mapping[str, Any], result: TestResult, facts
 
 
 def write_scores(path: str | os.PathLike[str], result: TestResult) -> None:
-    """The scores as `.npz`: scores `[N, K]`, labels `[N]`, ok `[N]`, paths `[N]`; perhaps targets `[N, K]`."""
+    """Write scores `[N, K]`, labels `[N]`, ok `[N]`, paths `[N]` and, if known, targets `[N, K]` as `.npz`."""
     arrays: dict[str, Any] = {
         "scores": result.scores, "labels": result.labels, "ok": result.ok, "paths": np.array(result.paths, dtype=str)
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Top-k accuracy: of the videos of a finished test, and of those scored so far."""
+"""Top-k accuracy, of all videos of a test, and of those scored so far."""
 
 from collections.abc import Collection, Sequence
 
@@ -24,7 +24,7 @@ def top_k_accuracies(
 
 
 def running_hits(scores: NDArray[np.float32], label: int, topk: Collection[int] = TOP_K) -> tuple[int, ...]:
-    """0 or 1 each: for each k, whether `label` is among the best k classes in `scores [K]`; and whether it is known."""
+    """For each k, 1 if `label` is among the best k classes in `scores [K]`, else 0; then 1 if it is known, else 0."""
     if label < 0:
         return (0,) * (len(topk) + 1)
     better = int(
