@@ -10,7 +10,7 @@ from ops.common.errors import run
 
 
 def main() -> int:
-    """Parse the command line and do what it says."""
+    """Parse the command line and train."""
     args = training.train_parser(__doc__).parse_args()
     data.check_lists_exist(args, "train", "val")
     training.check_tune_from(args)

@@ -1,10 +1,10 @@
-"""The test suite with other Pythons and other versions of the requirements than those of scripts/check.sh.
+"""Run the tests with Pythons and versions of the requirements other than those of scripts/check.sh.
 
     python -m nox                 # the lowest versions on the lowest Python, the newest ones on the newest Python
     python -m nox -s pinned       # the versions of constraints.txt, on every Python
     python -m nox -s newest-3.12  # one of them; pytest's arguments follow after --
 
-A Python that is not installed is left out, and named. Environments go to .nox, 6 GB each.
+A Python that is not installed is skipped and named. Environments go to .nox, 6 GB each.
 """
 
 import os
@@ -16,14 +16,14 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13"]
 REQUIREMENTS = ("-r", "requirements.txt", "-r", "requirements-optional.txt")
 SUITE = ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
-SUITE += ("--max-worker-restart", "0")  # a worker that died would leave its tests waiting for ever
+SUITE += ("--max-worker-restart", "0")  # tests of a worker that died would otherwise wait for ever
 
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [f"lowest-{PYTHONS[0]}", f"newest-{PYTHONS[-1]}"]
 
-if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:  # pyenv hides all Pythons but the one that is chosen
+if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:  # pyenv hides all Pythons except the selected one
     installed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True).stdout.split()
     os.environ["PYENV_VERSION"] = ":".join(installed)
 
@@ -39,13 +39,13 @@ def pinned(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The lowest versions that requirements.txt and requirements-optional.txt allow."""
     session.install("--resolution", "lowest-direct", *REQUIREMENTS)
-    session.install("-r", "requirements-dev.txt")  # leaves what is there
+    session.install("-r", "requirements-dev.txt")  # does not change installed packages
     run_suite(session)
 
 
 @nox.session(python=PYTHONS)
 def newest(session: nox.Session) -> None:
-    """The newest versions; what our modules use must not be deprecated there."""
+    """The newest versions; our modules must not use anything that is deprecated there."""
     session.install("--upgrade", "-r", "requirements-dev.txt")
     run_suite(session, TAM_STRICT_WARNINGS="1")
 

@@ -10,7 +10,7 @@ from ops.common.errors import run
 
 
 def main() -> int:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run the test."""
     args = testing.test_parser(__doc__).parse_args()
     data.check_lists_exist(args, "test")
     models.check_weights(*args.weights)

@@ -6,7 +6,7 @@ For each video and decoder, on one thread, opening the file included: a training
 mean over 8 windows from the first to the last of the video) and the frames of a test (dense-10 × 8 frames). Videos
 shorter than a window wrap around, as in training. Decoders take turns in the same rounds; times are medians with the
 range, and ratios are relative to the default decoder. Pixels are compared with those of the default.
-torchcodec and decord are measured as well where they are installed. --output NAME writes NAME.json and NAME.md.
+torchcodec and decord are measured as well if they are installed. --output NAME writes NAME.json and NAME.md.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Count the operations that launch a kernel on a GPU, and the reads for which the host waits; on any device."""
+"""Count the operations that launch a kernel on a GPU, and the reads for which the host waits. Works on any device."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Other libraries that read frames of videos, to compare the readers with where they are installed.
+"""Other libraries that read frames of videos, for comparison with the readers if they are installed.
 
-torchcodec needs FFmpeg's libraries besides, such as Debian's package ffmpeg. decord and eva-decord are one package to
-import, so only one of them can be installed. Each uses one thread, as the readers do.
+torchcodec also needs FFmpeg's libraries, such as Debian's package ffmpeg. decord and eva-decord have the same import
+name, so only one of them can be installed. Each uses one thread, as the readers do.
 """
 
 import importlib
@@ -19,7 +19,7 @@ Read = Callable[[str, NDArray[np.int64]], list[torch.Tensor]]
 
 
 def _torchcodec(seek_mode: str) -> Read:
-    importlib.import_module("torchcodec")  # also where its part is imported already
+    importlib.import_module("torchcodec")  # also if its submodule is already imported
     decoders = importlib.import_module("torchcodec.decoders")
 
     def read(path: str, indices: NDArray[np.int64]) -> list[torch.Tensor]:
@@ -48,12 +48,12 @@ PEERS: dict[str, tuple[str, Callable[[], Read]]] = {
 
 
 def installed_peers() -> tuple[dict[str, Read], dict[str, str]]:
-    """The functions that read, by the name of the peer, and why packages cannot be used, by the name of the package."""
+    """The reading functions by the name of the peer, and by package, the reasons why others cannot be used."""
     found, missing = {}, {}
     for name, (package, make) in PEERS.items():
         try:
             found[name] = make()
-        except (ImportError, OSError, RuntimeError) as error:  # the last two where FFmpeg's libraries are missing
+        except (ImportError, OSError, RuntimeError) as error:  # the last two if FFmpeg's libraries are missing
             missing[package] = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return found, missing
 

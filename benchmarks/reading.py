@@ -33,7 +33,7 @@ from ops.prepare.resize_video import ResizeOptions, resize_video
 SIZE = 256
 SEGMENTS = 8
 WINDOW = 64
-SHORTEST = 96  # two thirds of the video hold the window
+SHORTEST = 96  # two thirds of it must hold the window
 
 
 def decode_rows(path: str, folder: Path, rounds: int) -> list[Row]:

@@ -6,7 +6,7 @@
 
 Each round runs 25 training steps and the test of 160 videos, both with two loader processes: in this checkout, with
 --against in another one, and in this checkout again under each setting that --try names. With --loaded, one process per
-core computes beside them all the time. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
+core computes at the same time. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
 """
 
 import argparse

@@ -9,7 +9,7 @@ written to --label_path:
 
     k400_train_list.txt            video_path num_frames action_cls; paths are relative to --video_path
     missing_k400_train_list.txt    clips without a usable video, each with the reason
-    damaged_k400_train_list.txt    videos in the list that are shorter than they claim, if there are any
+    damaged_k400_train_list.txt    videos in the list with fewer frames than they claim, if there are any
     k400_class_names.txt           the classes in order of action_cls
 
 A folder `replacement…` beside train/, such as CVDF's for broken videos of Kinetics-400, is searched first.
@@ -33,7 +33,7 @@ from ops.data.options import add_endings_option
 from ops.prepare.options import KINETICS, VERIFY, add_job_options, job_options
 
 VIDEO_PATH = ""  # the folder that holds train/, val/ and test/
-label_path = ""  # the folder of the csv files, where the lists go too
+label_path = ""  # the folder of the csv files, to which the lists are written
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,10 +1,10 @@
-"""Compare temporal modules on one page, from runs that were trained alike.
+"""Compare temporal modules on one page, from runs that were trained in the same way.
 
     python tools/compare_modules.py runs/motion
     python tools/compare_modules.py runs/motion --output compared --no_latency
 
-FOLDER has a folder for each run, named MODULE_seedN, with the test's results in its test/: scripts/compare_modules.sh
-leaves it so. Writes modules.html, modules.md and modules.csv: accuracy with its spread over seeds, parameters,
+FOLDER has a folder for each run, named MODULE_seedN, with the test's results in its test/. scripts/compare_modules.sh
+makes them. Writes modules.html, modules.md and modules.csv: accuracy with its spread over seeds, parameters,
 multiply-adds, latency of a clip (measured here, all modules in turns), training time per step, curves and classes.
 """
 
@@ -111,7 +111,7 @@ def measure(networks: Mapping[str, Path], timed: bool) -> dict[str, "Cost"]:
 
 
 def _facts_of(folders: list[Path]) -> tuple[dict[str, str], float | None]:
-    """What all runs have in common, in words, and the accuracy of guessing, in percent."""
+    """What all runs have in common, in words, and the chance accuracy in percent."""
     written = json.loads((folders[0] / "args.json").read_text())
     arguments = written.get("arguments", written)
     keys = ("dataset", "arch", "num_segments", "input_size", "epochs", "batch_size", "lr", "pretrain", "weight_decay")

@@ -6,7 +6,7 @@
 OUT/<name>/flow_x_00001.jpg and flow_y_00001.jpg contain the motion from frame 1 to frame 2: 128 means no motion, 0
 --bound pixels to the left or up, 255 as many to the right or down: round((motion + bound) * 255 / (2 * bound)).
 There are as many flow images as frames (the last one is repeated), so the list of the RGB frames can be used: python
-main.py custom Flow --root_path OUT --train_list LIST. (Lists of `something` count the images of x and y: the double.)
+main.py custom Flow --root_path OUT --train_list LIST. (Lists of `something` count the images of x and y separately.)
 A folder is written completely or not at all, and an interrupted run continues where it stopped. OUT/report.csv lists
 the result for every video. The exit status is 1 if any failed.
 """

@@ -5,7 +5,7 @@
 
 DATA is one of:
     clips/jump/a.mp4, clips/run/b.mp4, …           folders of classes: a share of each is drawn for testing
-    clips/train/jump/a.mp4, clips/val/jump/b.mp4   the same, divided already (also validation, or test)
+    clips/train/jump/a.mp4, clips/val/jump/b.mp4   the same, already divided (also validation, or test)
     clips/jump/0001/img_00001.jpg                  folders of frames, in either way
     labels.csv, list.txt                           paths and labels, which are class names or numbers
 
@@ -13,8 +13,8 @@ Depth, segments, temporal module, dropout and input size are those of CKPT. Flag
 follow and are passed on, such as --lr 0.002, --seed 1 or -j 4. OUT gets the lists, checkpoints and curves, the results
 of the test, and report.html. Training ends after 15 validations without a better one; the test uses the last epoch.
 
-The same command continues what was interrupted. After videos were added, it says which, and trains anew with all;
-none changes between training and test, and the earlier results are kept in OUT/earlier. Exit status: 0 done, 1 done but
+The same command continues an interrupted run. If videos were added, it names them and trains again with all videos;
+the others keep their split, and the earlier results are kept in OUT/earlier. Exit status: 0 done, 1 done but
 some videos could not be read, 2 bad input, 3 stopped by a signal with everything saved, or by an error.
 """
 
@@ -30,7 +30,7 @@ from ops.finetune.options import finetune_parser
 
 
 def main() -> int:
-    """Check the arguments, then run the steps, or show them."""
+    """Check the arguments, then run the steps or show them."""
     args, flags = finetune_parser(__doc__).parse_known_args()
     tuning = finetune.fine_tuning_of(args, flags)
     start_logging()

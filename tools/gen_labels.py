@@ -10,7 +10,7 @@ Lists of the other datasets go where training looks for them, by default under $
     annotations/train.txt, val.txt     frame folders: path num_frames label; also test.txt if it is annotated
     ucf101_train_list.txt, …           videos: path num_frames label; with the index of the videos as LIST.index
     missing_train.txt, …               annotated videos that are missing or cannot be read, with the reason
-    damaged_train.txt, …               listed videos that are shorter than they claim, if there are any
+    damaged_train.txt, …               listed videos with fewer frames than they claim, if there are any
     annotations/class_names.txt        one class per line, in order of the labels
 
 An interrupted run continues. Exit status: 0 done, 1 some files cannot be read, 2 bad input.

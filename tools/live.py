@@ -1,10 +1,10 @@
-"""Predict what a camera sees while it runs: a number, a device, an RTSP stream, or a file at its own speed.
+"""Predict what a running camera sees: a camera number, a device, an RTSP stream, or a file at its own speed.
 
     python tools/live.py --weights ckpt.best.pth.tar
     python tools/live.py rtsp://10.0.0.7/stream --weights ckpt.best.pth.tar --smoothing 1 --threshold 0.5
     python tools/live.py film.mp4 --weights ckpt.best.pth.tar --json
 
-Frames that come too fast are dropped. q or Esc in the window, or Ctrl-C, end it.
+Frames that arrive too fast are dropped. q or Esc in the window, or Ctrl-C, ends it.
 """
 
 import logging
@@ -22,10 +22,10 @@ from ops.predict.options import add_device_option, add_network_options
 
 
 def main() -> int:
-    """Open the camera, load the model, predict until it ends."""
+    """Open the camera, load the model, and predict until the camera ends."""
     args = make_parser().parse_args()
     start_logging()
-    if args.json:  # standard output is for programs
+    if args.json:  # standard output is reserved for JSON
         logging.getLogger("ops").setLevel(logging.WARNING)
     models.check_weights(args.weights)
     return live.predict_live(live.live_predictor(args), live.live_options(args), args.dataset)

@@ -3,7 +3,7 @@
     python tools/predict.py clip.mp4 frames/clip1 "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py --list val.txt --root_path clips --weights ckpt.best.pth.tar
 
-Scores are those of online_test_models.py, or the mean of all windows. Exit status: 1 if some, 2 if none can be read.
+Scores are those of online_test_models.py, or means over windows. Exit status: 1 if some, 2 if no video can be read.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from ops.predict.options import add_predictor_options
 
 
 def main() -> int:
-    """Find the videos, load the model, predict."""
+    """Find the videos, load the model, and predict."""
     args = make_parser().parse_args()
     start_logging()
     models.check_weights(args.weights)
