@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains TANet-50 on Kinetics-400 from videos, 16 frames per clip, from ImageNet weights.
-# The 16-frame recipe was not published; this is ours: that of 8 frames with half the batch, the rate scaled with it.
+# The 16-frame recipe was not published. This is ours: the 8-frame recipe with half the batch and half the rate.
 #
 # Expects  $TAM_DATASETS/Kinetics400/{train,val}/… (videos) and
 #          $TAM_DATASETS/Kinetics400/k400_{train,val}_list.txt, lines "path num_frames label"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains TSN (ResNet-50) on Kinetics-400 from videos, 5 frames per clip, from ImageNet weights.
-# The recipe is the one published with TSM's code, for which 8 GPUs have 128 clips; with other numbers the rate is scaled.
-# Its authors advise to train a TSN with 5 frames and to test it with more, because it overfits less so.
+# The recipe is the one published with TSM's code, for 8 GPUs with 128 clips in total; otherwise the rate is scaled.
+# Its authors recommend training a TSN with 5 frames and testing it with more, because it then overfits less.
 #
 # Expects  $TAM_DATASETS/Kinetics400/{train,val}/… (videos) and
 #          $TAM_DATASETS/Kinetics400/k400_{train,val}_list.txt, lines "path num_frames label"

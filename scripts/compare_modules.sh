@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains every temporal module with one recipe and several seeds on a built-in dataset, tests all of them alike, and
+# Trains every temporal module with one recipe and several seeds on a built-in dataset, tests all in the same way, and
 # makes one page: accuracy with its spread, parameters, multiply-adds, latency, time per step, curves, classes. TAM is
 # also tested with kernels that do not adapt: the mean kernels of all test videos.
 #
@@ -10,8 +10,8 @@
 #   --seeds    seeds of the trainings (default: 0 1 2)
 #   --modules  some of none pool tconv tim i3d tsm tam tam-global tam-local (default: all)
 #
-# Runs and results go to runs/compare_DATASET (COMPARE_RUNS selects another folder). A run that is there is not made
-# again; if the script is interrupted, the same command continues it. A run that fails is named, and the others go on.
+# Runs and results go to runs/compare_DATASET (COMPARE_RUNS selects another folder). An existing run is not made
+# again; if the script is interrupted, the same command continues it. A run that fails is named, and the others continue.
 set -uo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 

@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# absolute PATH: prints the path so that it holds in every folder, as the commands that are printed at the end must
+# absolute PATH: prints PATH as an absolute path, because the commands printed at the end must work in every folder
 absolute() { case "$1" in /*) printf '%s' "$1" ;; *) printf '%s' "$PWD/$1" ;; esac; }
 
 source "$ROOT/scripts/environment.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fine-tunes TSM (ResNet-50) on UCF101 from extracted frames, 8 frames per clip, from the weights of Kinetics-400.
-# The recipe is the one published with TSM's code. It trains no batch norms but the first (no --npb).
+# The recipe is the one published with TSM's code. It trains only the first batch norm (no --npb).
 #
 # Expects  $TAM_DATASETS/UCF101/frames/… (images) and
 #          $TAM_DATASETS/UCF101/annotations/{train,val}.txt, lines "frames/video num_frames label"

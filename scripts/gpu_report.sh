@@ -4,7 +4,7 @@
 #     bash scripts/gpu_report.sh [flags of python -m benchmarks.gpu_report]
 #     bash scripts/gpu_report.sh --output /tmp/my_gpu --minutes 5
 #
-# First it runs the tests that need a GPU (python -m pytest -m gpu; those of several GPUs where there are several), then
+# First it runs the tests that need a GPU (python -m pytest -m gpu; those for several GPUs if there are several), then
 # it measures training, testing and memory in every precision and memory format, against a ResNet without TAM and the
 # published method. The report is benchmarks/results/DEVICE.md and .json, named after the GPU, and its targets are beside
 # the figures. CUDA_VISIBLE_DEVICES chooses a GPU.
@@ -17,7 +17,7 @@ if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
     exit 0
 fi
 TEST_LIMIT=600 # seconds
-LAST_BEGIN=1020 # seconds after which no other setting is begun, so that all of it takes less than 20 minutes
+LAST_BEGIN=1020 # seconds after which no other setting is started, so that the whole script takes less than 20 minutes
 NEEDS_GPU=1
 case " $* " in *" --device cpu "*) NEEDS_GPU='' ;; esac
 if [ -n "$NEEDS_GPU" ] && [[ "$(nvidia-smi -L 2> /dev/null || true)" != *GPU* ]]; then

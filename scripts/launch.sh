@@ -1,5 +1,5 @@
 # Sourced by the recipe scripts. Sets ROOT (this repository), PYTHON, TAM_DATASETS, CHECKPOINTS, NUM_GPUS and GPU_FLAGS,
-# and defines `run SCRIPT FLAGS…`. Everything can be set from outside:
+# and defines `run SCRIPT FLAGS…`. Environment variables override the defaults:
 #
 #   GPUS="0 1 2 3"        the GPUs to use, one process each (default: all that nvidia-smi lists)
 #   TAM_DATASETS=DIR      where the datasets are (default: datasets/ in this repository)

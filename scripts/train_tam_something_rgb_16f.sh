@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains TANet-50 on Something-Something v1 from extracted frames, 16 frames per clip, from ImageNet weights.
-# The 16-frame recipe was not published; this is ours: that of 8 frames with half the batch, the rate scaled with it.
+# The 16-frame recipe was not published. This is ours: the 8-frame recipe with half the batch and half the rate.
 #
 # Expects  $TAM_DATASETS/SomethingV1/frames/… (images) and
 #          $TAM_DATASETS/SomethingV1/annotations/{train,val}.txt, lines "frames/video num_frames label"

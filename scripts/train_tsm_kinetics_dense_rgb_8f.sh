@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains TSM (ResNet-50) on Kinetics-400 from extracted frames, 8 frames per clip, from ImageNet weights.
 # The command for dense sampling was not published. This is ours: the published one with dense sampling and the 100 epochs
-# that the checkpoint's name tells, with steps where MMAction2's recipes of 100 epochs for TSN and TSM have them.
+# in the checkpoint's name, and with the learning rate steps of MMAction2's recipes of 100 epochs for TSN and TSM.
 #
 # Expects  $TAM_DATASETS/Kinetics400/frames/… (images) and
 #          $TAM_DATASETS/Kinetics400/annotations/{train,val}.txt, lines "frames/video num_frames label"

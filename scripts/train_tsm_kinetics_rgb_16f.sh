@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains TSM (ResNet-50) on Kinetics-400 from extracted frames, 16 frames per clip, from ImageNet weights.
-# The recipe is the one published with TSM's code, for which 8 GPUs have 128 clips; with other numbers the rate is scaled.
+# The recipe is the one published with TSM's code, for 8 GPUs with 128 clips in total; otherwise the rate is scaled.
 #
 # Expects  $TAM_DATASETS/Kinetics400/frames/… (images) and
 #          $TAM_DATASETS/Kinetics400/annotations/{train,val}.txt, lines "frames/video num_frames label"

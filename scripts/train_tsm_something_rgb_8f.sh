@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains TSM (ResNet-50) on Something-Something v1 from extracted frames, 8 frames per clip, from ImageNet weights.
-# The recipe is the one published with TSM's code, with its default weight decay; 8 GPUs have its 64 clips.
+# The recipe is the one published with TSM's code, with its default weight decay and its 64 clips on 8 GPUs.
 #
 # Expects  $TAM_DATASETS/SomethingV1/frames/… (images) and
 #          $TAM_DATASETS/SomethingV1/annotations/{train,val}.txt, lines "frames/video num_frames label"
