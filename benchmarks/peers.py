@@ -44,7 +44,7 @@ PEERS: dict[str, tuple[str, Callable[[], Read]]] = {
     "torchcodec, approximate": ("torchcodec", lambda: _torchcodec("approximate")),
     "decord": ("decord", _decord),
 }
-"""By name, the package, and what makes the function that reads with it."""
+"""For each name, the package and the function that makes its reader."""
 
 
 def installed_peers() -> tuple[dict[str, Read], dict[str, str]]:

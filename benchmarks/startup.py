@@ -35,7 +35,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """Runs a script and ends the process when a network is used for the first time."""
 
 OUTPUT = "{output}"
-"""A placeholder in commands for a folder of each checkout's own."""
+"""A placeholder in commands for a separate folder of each checkout."""
 
 MODEL = ("--input_size", "64", "--device", "cpu", "-j", "0")
 TRAINING = ("--arch", "resnet18", "--tam", "--num_segments", "4", "--pretrain", "none", "-b", "2", "--npb", *MODEL)
@@ -65,7 +65,7 @@ COMMANDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
          "--root_log", OUTPUT, "--root_model", OUTPUT, "--num_class", "5", *TRAINING),
     ),
 }  # fmt: skip
-"""A measurement: the target for the ratio, the exit status, the command."""
+"""For each measurement, the target for the ratio, the exit status and the command."""
 
 
 def main() -> int:

@@ -90,7 +90,7 @@ above_zero = number(float, lambda value: 0 < value < float("inf"), "a number abo
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
 SEGMENT_FLAGS = ("--num_segments", "--test_segments", "--segments", "--to_segments")
-"""The flags for the frames of a clip: a script shows one of them in its help and takes them all."""
+"""The flags for the frames of a clip: a script shows one of them in its help and accepts all."""
 
 
 def add_segments_option(group: Any, shown: str, **options: Any) -> None:

@@ -3,7 +3,7 @@
 import os
 
 SPINNING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""How long threads of GNU and LLVM OpenMP spin before they sleep: some ten microseconds.
+"""How long threads of GNU and LLVM OpenMP spin before they sleep: about ten microseconds.
 
 By default they spin for milliseconds after every operation. If the cores are shared with loader processes or other
 jobs, this keeps them from doing their work. Results do not depend on it.

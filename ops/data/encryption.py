@@ -29,7 +29,7 @@ _SAMPLE_AES = 0xDB
 """The type, in the tables of a transport stream, of H.264 that HLS encrypts sample by sample."""
 
 _BEGINNING = 2**16
-"""Bytes of a stream that are looked at for packets that say they are scrambled."""
+"""Bytes of a stream that are searched for packets marked as scrambled."""
 
 
 def is_encrypted(container: Any, path: str) -> bool:

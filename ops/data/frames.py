@@ -24,7 +24,7 @@ from ops.data.lists import Records
 
 EXTENSIONS = (*IMAGE_EXTENSIONS, *map(str.upper, IMAGE_EXTENSIONS))
 PROBES = 20
-"""How many folders are inspected to detect the names of frames: the first may be empty."""
+"""How many folders are inspected to detect the names of frames, because the first may be empty."""
 
 COMMON_RGB = ("img_{index:05d}", "{index:05d}", "{index:06d}", "image_{index:05d}", "img_{index:06d}",
               "frame_{index:05d}", "frame_{index:06d}", "frame{index:06d}", "{index:04d}", "{index:03d}", "{index:d}",

@@ -66,7 +66,7 @@ class Suspects:
 
 
 NO_BOARD = Board(0)
-"""For datasets that nobody watches."""
+"""For datasets that are not watched."""
 
 
 class HungError(RunStoppedError):

@@ -38,10 +38,10 @@ CLASSES = tuple("-".join(EVENTS[event] for event in order) for order in ORDERS)
 
 NUM_FRAMES = 72
 TICK = 9
-"""Frames from one sample of an 8-frame clip to the next; pauses take all lengths below this equally often."""
+"""Frames from one sample of an 8-frame clip to the next; pauses have all shorter lengths equally often."""
 
 LENGTHS = (14, 28)
-"""Frames of the shortest and of the longest event: with the longest pauses they fill the film."""
+"""Frames of the shortest and of the longest event; the longest events and pauses fill the film."""
 
 SIZE = 64
 """Height and width of a clip in pixels: the short side for an input size of 56."""

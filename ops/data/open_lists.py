@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NEARLY = 1
-"""How far the number of files in a folder may differ from the number of its frames."""
+"""How much the number of files in a folder may differ from the number of its frames."""
 
 MakeReader = Callable[[DatasetConfig, str], "Reader"]
 """Dataset and modality → its reader, the only difference between frames and videos."""

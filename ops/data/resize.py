@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 _NATIVE = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") or platform.machine() in ("aarch64", "arm64")
-"""Whether uint8 is resized directly on this CPU, by torchvision's rule; else in float32, and rounded."""
+"""Whether uint8 is resized directly on this CPU, by torchvision's rule; otherwise in float32, and rounded."""
 
 
 def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:

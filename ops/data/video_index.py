@@ -15,10 +15,10 @@ from ops.data.packet_index import PacketIndex
 from ops.data.packet_scan import MAX_PACKETS, READ_ERRORS, PacketScan, TooManyPacketsError, missing_packets
 
 LONG = 10_000
-"""The number of packets from which it is worth checking whether the file can be opened faster."""
+"""With at least this many packets, it is worth checking whether the file can be opened faster."""
 
 MAX_SECONDS = 7 * 24 * 3600
-"""A week. A file that claims more has times that mean nothing."""
+"""A week. If a file claims more, its times are meaningless."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ ChooseIndices = Callable[[int], list[Indices]]
 """Frame count → for each model, the first frames `[V, T]` of the segments of its clips."""
 
 MakePlan = Callable[[int, int], FramePlan]
-"""Height and width of the first frame → what to do with every frame."""
+"""Height and width of the first frame → how every frame is cropped and resized."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ops.predict.predictor import Predictor
 log = logging.getLogger(__name__)
 
 MOST_CLIPS = 300
-"""How many videos at most are read to calibrate int8: as many as NNCF uses."""
+"""The largest number of videos that are read to calibrate int8: as many as NNCF uses."""
 
 
 def export_openvino(

@@ -24,7 +24,7 @@ BOUNDS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.25}
 fp32: the tolerance of this project towards the published code; another order of summation gives 2e-7 (TANet-50).
 fp16: each rounding is up to 2^-11 = 5e-4 of a value; over all layers of TANet-50 this gives 1e-3, and ten times that
 would be an error.
-int8: finds mistakes only; what it costs is seen in the accuracy (`accuracies`).
+int8: this only finds mistakes; the loss of quality shows in the accuracy (`accuracies`).
 """
 
 BATCHES = (1, 3)

@@ -19,7 +19,7 @@ OWN = (
 """Arguments of the training that this tool sets itself."""
 
 PASSED_TO_TEST = ("device", "gpus", "workers", "decoder", "decode_timeout", "frame_template")
-"""Flags of the training that also hold for the test, if given."""
+"""Flags of the training that also apply to the test, if given."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from ops.common.folder_lock import locked_folder
 from ops.data.lists import Records
 
 BATCH, STEPS, EPOCHS = 8, 300, 15
-"""Clips per step at most, and the fewest steps and epochs of a fine-tuning."""
+"""The largest number of clips per step, and the smallest numbers of steps and epochs of a fine-tuning."""
 
 VALIDATIONS, PATIENCE = 30, 15
-"""Validations in a fine-tuning of many epochs, and those without a better result after which it ends."""
+"""The number of validations in a fine-tuning of many epochs, and how many without a better result end it."""
 
 KEPT = ("lists", "earlier", "finetune.txt")
-"""What stays in the folder of a fine-tuning that is made anew."""
+"""The files that stay in the folder if a fine-tuning is started again."""
 
 
 def schedule_flags(clips: int, batch: int | None = None, epochs: int | None = None) -> list[str]:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 ORIGIN = "finetune.txt"
-"""The file in the folder of results that says what they are of."""
+"""The file in the folder of results that names their videos and checkpoint."""
 
 PREEMPTED = "preempted"
 """The file that a training leaves in its folder when a signal stopped it; see `ops.training.train`."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 
 RATES = 1.0, 240.0
-"""Frame rates that are believed; others are mistakes of drivers and of headers."""
+"""The range of plausible frame rates; others are mistakes of drivers and headers."""
 
 
 @dataclass(frozen=True)

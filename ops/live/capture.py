@@ -15,7 +15,7 @@ from ops.live.camera import Camera, CapturedFrame, Image
 from ops.live.sliding_windows import SlidingWindows
 
 RATE_OVER = 60
-"""Over how many frames the frame rate is measured."""
+"""The number of frames over which the frame rate is measured."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 from ops.data.sampling import DENSE_WINDOW, Indices, Sample
 
 USUAL_RATE = 30.0
-"""Frames per second, where a camera does not say."""
+"""Frames per second, if a camera does not give its rate."""
 
 USUAL_RATES = 20.0, 35.0
-"""Frame rates that datasets have too: 64 frames of such a stream last as long as in training."""
+"""The frame rates of usual datasets: 64 frames of such a stream last as long as in training."""
 
 
 @dataclass(frozen=True)

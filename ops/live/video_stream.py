@@ -17,13 +17,13 @@ from ops.data.frame_converter import FrameConverter
 from ops.live.camera import Camera, CapturedFrame, believed_rate
 
 TIMEOUT = 10.0
-"""Seconds that a camera in the network may be silent."""
+"""Seconds without data after which a network camera counts as gone."""
 
 MAX_LAG = 0.5
-"""Seconds that decoding may be behind before it goes on at the next key frame that is not."""
+"""Seconds that decoding may be late; then it continues at the next key frame that is not late."""
 
 MAX_GAP = 10.0
-"""A longer time between two frames is a break in the stream's clock, not a time to wait for."""
+"""Seconds between two frames; a longer time is a jump of the stream's clock and is not waited for."""
 
 USUAL_STEP = 1 / 25
 """Seconds between two frames, if a stream has neither times nor a frame rate."""

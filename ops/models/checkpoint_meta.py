@@ -7,7 +7,7 @@ from typing import Any
 from ops.common.errors import InputError
 
 LARGEST_SIDE = 16384
-"""Pixels."""
+"""The largest input size in pixels that is accepted."""
 
 
 def check_meta(meta: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

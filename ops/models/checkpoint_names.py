@@ -58,7 +58,7 @@ _TO_MMACTION2 = [  # likewise, in the other direction
 
 
 OWN_HEADS = ("base_model.fc.", "base_model.classifier.")
-"""How the names of the classifier's tensors begin in models without dropout; in others with `new_fc.`."""
+"""How the names of the classifier's tensors begin in models without dropout; otherwise they begin with `new_fc.`."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ _SEGMENTS_IN_NAME = (
 _SHIFT_IN_NAME = r"_shift(\d+)_(blockres|block)(?=_|\.|$)"
 
 MMACTION2_TANET_MEAN = (123.675, 116.28, 103.5)
-"""MMAction2 trained its TANets with this blue, where ImageNet's mean has 103.53 (its configs)."""
+"""MMAction2's configs train TANets with this mean of blue; ImageNet's is 103.53."""
 
 
 def temporal_told(meta: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ PAUSES = (1.0, 3.0, 10.0)
 """Seconds before a broken transfer is continued; after the last of them it fails."""
 
 BLOCK = 1 << 20
-"""Bytes that are read and written at once, at most."""
+"""The largest number of bytes that are read and written at once."""
 
 
 class DownloadError(InputError):

@@ -102,7 +102,7 @@ _REASONS = {
     "LocalEntryNotFoundError": "it is not in the cache, and the server cannot be reached",
     "OfflineModeIsEnabled": "it is not in the cache, and HF_HUB_OFFLINE is set",
 }
-"""By the names of huggingface_hub's errors."""
+"""Reasons by the names of huggingface_hub's errors."""
 
 
 def _reason(error: Exception) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PLACES = {"layer2": (0, 2), "layer3": (0, 2, 4)}
 """The residual blocks that are wrapped, as in TSM and in MMAction2's configurations: five in a ResNet-50.
 
-TSM's code drops all blocks of `layer3` after the sixth, and so turns a ResNet-101 into a ResNet-50; MMAction2 keeps
-them, and so does this.
+TSM's code drops all blocks of `layer3` after the sixth, which turns a ResNet-101 into a ResNet-50; they are kept here,
+as in MMAction2.
 """
 
 

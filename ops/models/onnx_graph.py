@@ -15,13 +15,13 @@ from torch import Tensor
 
 OPSET = 18
 IR_VERSION = 8
-"""The oldest that has opset 18: each runtime reads the versions up to its own."""
+"""The oldest version with opset 18, because runtimes read all versions up to their own."""
 
 WEIGHTS = "weights.bin"
-"""The file beside the model that has its large constants: so that no further copy of them is made in memory."""
+"""The file beside the model for its large constants, which avoids another copy of them in memory."""
 
 LARGE = 1024
-"""Bytes of a constant from which on it is stored there."""
+"""Constants of at least this many bytes are stored there."""
 
 TYPES = {torch.uint8: TensorProto.UINT8, torch.float32: TensorProto.FLOAT}
 

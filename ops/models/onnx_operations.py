@@ -209,4 +209,4 @@ OPERATIONS: dict[str, Operation] = {
     "unsqueeze": _reshape,
     "view": _reshape,
 }
-"""By name in `torch.ops.aten`; those that end in `_` work in place."""
+"""Operations by their names in `torch.ops.aten`; those that end in `_` work in place."""

@@ -34,7 +34,7 @@ bf16: each rounding is up to 2^-8 of a value, which gives 2e-2 in TANet-50; five
 PACKAGES = {"torch": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 
 AUTOMATIC = {"off": ("onnxruntime", "openvino"), "bf16": ("openvino",)}
-"""What `auto` tries in turn for each `--amp`, before PyTorch."""
+"""The runtimes that `auto` tries in turn for each `--amp`, before PyTorch."""
 
 
 def choose_runtime(compute: Compute, name: str) -> Compute:

@@ -11,7 +11,7 @@ from ops.models.temporal_options import TemporalOptions
 Block = Bottleneck | BasicBlock
 
 Insert = Callable[[Block, int, TemporalOptions], nn.Module]
-"""Block, frames of a clip, options → what takes the block's place in the network; the block may be changed."""
+"""Block, frames of a clip, options → the module that replaces the block in the network; the block may be changed."""
 
 MakeModule = Callable[[int, int, TemporalOptions], nn.Module]
 """Channels C, frames T of a clip, options → a module on features, `[N·T, C, H, W]` → the same shape."""

@@ -18,7 +18,7 @@ TEMPORAL_MODULES = {
 }
 """Temporal modules by name, each with the Python module whose `insert` puts it into a block of the network.
 
-A line here and a file with an `insert` add one's own: see docs/extending.md.
+A line here and a file with an `insert` add a module of your own: see docs/extending.md.
 """
 
 PLACES = ("before_conv1", "after_conv1", "after_conv2", "after_conv3")

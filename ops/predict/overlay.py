@@ -25,7 +25,7 @@ ROWS = 3
 """How many classes are shown at a time."""
 
 LEAST = 144, 240
-"""Height and width that the text needs: smaller videos are enlarged, or get a black margin."""
+"""Height and width that the text needs; smaller videos are enlarged, or get a black margin."""
 
 ENLARGED_TO = 2048
 """Videos are not enlarged beyond this side length."""

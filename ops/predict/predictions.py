@@ -27,7 +27,7 @@ TOP = 5
 
 
 LIKELY = 0.5
-"""The probability from which on a class is printed by default where a video may have several."""
+"""If a video may have several classes, those with at least this probability are printed by default."""
 
 
 @dataclass(frozen=True)

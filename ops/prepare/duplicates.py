@@ -12,7 +12,7 @@ Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 NAMELESS = 0.01
-"""If more than this fraction of names is repeated within a list, names identify nothing: `a/1.mp4`, `b/1.mp4`."""
+"""If more than this fraction of names is repeated within a list, names do not identify videos: `a/1.mp4`, `b/1.mp4`."""
 
 
 def earlier_in_list(hashes: Hashes, bounds: list[int]) -> Places:

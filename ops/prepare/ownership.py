@@ -29,7 +29,7 @@ JOURNAL = ".journal"
 NOT_OURS = (
     "already exists and was not made by this tool, or was changed since; move it away, or use another output folder"
 )
-"""Why something is not replaced."""
+"""The reason why a file or folder is not replaced."""
 
 _WRITTEN = "written.json"
 _PNG_START = 33

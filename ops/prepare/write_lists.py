@@ -28,7 +28,7 @@ ENDS = {"listed": "", "damaged": "damaged", "absent": "missing", "failed": "miss
 """The possible outcomes for a name or file, and the file beside the list for each; "" is the list itself."""
 
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
-"""How lists are written."""
+"""Arguments of `open` for writing lists."""
 
 SHOWN = 3
 """How many duplicates are logged; the files have all."""

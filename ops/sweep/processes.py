@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 STATE = "sweep.json"
-"""The file in the folder of a sweep that says with which command each run was made, and how it ended."""
+"""The file in the folder of a sweep with the command of each run, and how it ended."""
 
 PREEMPTED = "preempted"
 """The file that a training leaves in its folder when a signal stopped it; see `ops.training.train`."""

@@ -20,7 +20,7 @@ SCRIPTS = {"main.py": (), "online_main.py": tuple(DECODERS)}
 """The training scripts and their decoders."""
 
 OWN = ("seed", "store_name", "suffix", "root_log", "root_model", "resume", "evaluate", "dry_run", "gpus", "start_epoch")
-"""Arguments of the training that the sweep sets itself, or that would not make a run of it."""
+"""Arguments of the training that the sweep sets itself, or that do not make a complete training."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def videos_needed(chance: float, z: float = Z95) -> int:
 
 
 FEW = 50
-"""With fewer test videos, the interval is wider than 25 percentage points where half of them are right."""
+"""With fewer test videos, the interval is wider than 25 percentage points if half of them are right."""
 
 
 def few_videos(counts: Collection[int]) -> str:

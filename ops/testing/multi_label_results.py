@@ -16,7 +16,7 @@ from ops.testing.results import PREDICTIONS, TestResult, write_json
 from ops.training.mean_average_precision import average_precisions
 
 THRESHOLD = 0.5
-"""The probability from which on a class counts as predicted, in precision and recall."""
+"""Classes with at least this probability count as predicted, in precision and recall."""
 
 PER_CLASS = ("class", "name", "videos", "average_precision", "precision", "recall", "f1")
 """The columns of `per_class.csv`."""

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LAST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _OLDER = re.compile(r"ckpt\.(\d+)\.pth\.tar")
 KEPT = "kept.json"
-"""The names of the older checkpoints that a run made: only these are ever replaced or removed."""
+"""The file with the names of the older checkpoints of a run; no others are ever replaced or removed."""
 SAVED = "saved.json"
 """The file with the hashes (see `content_of`) of all checkpoints that a run saved and that are still in its folder."""
 _WRITTEN = ("ckpt.*", KEPT, SAVED, "log.csv", "steps.csv", "curves.png", "args.json")

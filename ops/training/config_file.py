@@ -17,13 +17,13 @@ OF_ONE_RUN = (
     "config", "device", "dry_run", "evaluate", "gpus", "max_steps", "no_effect", "resume", "start_epoch", "store_name",
     "suffix", "workers",
 )  # fmt: skip
-"""Arguments in `args.json` that belong to that run or its machine: its name, where it began and ended, its devices.
+"""Arguments in `args.json` that concern only that run or its machine: its name, its start and end, its devices.
 
-They are not taken from there. A file that somebody wrote may contain them.
+They are ignored there. In a file written by hand they are used.
 """
 
 TEMPORAL = ("temporal", "tam", "shift")
-"""Arguments for one choice: if the command line makes it, those of the file do not count."""
+"""Arguments that make one choice together; if the command line has one of them, those of the file are ignored."""
 
 
 class ConfigParser(Parser):

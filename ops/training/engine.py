@@ -21,10 +21,10 @@ from ops.training.multi_label_loss import validation_loss
 from ops.training.train_step import Step, Stepper, forward
 
 ENOUGH = 100
-"""Videos that must have been tried before a share of broken ones says anything."""
+"""Videos that must have been tried before the share of broken ones is meaningful."""
 
 SHOWN_FIRST = ("loss", "data", "step", "mem", "left")
-"""What the bar of a training shows on a narrow terminal."""
+"""The figures that the progress bar of a training shows on a narrow terminal."""
 
 NOT_FINITE = "its scores are not finite: weights of a run that blew up, or too large for --amp fp16"
 

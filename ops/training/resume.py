@@ -133,7 +133,7 @@ def check_resumable(
 
 
 DECIDES = {"ema": None, "freeze": "none"}
-"""Arguments on which the contents of a checkpoint depend, with the value in runs of versions without them."""
+"""Arguments on which the contents of a checkpoint depend, with the value for checkpoints of versions without them."""
 
 
 def differing_recipe(args: argparse.Namespace, origin: Checkpoint) -> str:

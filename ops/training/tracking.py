@@ -23,12 +23,12 @@ PROJECT = "tam"
 """The project or experiment of a run, unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME says otherwise."""
 
 RUNS = "tracking.json"
-"""The file in the folder of a run with its name in each tracker, under which a resumed run goes on."""
+"""The file in the folder of a run with its name in each tracker, which a resumed run uses again."""
 
 REPORT = "report.html"
 
 LONGEST = 500
-"""Characters of a setting that MLflow is given: older servers refuse longer ones."""
+"""Characters of a setting that are sent to MLflow, because older servers refuse longer ones."""
 
 
 class Backend(Protocol):

@@ -21,7 +21,7 @@ from ops.training.loss import PLAIN, ClassificationLoss
 from ops.training.mixup import NO_MIXING, Mixing, partners
 
 SMALLEST_SCALE = 2.0**-16
-"""Of the loss in fp16, reached after 32 steps without a finite gradient: no smaller one will help."""
+"""Smallest scale of the loss in fp16, reached after 32 steps without a finite gradient; a smaller one cannot help."""
 
 HOPELESS = (
     "--amp fp16: the gradients are not finite, however small the loss is scaled, so no step is taken any "

@@ -16,7 +16,7 @@ from ops.training.resume import run_folder
 log = logging.getLogger(__name__)
 
 SEGMENTS, DROPOUT, INPUT_SIZE = 8, 0.5, 224
-"""What a checkpoint was trained with if it does not tell."""
+"""The values for checkpoints that do not contain their own."""
 
 
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
