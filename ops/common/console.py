@@ -76,7 +76,7 @@ def terminal_columns() -> int | None:
 
 
 def set_figures(bar: "tqdm[Any]", figures: Mapping[str, str], first: Sequence[str]) -> None:
-    """Let `bar` show `figures`, which are names and values, in place of its own times.
+    """Let `bar` show `figures`, which are names and values, instead of its own times.
 
     On a terminal that is too narrow for all of them, those named in `first` have precedence, in this order.
     """

@@ -44,7 +44,7 @@ class TableWriter:
 
 
 def read_rows(file: Iterable[str]) -> tuple[Sequence[str], Iterator[dict[str, str]]]:
-    """The column names and the rows of a CSV file written by `TableWriter`; "" where a line has too few cells."""
+    """The column names and the rows of a CSV file written by `TableWriter`; "" for cells missing from a line."""
     reader = csv.DictReader(file, restval="")
     names = [restored(name) for name in reader.fieldnames or ()]
     return names, ({restored(str(key)): restored(str(value)) for key, value in row.items()} for row in reader)

@@ -138,7 +138,7 @@ def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
 def visible_devices(gpus: Sequence[int], visible: str | None) -> str:
     """The value of CUDA_VISIBLE_DEVICES that shows only `gpus`, which are counted among those `visible` so far.
 
-    `visible` holds numbers or names (`GPU-…`, `MIG-…`); None where the variable is not set.
+    `visible` holds numbers or names (`GPU-…`, `MIG-…`); None if the variable is not set.
     """
     names = visible.split(",") if visible else list(map(str, range(max(gpus) + 1)))
     return ",".join(names[gpu].strip() for gpu in gpus)

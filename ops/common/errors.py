@@ -94,7 +94,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 class _Output:
-    """Standard output or error that may be closed by its reader: the work then goes on and nothing more is written.
+    """Standard output or error that its reader may close: the work then continues, and nothing more is written.
 
     `problem` says why, except for a closed pipe (as with `head`), which is not an error. Control characters, such as
     in file names, are escaped, and so are characters that the encoding lacks.

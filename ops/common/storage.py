@@ -68,7 +68,7 @@ def remove_file(path: str | os.PathLike[str]) -> None:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """InputError unless a file could be written at `path`; creates its folder, but not the file."""
     path = Path(path)
-    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+    if os.path.isdir(path):  # Path.is_dir raises if a name is too long
         raise InputError(f"{path}: is a directory; give the name of a file")
     make_folder(path.parent)
     try:

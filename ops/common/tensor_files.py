@@ -67,7 +67,7 @@ def load_hashed_tensors(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
 def _load(path: str | os.PathLike[str], digest: Callable[[BufferedReader], str]) -> tuple[Any, str]:
     path = Path(path)
-    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+    if os.path.isdir(path):  # Path.is_dir raises if a name is too long
         raise InputError(f"{path}: is a directory; give a checkpoint file")
     try:
         with path.open("rb") as file:

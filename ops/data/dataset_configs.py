@@ -94,7 +94,7 @@ class DatasetConfig:
         return replace(self, rgb=pattern, flow=pattern, named=("RGB", "Flow"))
 
     def check_template(self, modalities: Collection[str]) -> None:
-        """InputError if `--frame_template` names frames of none of the `modalities` that are read (none: videos)."""
+        """InputError if `--frame_template` fits none of the `modalities` that are read (empty for videos)."""
         if self.named and set(self.named).isdisjoint(modalities):
             read = " and ".join(modalities) or "videos"
             raise InputError(f"--frame_template {self.flow}: is for frames of {' and '.join(self.named)}, not {read}")

@@ -57,7 +57,7 @@ class Failure:
 class Clip:
     """One clip of training or validation: uint8 `[T, L·C, H, W]`, its label, and the videos that failed.
 
-    `pixels` is None if the video could not be read and must not be replaced by another. Where a video may have several
+    `pixels` is None if the video could not be read and must not be replaced by another. If a video may have several
     labels, `label` is float32 `[K]`: 1 for the classes that it has.
     """
 

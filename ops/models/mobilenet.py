@@ -37,7 +37,7 @@ def _activated(convolution: nn.Conv2d) -> tuple[nn.Module, ...]:
 class InvertedResidual(nn.Module):
     """A 1×1 expansion (where `expansion` is above 1), a 3×3 depthwise convolution and a linear 1×1 projection.
 
-    `[N, C, H, W]` → `[N, out_channels, H/stride, W/stride]`, added to the input where both have the same shape.
+    `[N, C, H, W]` → `[N, out_channels, H/stride, W/stride]`, added to the input if both have the same shape.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:

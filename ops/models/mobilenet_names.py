@@ -10,7 +10,7 @@
 | `features.18.0` | `features.18.0` | `conv2.conv` |
 | `classifier` | `classifier.1` | |
 
-A batch norm has the number after its convolution's, and in MMAction2 `bn` in place of `conv`. Where the input of a
+A batch norm has the number after its convolution's, and in MMAction2 `bn` instead of `conv`. If the input of a
 convolution is shifted, both TSM and MMAction2 append `.net` to its name.
 """
 

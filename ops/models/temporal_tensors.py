@@ -93,7 +93,7 @@ def _tam_of(state: Mapping[str, Tensor], stage: int) -> dict[str, Any]:
 
 
 def _non_local_of(state: Mapping[str, Tensor], told: Any) -> str:
-    """The mode of the non-local blocks: the tensors of two modes are alike."""
+    """The mode of the non-local blocks; two modes have the same tensors."""
     if not _has(state, r"\.nl\."):
         return ""
     if not _has(state, r"\.nl\.theta\."):

@@ -28,7 +28,7 @@ TRAINING_SIZE = 224
 class PublishedResult:
     """A published figure: `segments` x `crops` x `sample` at `size` pixels, top-1 and top-5 in percent.
 
-    `top5` is None where it was not published.
+    `top5` is None if it was not published.
     """
 
     segments: int

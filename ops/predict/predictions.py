@@ -112,7 +112,7 @@ def write_json(
 ) -> None:
     """`facts`, and under `videos` an object for each: path, ok, reason, cut_short, top, logits, windows, files.
 
-    `top` has the best `topk` classes. Models for several labels per video have "probabilities" in place of "logits".
+    `top` has the best `topk` classes. Models for several labels per video have "probabilities" instead of "logits".
 
     Logits are exact: read as float32, they are bit-identical. Values that are not finite are null.
     """

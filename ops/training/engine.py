@@ -92,7 +92,7 @@ def train_epoch(
     shown: bool,
     seconds_left: Callable[[float, int], float],
 ) -> None:
-    """Train on `batches`, of which there are `steps`, adding to `result`.
+    """Train on `batches`, `steps` of them, adding to `result`.
 
     `start_step(n)` prepares step n of the epoch (random numbers, learning rate) and returns the base rate and the
     weight of this process's clips, which is 0 for one that only repeats a clip of another process;

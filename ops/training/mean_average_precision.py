@@ -1,4 +1,4 @@
-"""Mean average precision (mAP): the main metric where a video may have several labels."""
+"""Mean average precision (mAP): the main metric if a video may have several labels."""
 
 from collections.abc import Sequence
 
