@@ -70,7 +70,7 @@ def temporal_filter(x: Tensor, taps: Tensor, inside: Tensor) -> Tensor:
     `x [N·T, C, H, W]`, `taps [K, N, T, C]`, K odd, and `inside [K, 1, T, 1]` from `taps_inside` → `[N·T, C, H, W]`.
     """
     if wants_plain_operations():
-        return _filter_in_plain_operations(x, taps)
+        return _filter_in_plain_operations(x, taps * inside)
     out: Tensor = TemporalFilter.apply(x, (taps * inside).flatten(1, 2).to(x.dtype))
     return out
 
@@ -91,13 +91,14 @@ def taps_inside(kernel: int, t: int) -> Tensor:
 
 
 def _filter_in_plain_operations(x: Tensor, taps: Tensor) -> Tensor:
-    """`temporal_filter` without writing in place, on tensors of at most four dimensions, for translated networks."""
-    kernel, _, t, _ = taps.shape
+    """`temporal_filter` without writing in place, on tensors of at most four dimensions, for translated networks.
+
+    `taps` are 0 where they lead out of a clip.
+    """
+    kernel = taps.shape[0]
     reach = kernel // 2
-    inside = taps.new_tensor([[float(0 <= frame + reach - k < t) for frame in range(t)] for k in range(kernel)])
-    weights = (taps * inside[:, None, :, None]).flatten(1, 2).to(x.dtype)  # [K, F, C]
     around = F.pad(x, (0, 0, 0, 0, 0, 0, reach, reach))  # frames of zeros at either end
-    weights = F.pad(weights, (0, 0, reach, reach))
+    weights = F.pad(taps.flatten(1, 2).to(x.dtype), (0, 0, reach, reach))  # [K, F, C]
     frames = x.shape[0]
     terms = [around[k : k + frames] * weights[k, k : k + frames, :, None, None] for k in range(kernel)]
     return sum(terms[1:], start=terms[0])
