@@ -23,7 +23,7 @@ tags:
 
 # {title}
 
-{model}. It gives scores for {count} classes.
+{model}. It gives scores for {count} classes{kind}.
 
 ## Protocol
 
@@ -57,6 +57,9 @@ the SHA-256 of the weights.
 """
 
 
+_SEVERAL = ", of which a video may have several or none: the sigmoid of each score is a probability"
+
+
 def write_hub_files(folder: Path) -> None:
     """Write config.json and README.md for the weights in `folder`; raises what `write_error` gives."""
     facts = checkpoint_facts(folder / WEIGHTS)
@@ -70,14 +73,19 @@ def write_hub_files(folder: Path) -> None:
 
 
 def config_of(facts: Facts, sha256: str) -> dict[str, Any]:
-    """The content of config.json; class names are also under `id2label`, where other programs look for them."""
+    """The content of config.json, with class names and the kind of labels where the library transformers has them."""
     keys = (
         "arch", "temporal", "modality", "num_segments", "num_classes", "dropout", "consensus", "dataset", "sampling",
         "input_size", "scale_size", "mean", "std", "results", "history", "parameters",
     )  # fmt: skip
     names = facts["class_names"]
     labels = {str(number): name for number, name in enumerate(names)} if names else None
-    return {"model_type": "tam", "sha256": sha256, **{key: facts[key] for key in keys}, "id2label": labels}
+    several = bool(facts.get("multi_label"))
+    return {
+        "model_type": "tam", "sha256": sha256, **{key: facts[key] for key in keys}, "multi_label": several,
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
+        "id2label": labels,
+    }  # fmt: skip
 
 
 def card_of(facts: Facts) -> str:
@@ -91,8 +99,9 @@ def card_of(facts: Facts) -> str:
         title=_plain(f"{rows['model'].partition(' on ')[0]}, trained on {facts['dataset'] or 'an unknown dataset'}"),
         model=_plain(rows["model"]),
         count=facts["num_classes"],
+        kind=_SEVERAL if facts.get("multi_label") else "",
         protocol="\n".join(f"| {name} | {_plain(rows[name])} |" for name in shown if rows[name]),
-        results=_plain(rows["results"]).capitalize(),
+        results=_plain(rows["results"][:1].upper() + rows["results"][1:]),
         weights=WEIGHTS,
         config=CONFIG,
         classes=classes,
