@@ -28,7 +28,7 @@ from ops.live.cameras import open_camera
 from ops.live.capture import Capture
 from ops.live.device_camera import DeviceCamera
 from ops.live.display import Shown, TerminalLine, draw_prediction, has_desktop
-from ops.live.inference import LivePrediction
+from ops.live.inference import Inference, LivePrediction
 from ops.live.sliding_predictor import SlidingPredictor
 from ops.live.sliding_windows import SlidingWindows, sliding_windows
 from ops.live.smoothing import Smoothing, top_classes
@@ -196,6 +196,15 @@ def test_a_frame_stands_until_the_next_one(tmp_path: Path, predictor: Predictor)
     pairs = [torch.equal(found[slot].views, found[3].views) for slot in range(13)]
     assert pairs == [3 <= slot < 10 for slot in range(13)]
     assert capture.image is not None and capture.image.shape == (48, 64, 3)
+
+
+def test_what_never_started_can_be_stopped(film: Path, predictor: Predictor) -> None:
+    windows = SlidingWindows(25.0, 16, 4, np.array([[2, 6, 10, 14]]))
+    capture = Capture(open_camera(str(film)), windows, predictor.plan(), keeps_images=False)
+    inference = Inference(predictor, windows, capture, "film")
+    capture.stop()
+    inference.stop()
+    assert not capture.is_alive() and not inference.is_alive()
 
 
 def test_what_comes_too_fast_is_dropped_and_not_queued(call: Call, weights: Path, film: Path) -> None:
