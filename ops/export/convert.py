@@ -17,7 +17,7 @@ from torch import Tensor
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path, make_folder
 from ops.common.tensor_files import write_safetensors, write_tensors
-from ops.export.hub_folder import write_hub_files
+from ops.export.hub_folder import check_hub_folder, without_folders, write_hub_files
 from ops.models.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, read_checkpoint
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, to_dialect
 from ops.models.hub import WEIGHTS
@@ -53,6 +53,8 @@ def convert_checkpoint(
     folder, target = (make_folder(target), os.path.join(target, WEIGHTS)) if to == "hf" else (None, target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise InputError(f"{target}: is the file to convert; choose another name for the result")
+    if folder:
+        check_hub_folder(folder)
     before = read_checkpoint(source)
     meta = {**before.meta, "history": [*before.meta.get("history", []), f"converted from {Path(before.path).name}"]}
     order, meta = _order_of_classes(before, classes or Classes(), meta)
@@ -60,6 +62,8 @@ def convert_checkpoint(
     if segments and segments != before.num_segments:
         changed = _with_segments(changed, segments, seed)
     meta = changed.meta
+    if folder and meta.get("recipe"):
+        meta = {**meta, "recipe": without_folders(meta["recipe"])}
     dialect: Dialect = "published" if to == "published" else "mmaction2" if to == "mmaction2" else "ours"
     _say_what_cannot_be_used_there(before, dialect)
     if meta.get("class_names") is None:

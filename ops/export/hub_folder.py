@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ops.common.errors import InputError
 from ops.common.storage import atomic_file
 from ops.common.text import one_line
 from ops.export.checkpoint_info import Facts, checkpoint_facts, described_rows
-from ops.models.hub import CARD, CONFIG, WEIGHTS
+from ops.models.hub import CARD, CONFIG, PREFIX, WEIGHTS, read_config
 
 _CARD = """\
 ---
@@ -23,7 +26,7 @@ tags:
 
 # {title}
 
-{model}. It gives scores for {count} classes.
+{model}. It gives scores for {count} classes{kind}.
 
 ## Protocol
 
@@ -57,6 +60,35 @@ the SHA-256 of the weights.
 """
 
 
+_TYPE = "tam"
+_SEVERAL = ", of which a video may have several or none: the sigmoid of each score is a probability"
+
+
+def check_hub_folder(folder: Path) -> None:
+    """InputError if `folder` has files of another kind with the names that are written there, such as a README.md."""
+    there = [name for name in (CARD, CONFIG) if (folder / name).exists()]
+    if not there:
+        return
+    try:
+        is_ours = read_config(folder / CONFIG, str(folder)).get("model_type") == _TYPE
+    except InputError:
+        is_ours = False
+    if not is_ours:
+        raise InputError(
+            f"{folder}: has a {there[0]} that --to hf did not write and would replace: give another folder"
+        )
+
+
+def without_folders(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a training with the names of files alone: a public file need not show where they were."""
+
+    def plain(value: Any) -> Any:
+        is_path = isinstance(value, str) and os.sep in value and "://" not in value and not value.startswith(PREFIX)
+        return os.path.basename(value.rstrip(os.sep)) if is_path else value
+
+    return {key: plain(value) for key, value in recipe.items()}
+
+
 def write_hub_files(folder: Path) -> None:
     """Write config.json and README.md for the weights in `folder`; raises what `write_error` gives."""
     facts = checkpoint_facts(folder / WEIGHTS)
@@ -70,14 +102,19 @@ def write_hub_files(folder: Path) -> None:
 
 
 def config_of(facts: Facts, sha256: str) -> dict[str, Any]:
-    """The content of config.json; class names are also in `id2label`, where other programs look for them."""
+    """The content of config.json, with class names and the kind of labels where the library transformers has them."""
     keys = (
         "arch", "temporal", "modality", "num_segments", "num_classes", "dropout", "consensus", "dataset", "sampling",
         "input_size", "scale_size", "mean", "std", "results", "history", "parameters",
     )  # fmt: skip
     names = facts["class_names"]
     labels = {str(number): name for number, name in enumerate(names)} if names else None
-    return {"model_type": "tam", "sha256": sha256, **{key: facts[key] for key in keys}, "id2label": labels}
+    several = bool(facts.get("multi_label"))
+    return {
+        "model_type": _TYPE, "sha256": sha256, **{key: facts[key] for key in keys}, "multi_label": several,
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
+        "id2label": labels,
+    }  # fmt: skip
 
 
 def card_of(facts: Facts) -> str:
@@ -91,8 +128,9 @@ def card_of(facts: Facts) -> str:
         title=_plain(f"{rows['model'].partition(' on ')[0]}, trained on {facts['dataset'] or 'an unknown dataset'}"),
         model=_plain(rows["model"]),
         count=facts["num_classes"],
+        kind=_SEVERAL if facts.get("multi_label") else "",
         protocol="\n".join(f"| {name} | {_plain(rows[name])} |" for name in shown if rows[name]),
-        results=_plain(rows["results"]).capitalize(),
+        results=_plain(rows["results"][:1].upper() + rows["results"][1:]),
         weights=WEIGHTS,
         config=CONFIG,
         classes=classes,

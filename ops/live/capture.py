@@ -68,7 +68,8 @@ class Capture(threading.Thread):
     def stop(self) -> None:
         """End the thread and release the camera."""
         self._stop_asked.set()
-        self.join(timeout=15)
+        if self.ident is not None:  # it may have been interrupted before it started
+            self.join(timeout=15)
         if not self.is_alive():
             self._camera.close()
 

@@ -22,11 +22,19 @@ ROWS = 3
 
 @dataclass(frozen=True)
 class Shown:
-    """A prediction as it is shown: its best classes after smoothing, and `label`, None if no class is likely enough."""
+    """What is shown of a prediction: its best classes after smoothing, and which of them are likely enough.
+
+    `labels` are in the order of `top`, and at most one if a video has one class.
+    """
 
     live: LivePrediction
     top: Sequence[tuple[str, float]]
-    label: str | None
+    labels: Sequence[str]
+
+    @property
+    def label(self) -> str | None:
+        """The best class, None if it is not likely enough."""
+        return self.labels[0] if self.labels else None
 
     @property
     def state(self) -> str:
@@ -39,16 +47,18 @@ class Shown:
     def line(self) -> str:
         """The prediction and the state in one line."""
         share = f"{100 * self.top[0][1]:5.1f} %"
-        return f"{self.live.stop_s:8.1f} s  {share}  {one_line(self.label or NOTHING)}  ({self.state})"
+        return f"{self.live.stop_s:8.1f} s  {share}  {one_line(', '.join(self.labels) or NOTHING)}  ({self.state})"
 
     def as_json(self) -> dict[str, Any]:
         """All figures as plain data, for programs."""
         live = self.live
+        several = live.prediction.shares is not None
+        scores = "probabilities" if several else "logits"
         return {
             "start_s": round(live.start_s, 6), "end_s": round(live.stop_s, 6),
-            "label": self.label,
+            "label": self.label, **({"labels": list(self.labels)} if several else {}),
             "top": [{"class": name, "probability": share} for name, share in self.top],
-            "logits": [float(value) for value in live.prediction.logits],
+            scores: [float(value) for value in live.prediction.logits],
             "latency_s": round(live.latency_s, 4), "fps": round(live.fps, 2),
             "dropped_frames": live.dropped_frames, "skipped_windows": live.skipped_windows,
         }  # fmt: skip
@@ -87,7 +97,8 @@ class TerminalLine(Display):
     """One line that is overwritten as long as the label stays the same; in a file, one line per prediction."""
 
     def __init__(self) -> None:
-        self._written, self._label = False, ""
+        self._written = False
+        self._labels: Sequence[str] = ()
 
     def show(self, shown: Shown) -> None:
         """See `Display.show`."""
@@ -95,9 +106,9 @@ class TerminalLine(Display):
             sys.stdout.write(shown.line + "\n")
         else:
             columns = shutil.get_terminal_size().columns - 1
-            new = "\n" if self._written and shown.label != self._label else "\r"
+            new = "\n" if self._written and shown.labels != self._labels else "\r"
             sys.stdout.write(new + shown.line[:columns].ljust(columns))
-            self._written, self._label = True, shown.label or ""
+            self._written, self._labels = True, shown.labels
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -151,7 +162,8 @@ def draw_prediction(image: Image, shown: Shown | None, names: Sequence[str]) -> 
     picture = canvas.place(image)
     if shown is None:
         return picture
-    rows = list(shown.top[:ROWS]) if shown.label is not None else [(NOTHING, 0.0)]
+    several = shown.live.prediction.shares is not None
+    rows = list(shown.top[: min(ROWS, len(shown.labels)) if several else ROWS]) if shown.labels else [(NOTHING, 0.0)]
     blend(picture, draw_panel(rows, *canvas.size, names))
     size = max(0.35, min(canvas.size) / 1000)
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # a dark edge, for bright pictures

@@ -64,7 +64,8 @@ class Inference(threading.Thread):
         self._stop_asked.set()
         with self._capture.changed:
             self._capture.changed.notify_all()
-        self.join()
+        if self.ident is not None:  # it may have been interrupted before it started
+            self.join()
 
     def _step(self) -> bool:
         """Score a window or compute the features of a frame; False if neither will ever be needed again."""

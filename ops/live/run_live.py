@@ -15,10 +15,11 @@ from ops.data.dataset_configs import dataset_config
 from ops.live.camera import Camera
 from ops.live.cameras import open_camera
 from ops.live.capture import Capture
-from ops.live.display import Display, JsonLines, Shown, TerminalLine, Window, has_desktop
+from ops.live.display import TOP, Display, JsonLines, Shown, TerminalLine, Window, has_desktop
 from ops.live.inference import Inference, LivePrediction
 from ops.live.sliding_windows import USUAL_RATE, SlidingWindows, sliding_windows
 from ops.live.smoothing import Smoothing, top_classes
+from ops.predict.predictions import LIKELY
 from ops.predict.predictor import Predictor, guess_dataset, open_predictor
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """What to predict and show; times are in seconds, and None means as in training. See `options`."""
+    """What to predict and show; times in seconds, None for what fits the network. See `options`."""
 
     camera: str = "0"
     window: float | None = None
     stride: float | None = None
     smoothing: float = 0.0
-    threshold: float = 0.0
+    threshold: float | None = None
     speed: float = 1.0
     display: str = "auto"
     json: bool = False
@@ -92,14 +93,14 @@ def windows_for(predictor: Predictor, rate: float, options: LiveOptions, dataset
     """The windows in a stream of `rate` frames per second (0: unknown)."""
     config = dataset_config(dataset) if dataset else guess_dataset(predictor.checkpoint)
     sample = predictor.sample
-    trained = None if sample.kind == "dense" else config.seconds
     return sliding_windows(
         lambda num_frames: predictor.choose(num_frames)[0],
         sample,
         rate or USUAL_RATE,
         predictor.model.num_segments,
-        options.window or trained,
+        options.window,
         options.stride,
+        config.seconds,
     )
 
 
@@ -123,11 +124,14 @@ def make_display(options: LiveOptions, title: str, names: list[str] | None) -> D
 
 def shown_by(options: LiveOptions, predictor: Predictor) -> Callable[[LivePrediction], Shown]:
     """The function that smooths predictions and applies the threshold."""
-    smoothing = Smoothing(options.smoothing)
+    smoothing, several = Smoothing(options.smoothing), predictor.multi_label
+    least = options.threshold if options.threshold is not None else LIKELY if several else 0.0
 
     def shown(live: LivePrediction) -> Shown:
-        top = top_classes(smoothing(live.prediction.probabilities, live.stop_s), predictor.class_names)
-        return Shown(live, top, top[0][0] if top[0][1] >= options.threshold else None)
+        shares = smoothing(live.prediction.probabilities, live.stop_s)
+        ranked = top_classes(shares, predictor.class_names, len(shares))
+        labels = [name for name, share in (ranked if several else ranked[:1]) if share >= least]
+        return Shown(live, ranked[:TOP], labels)
 
     return shown
 

@@ -48,14 +48,17 @@ class SlidingPredictor:
 
     @torch.inference_mode()
     def logits(self, number: int) -> NDArray[np.float32]:
-        """The mean logits `[K]` of window `number`, all of whose frames were added; InputError if not finite."""
+        """The mean logits `[K]` of window `number`, all of whose frames were added; InputError if not finite.
+
+        Of a model for several labels per video, the mean probabilities.
+        """
         total = np.zeros(len(self._partners))
         clips = self._windows.slots(number)
         for view, is_mirrored in enumerate(self._mirrored):
             for clip in clips:
                 frames = torch.stack([self._features[int(slot)][view] for slot in clip])
                 with self._compute.autocast():
-                    scores = self._score(frames[None])[0].double().cpu().numpy()
+                    scores = self._predictor.averaged(self._score(frames[None])[0].float()).double().cpu().numpy()
                 total += scores[self._partners] if is_mirrored else scores
         logits: NDArray[np.float32] = (total / (len(self._mirrored) * len(clips))).astype(np.float32)
         check_finite(logits, self._predictor.checkpoint.path)

@@ -72,16 +72,22 @@ def sliding_windows(
     num_segments: int,
     seconds: float | None = None,
     stride: float | None = None,
+    trained: float | None = None,
 ) -> SlidingWindows:
     """Windows of `seconds` that start every `stride` seconds, in a stream of `rate` frames per second.
 
     Dense sampling always has windows of 64 slots, as in training. By default a window lasts as long as 64 frames of
-    the stream, and the stride is the distance between two segments, so that windows share all frames but one.
+    the stream or, with uniform sampling, about `trained` seconds: then it has a multiple of the segments' number of
+    slots. The stride is by default the distance of two segments, so that such windows share all frames but one.
 
     `choose` gives the first frames `[V, T]` of the clips for a number of frames.
     """
-    seconds = seconds or DENSE_WINDOW / (rate if USUAL_RATES[0] <= rate <= USUAL_RATES[1] else USUAL_RATE)
-    slots_per_second = DENSE_WINDOW / seconds if sample.kind == "dense" else rate
-    length = max(round(seconds * slots_per_second), 1)
+    usual = DENSE_WINDOW / (rate if USUAL_RATES[0] <= rate <= USUAL_RATES[1] else USUAL_RATE)
+    if sample.kind == "dense":
+        slots_per_second, length = DENSE_WINDOW / (seconds or usual), DENSE_WINDOW
+    elif seconds:
+        slots_per_second, length = rate, max(round(seconds * rate), 1)
+    else:
+        slots_per_second, length = rate, max(round((trained or usual) * rate / num_segments), 1) * num_segments
     step = round(stride * slots_per_second) if stride else length // num_segments
     return SlidingWindows(slots_per_second, length, max(step, 1), choose(length))

@@ -38,7 +38,7 @@ def open_file(path: str, speed: float) -> "VideoStream":
 
 def open_rtsp(address: str) -> "VideoStream":
     """The stream at an rtsp:// address; InputError if it cannot be opened."""
-    name = re.sub(r"//[^/@]*@", "//", address)  # without user and password
+    name = re.sub(r"//[^/]*@", "//", address)  # without user and password, in which FFmpeg allows another @
     try:
         container = av.open(address, options=_RTSP, timeout=(TIMEOUT, TIMEOUT))
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -30,7 +30,7 @@ from ops.models.recognizer import Recognizer
 from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
 from ops.testing.ensemble import default_sample
 from ops.testing.evaluation_protocol import SIGMOID, describe_views
-from ops.training.engine import score_views
+from ops.training.engine import score_views, sigmoid
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,10 @@ class Predictor:
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute, self.multi_label)
         check_finite(scores.numpy(), self.checkpoint.path)
         return scores
+
+    def averaged(self, scores: Tensor) -> Tensor:
+        """What is averaged over views: the network's `scores`, or their sigmoid if a video may have several classes."""
+        return sigmoid(scores) if self.multi_label else scores
 
     def prediction(self, path: str | os.PathLike[str], logits: NDArray[np.float32], truncated: str = "") -> Prediction:
         """The prediction with these `logits [K]` and the names of the classes."""

@@ -23,6 +23,7 @@ from ops.data.pipelines import ClipShape, choose_views, test_plan_for
 from ops.data.sampling import DENSE_WINDOW, Sample, parse_sample
 from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
 from ops.models.recognizer import Recognizer
+from ops.testing.top_k_accuracy import TOP_K
 from ops.training.engine import score_views
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,8 @@ def _agree_on_labels(args: argparse.Namespace, checkpoints: Sequence[Checkpoint]
         raise InputError(
             f"--csv_file has one class per video, but {checkpoints[0].path} has several: see predictions.csv"
         )
+    if several[0] and tuple(args.topk) != TOP_K:
+        raise InputError(f"--topk: {checkpoints[0].path} has several labels per video: its accuracy is given as mAP")
     if several[0] and min(args.coeff or [1]) <= 0:
         raise InputError("--coeff must be above 0 for models with several labels per video, whose scores are averaged")
     return several[0]

@@ -27,8 +27,8 @@ from ops.data.videos import open_video
 from ops.live.cameras import open_camera
 from ops.live.capture import Capture
 from ops.live.device_camera import DeviceCamera
-from ops.live.display import Shown, draw_prediction, has_desktop
-from ops.live.inference import LivePrediction
+from ops.live.display import Shown, TerminalLine, draw_prediction, has_desktop
+from ops.live.inference import Inference, LivePrediction
 from ops.live.sliding_predictor import SlidingPredictor
 from ops.live.sliding_windows import SlidingWindows, sliding_windows
 from ops.live.smoothing import Smoothing, top_classes
@@ -92,6 +92,15 @@ def test_windows_are_sampled_like_videos(
     assert found == expected
 
 
+@pytest.mark.parametrize(("rate", "trained"), [(30.0, 2.0), (12.0, 3.0), (25.0, 7.3), (30.0, 0.1)])
+def test_windows_as_long_as_the_videos_of_training_share_all_frames_but_one(rate: float, trained: float) -> None:
+    windows = sliding_windows(
+        lambda count: view_indices(count, 8, "uniform-1"), Sample("uniform", 1), rate, 8, trained=trained
+    )
+    assert (windows.length % 8 == 0 and abs(windows.length - trained * rate) <= 4) or windows.length == 8
+    assert len(set(windows.slots(5).flat) - set(windows.slots(4).flat)) == 1
+
+
 def test_what_a_sliding_window_needs() -> None:
     windows = SlidingWindows(25.0, 8, 4, np.array([[1, 3, 5, 7]]))
     wanted = {int(slot) for number in range(5) for slot in windows.slots(number).flat}
@@ -123,6 +132,42 @@ def test_live_logits_are_those_of_the_same_frames(
     assert len(computed) == len(set(computed)) <= 10, "a frame is computed once for all its windows"
 
 
+@pytest.fixture(scope="module")
+def several(weights: Path) -> Path:
+    """The same network, for videos with several labels."""
+    path = weights.with_name("several.pth.tar")
+    content = torch.load(weights, weights_only=True)
+    torch.save({**content, "meta": {**content["meta"], "multi_label": True}}, path)
+    return path
+
+
+def test_of_several_labels_all_likely_ones_are_shown(call: Call, several: Path, film: Path) -> None:
+    options = (film, *WINDOW, "--weights", several, "--speed", 0.5, "--test_crops", 3)
+    found = objects(call("tools/live.py", *options, "--json").out)
+    expected = predict_windows(open_predictor(str(several), crops=3), film, Windows(16, 4, Sample("uniform", 1)))
+    shares = {window.start: window.logits for window in expected.windows}
+    assert found
+    for each in found:
+        wanted = shares[round(each["start_s"] * 25)]
+        np.testing.assert_allclose(each["probabilities"], wanted, rtol=1e-4, atol=1e-6)
+        assert "logits" not in each and set(each["labels"]) == {NAMES[k] for k in np.flatnonzero(wanted >= 0.5)}
+        assert each["label"] == (each["labels"][0] if each["labels"] else None)
+    lines = call("tools/live.py", *options, "--display", "terminal", "--threshold", 0).out.splitlines()
+    assert all(set(re.search(r"%  (.+?)  \(", line)[1].split(", ")) == set(NAMES) for line in lines[1:-1])  # type: ignore[index]
+
+
+def test_the_line_is_written_over_until_the_labels_change(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    live = LivePrediction(Prediction("film", np.zeros(2, np.float32), None), 0.0, 1.0, 0.2, 25.0, 0, 0)
+    display = TerminalLine()
+    for labels in ([], [], ["jump"], ["jump"], []):
+        display.show(Shown(live, [("jump", 0.4)], labels))
+    display.close()
+    assert [text[0] for text in re.findall(r"[\r\n].*?%", capsys.readouterr().out)] == list("\r\r\n\r\n")
+
+
 def test_frames_are_those_of_a_test(film: Path, predictor: Predictor) -> None:
     windows = sliding_windows(lambda count: predictor.choose(count)[0], predictor.sample, 25, 4, 0.64, 0.16)
     capture = Capture(open_camera(str(film), speed=50), windows, predictor.plan(), keeps_images=False)
@@ -151,6 +196,15 @@ def test_a_frame_stands_until_the_next_one(tmp_path: Path, predictor: Predictor)
     pairs = [torch.equal(found[slot].views, found[3].views) for slot in range(13)]
     assert pairs == [3 <= slot < 10 for slot in range(13)]
     assert capture.image is not None and capture.image.shape == (48, 64, 3)
+
+
+def test_what_never_started_can_be_stopped(film: Path, predictor: Predictor) -> None:
+    windows = SlidingWindows(25.0, 16, 4, np.array([[2, 6, 10, 14]]))
+    capture = Capture(open_camera(str(film)), windows, predictor.plan(), keeps_images=False)
+    inference = Inference(predictor, windows, capture, "film")
+    capture.stop()
+    inference.stop()
+    assert not capture.is_alive() and not inference.is_alive()
 
 
 def test_what_comes_too_fast_is_dropped_and_not_queued(call: Call, weights: Path, film: Path) -> None:
@@ -230,6 +284,9 @@ def bad(tmp_path: Path, film: Path) -> dict[str, tuple[str, ...]]:
         "no such camera": ("77",),
         "no camera": ("/dev/null",),
         "another protocol": ("http://127.0.0.1:9/film.mp4",),
+        "a password with an @": ("rtsp://user:se@secret@127.0.0.1:9/film",),
+        "a window of ages": (str(film), "--window", "1e25"),
+        "a film that stands still": (str(film), "--speed", "1e-30"),
         "nobody there": ("rtsp://user:secret@127.0.0.1:9/film",),
         "shorter than a window": (str(film), "--window", "9"),
         "no desktop": (str(film), "--display", "window"),
@@ -249,6 +306,9 @@ def bad(tmp_path: Path, film: Path) -> dict[str, tuple[str, ...]]:
         ("no camera", "/dev/null: cannot be opened"),
         ("another protocol", "only rtsp:// and rtsps:// addresses"),
         ("nobody there", "rtsp://127.0.0.1:9/film: the stream cannot be opened (Connection refused)"),
+        ("a password with an @", "rtsp://127.0.0.1:9/film: the stream cannot be opened (Connection refused)"),
+        ("a window of ages", "must be a number above 0, at most 86400"),
+        ("a film that stands still", "must be a number from 0.01 to 1000"),
         ("shorter than a window", "ends before the first window of 9.00 s is full"),
         ("no desktop", "--display terminal"),
         ("a probability above 1", "must be a number in [0, 1)"),
@@ -337,10 +397,10 @@ def test_a_network_of_flow_is_refused(call: Call, film: Path, tmp_path: Path) ->
 def test_the_picture_shows_classes_and_state() -> None:
     image = draw(0, (240, 320))[..., ::-1].copy()
     live = LivePrediction(Prediction("film", np.zeros(2, np.float32), None), 0.0, 1.0, 0.2, 25.0, 3, 1)
-    shown = Shown(live, [("jump", 0.9), ("sit", 0.1)], "jump")
+    shown = Shown(live, [("jump", 0.9), ("sit", 0.1)], ["jump"])
     assert shown.state == "25.0 frames/s, latency 0.20 s, dropped 3 frames and 1 windows"
     picture = draw_prediction(image, shown, ["jump", "sit"])
-    nothing = draw_prediction(image, Shown(live, [("jump", 0.9)], None), ["jump"])
+    nothing = draw_prediction(image, Shown(live, [("jump", 0.9)], []), ["jump"])
     same = (picture == image).all(axis=2)
     assert same[60:140].all() and not same[:20].all() and not same[-40:, :160].all()
     assert not np.array_equal(picture, nothing)

@@ -153,6 +153,30 @@ def test_the_package_is_named_where_it_is_missing(server: HubServer, monkeypatch
         local_weights(f"hf:{REPOSITORY}")
 
 
+def test_a_folder_says_that_a_video_may_have_several_labels(call: Call, tmp_path: Path) -> None:
+    model = build_model("resnet18", 2, 4)
+    recipe = {"train_list": "/home/someone/lists/train.txt", "tune_from": "hf:a/b", "lr": 0.01}
+    meta = {"class_names": ["jump", "run"], "multi_label": True, "results": {"best_mAP": 87.5}, "recipe": recipe}
+    save_checkpoint(tmp_path / "ckpt.pth.tar", model, meta)
+    call("tools/convert_checkpoint.py", "ckpt.pth.tar", "upload", "--to", "hf")
+    config = json.loads((tmp_path / "upload" / "config.json").read_text())
+    assert config["multi_label"] is True and config["problem_type"] == "multi_label_classification"
+    card = (tmp_path / "upload" / "README.md").read_text()
+    assert "Best validation mAP 87.50 %" in card and "the sigmoid of each score" in card
+    assert "train_list train.txt, tune_from hf:a/b, lr 0.01" in card, "folders of this machine are not published"
+    assert not any(b"someone" in path.read_bytes() for path in (tmp_path / "upload").iterdir())
+    call("tools/convert_checkpoint.py", "ckpt.pth.tar", "upload", "--to", "hf")  # once more
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json"])
+def test_files_of_another_kind_are_not_replaced(name: str, call: Call, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "ckpt.pth.tar", build_model("resnet18", 2, 4), {})
+    (tmp_path / name).write_text("{}")
+    err = call("tools/convert_checkpoint.py", "ckpt.pth.tar", ".", "--to", "hf", status=2).err
+    assert f".: has a {name} that --to hf did not write" in err and len(err.splitlines()) == 1
+    assert (tmp_path / name).read_text() == "{}" and not (tmp_path / "model.safetensors").exists()
+
+
 def test_from_a_checkpoint_to_the_hub_and_back(call: Call, server: HubServer, fetch: Fetch, tmp_path: Path) -> None:
     names = ["jump", "run | <b>"]
     model = build_model("resnet18", 2, 4)
@@ -167,6 +191,7 @@ def test_from_a_checkpoint_to_the_hub_and_back(call: Call, server: HubServer, fe
         4,
         {"0": names[0], "1": names[1]},
     )
+    assert config["multi_label"] is False and config["problem_type"] == "single_label_classification"
     card = (upload / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: tam\n") and "Best validation top-1 87.50 %" in card
     assert "0. jump\n1. run &#124; &#60;b&#62;\n" in card and "| resolution | 32 x 32" in card

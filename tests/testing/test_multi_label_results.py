@@ -107,6 +107,7 @@ def test_probabilities_are_averaged_over_views_and_ranked_by_class(data: Path, c
     [
         (["a.pth,single.pth"], "a.pth has several labels per video, but single.pth has one: they cannot be fused"),
         (["a.pth", "--softmax"], "--softmax: a.pth has several labels per video"),
+        (["a.pth", "--topk", "1", "3"], "--topk: a.pth has several labels per video"),
         (["a.pth", "--csv_file", "p.csv"], "--csv_file has one class per video"),
         (["a.pth,b.pth", "--coeff", "1,-1"], "--coeff must be above 0"),
         (["single.pth"], "l.txt:1: several labels, or unknown columns; --multi_label trains on several"),
