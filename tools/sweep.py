@@ -7,8 +7,9 @@ After -- comes a training command, main.py or online_main.py with its flags. Eve
 trained with every seed, in DIR/NAME, one on each GPU at a time, or one after the other on a CPU. A switch has the
 values true and false (--set tam=true,false), values of several words have spaces (--set "lr_steps=20 40,30 60").
 
-Writes DIR/sweep.csv, sweep.md and report.html: for each setting the validation top-1 after the last epoch and that of
-the best one, as means with standard deviations over seeds. What a training prints goes to DIR/output/NAME.txt.
+Writes DIR/sweep.csv, sweep.md and report.html: for each setting the validation top-1 (mAP with --multi_label) after the
+last epoch and that of the best one, as means with standard deviations over seeds. What a training prints goes to
+DIR/output/NAME.txt.
 
 The same command continues a sweep that was interrupted: finished runs are kept, others resume. Values and seeds can be
 added. Exit status: 0 done, 1 done but some runs failed (these are tried again next time), 2 bad input, 3 stopped.

@@ -17,6 +17,7 @@ from ops.common.errors import InputError
 from ops.sweep.options import parse_sweep
 from ops.sweep.processes import Sweep, run_all
 from ops.sweep.runs import Run, runs_of
+from ops.sweep.sweep_table import read_settings, write_results
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
 
@@ -181,6 +182,16 @@ def test_the_table_has_mean_and_spread_of_each_setting(folder: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert "| 1 | 90.0 | ± 14.1 | 80.0 100.0 | 95.0 | ± 7.1 | 2 |" in lines
     assert (folder / "o/sweep.md").read_text() in "\n".join([*lines, ""])
+
+
+def test_the_table_of_trainings_with_several_labels_has_their_map(folder: Path) -> None:
+    (folder / "r").mkdir()
+    (folder / "r/log.csv").write_text("epoch,lr,train_loss,val_top1,val_mAP,seconds\n0,1,1,90,30,1\n1,1,1,80,20,1\n")
+    (folder / "r/args.json").write_text('{"arguments": {"multi_label": true}}')
+    write_results(folder, read_settings(folder, [Run({"lr": "1"}, 0, "r", [])]))
+    (row,) = csv.DictReader((folder / "sweep.csv").open(newline=""))
+    assert (row["val_mAP_mean"], row["best_mAP_mean"]) == ("20", "30") and "val_top1_mean" not in row
+    assert "| lr | val mAP % |" in (folder / "sweep.md").read_text()
 
 
 def test_runs_share_the_gpus_and_no_more_than_jobs_go_on(folder: Path) -> None:
