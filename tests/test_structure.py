@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "explain": {"common", "models", "data", "training", "predict"},
     "report": {"common", "data", "training"},
     "finetune": {"common", "data", "prepare", "training", "testing"},
-    "sweep": {"common", "data", "training", "report"},
+    "sweep": {"common", "models", "data", "training", "report"},
     "export": {"common", "models", "data", "predict"},
 }
 """The other packages that the modules of each package may import."""

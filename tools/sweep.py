@@ -7,8 +7,9 @@ After -- comes a training command, main.py or online_main.py with its flags. Eve
 trained with every seed, in DIR/NAME, one on each GPU at a time, or one after the other on a CPU. A switch has the
 values true and false (--set tam=true,false), values of several words have spaces (--set "lr_steps=20 40,30 60").
 
-Writes DIR/sweep.csv, sweep.md and report.html: for each setting the validation top-1 of the last and of the best epoch,
-as means with standard deviations over seeds. The output of each training goes to DIR/output/NAME.txt.
+Writes DIR/sweep.csv, sweep.md and report.html: for each setting the validation top-1 (mAP with --multi_label) of the
+last and of the best epoch, as means with standard deviations over seeds. The output of each training goes to
+DIR/output/NAME.txt.
 
 The same command continues an interrupted sweep: finished runs are kept, and the others resume. Values and seeds can be
 added. Exit status: 0 done, 1 done but some runs failed (these are tried again next time), 2 bad input, 3 stopped.

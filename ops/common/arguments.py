@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
         super().__init__(allow_abbrev=False, formatter_class=layout, **options)
+        self._parsing: Sequence[str] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As in argparse; InputError if a file's name begins with `-` and would be mistaken for a flag."""
@@ -41,6 +42,7 @@ class Parser(argparse.ArgumentParser):
         for name in flags:
             if name.startswith("-") and name not in self._option_string_actions and os.path.lexists(name):
                 raise InputError(f"{name}: this file's name begins with -; write ./{name}, or ./* in patterns")
+        self._parsing = given
         parsed = super().parse_args(given, namespace or Arguments())
         if isinstance(parsed, Arguments):
             parsed.given = self._names_given(given)
@@ -64,7 +66,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse when parsing fails."""
-        after = " (arguments after -- are not read as flags: put flags before it)" if "--" in sys.argv else ""
+        after = " (arguments after -- are not read as flags: put flags before it)" if "--" in self._parsing else ""
         raise InputError(f"{message}{after} (see {self.prog} --help)")
 
 

@@ -130,7 +130,7 @@ def wants_launch(gpus: Sequence[int] | None, device: str | None) -> bool:
         return False
     if device not in (None, "cuda"):
         raise InputError(f"--gpus {' '.join(map(str, gpus))} cannot be combined with --device {device}")
-    _check_gpus(gpus)
+    check_gpus(gpus)
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return True
 
@@ -147,7 +147,7 @@ def visible_devices(gpus: Sequence[int], visible: str | None) -> str:
 def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
     """The device of this process: `device` if given, else the one GPU in `gpus`, else any GPU, else the CPU."""
     if device is None and gpus and distributed.world_size() == 1:
-        _check_gpus(gpus)
+        check_gpus(gpus)
         device = f"cuda:{gpus[0]}"
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,13 +159,14 @@ def pick_device(gpus: Sequence[int] | None, device: str | None) -> torch.device:
         raise InputError(f"--device ({device}) must be cpu, cuda or cuda:N")
     if chosen.type == "cuda":
         index = distributed.local_rank() if distributed.world_size() > 1 else chosen.index or 0
-        _check_gpus([index])
+        check_gpus([index])
         chosen = torch.device("cuda", index)
         torch.cuda.set_device(chosen)
     return chosen
 
 
-def _check_gpus(gpus: Sequence[int]) -> None:
+def check_gpus(gpus: Sequence[int]) -> None:
+    """InputError for a GPU that does not exist."""
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for gpu in gpus:
         if gpu >= there:

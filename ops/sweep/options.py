@@ -1,6 +1,7 @@
 """The flags of tools/sweep.py. Imports nothing heavy."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -27,7 +28,11 @@ def parse_sweep(description: str | None, words: Sequence[str] | None = None) -> 
     """The arguments of the tool, and the training command after the `--`."""
     given = list(sys.argv[1:] if words is None else words)
     place = given.index("--") if "--" in given else len(given)
-    args, command = sweep_parser(description).parse_args(given[:place]), given[place + 1 :]
+    own, command = given[:place], given[place + 1 :]
+    for number in reversed(range(len(own) - 1)):
+        if own[number] == "--set" and re.match(r"-+\w[\w-]*=", own[number + 1]):  # else argparse takes it for a flag
+            own[number : number + 2] = [f"--set={own[number + 1]}"]
+    args = sweep_parser(description).parse_args(own)
     if not command:
         raise InputError("give the training command after --, such as: -- online_main.py kinetics RGB --tam")
     return args, command

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ops.common.device import usable_cores, visible_devices
+from ops.common.device import check_gpus, usable_cores, visible_devices
 from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.common.folder_lock import locked_folder
 from ops.common.storage import appended_file, atomic_file, make_folder
@@ -38,7 +38,7 @@ class Sweep:
     """
 
     def __init__(self, out: Path, runs: Sequence[Run], gpus: Sequence[int], jobs: int) -> None:
-        self.out, self.runs, self.gpus, self.jobs = out, runs, gpus, jobs
+        self.out, self.runs, self.gpus, self.jobs = out, runs, gpus, min(jobs, len(runs))
         self.signal = 0
         self.state = _read_state(out / STATE)
         self._going: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}  # by slot
@@ -141,7 +141,11 @@ def run_all(out: Path, runs: Sequence[Run], gpus: Sequence[int] | None, jobs: in
     `gpus` and `jobs` are as given; by default all GPUs are used, with one run on each, or none
     if the trainings are for the CPU.
     """
-    gpus = [] if any(run.device == "cpu" for run in runs) else _all_gpus() if gpus is None else gpus
+    on_cpu = any(run.device == "cpu" for run in runs)
+    if gpus and on_cpu:
+        raise InputError(f"--gpus {' '.join(map(str, gpus))} cannot be combined with --device cpu")
+    check_gpus(gpus or [])
+    gpus = [] if on_cpu else _all_gpus() if gpus is None else gpus
     make_folder(out)
     with locked_folder(out, "use another --out"):
         make_folder(out / "output")

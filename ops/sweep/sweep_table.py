@@ -13,6 +13,7 @@ from ops.common.storage import atomic_file
 from ops.report.page import write_report
 from ops.report.results import Results, read_results
 from ops.sweep.runs import Run
+from ops.training.main_metric import TOP1, MainMetric, main_metric
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,10 @@ MISTAKES = 12
 
 @dataclass
 class Setting:
-    """The runs of one setting, by seed: validation top-1 in percent at the end (`last`) and at best, and seconds."""
+    """The runs of one setting, by seed: validation `metric` in percent at the end (`last`) and at best, and seconds."""
 
     values: Mapping[str, str]
+    metric: MainMetric = TOP1
     last: dict[int, float] = field(default_factory=dict)
     best: dict[int, float] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
@@ -32,22 +34,28 @@ class Setting:
 
 
 def read_settings(out: Path, runs: Sequence[Run]) -> list[Setting]:
-    """The results of the finished `runs` in the folder `out`, best setting first; runs without results are logged."""
-    settings: dict[tuple[str, ...], Setting] = {}
+    """The results of the finished `runs` in the folder `out`, best setting first; runs without results are logged.
+
+    The metric is top-1, or mAP if all runs have several labels per video.
+    """
+    found: list[tuple[Run, Results]] = []
     for run in runs:
-        setting = settings.setdefault(tuple(run.setting.values()), Setting(run.setting))
         try:
-            results = read_results([f"{run.name}={out / run.name}"])[0]
+            found += [(run, result) for result in read_results([f"{run.name}={out / run.name}"])]
         except InputError as error:
             log.warning("%s", error)
-            continue
+    trainings = [results.training for _, results in found if results.training]
+    metric = main_metric(bool(trainings) and all(training.arguments.get("multi_label") for training in trainings))
+    settings = {tuple(run.setting.values()): Setting(run.setting, metric) for run in runs}
+    for run, results in found:
+        setting = settings[tuple(run.setting.values())]
         setting.results.append(results)
         rows = results.training.rows if results.training else []
-        found = [float(row["val_top1"]) for row in rows if row.get("val_top1")]
-        if not found:
+        values = [float(row[metric.column]) for row in rows if row.get(metric.column)]
+        if not values:
             log.warning("%s: its log has no validation", run.name)
             continue
-        setting.last[run.seed], setting.best[run.seed] = found[-1], max(found)
+        setting.last[run.seed], setting.best[run.seed] = values[-1], max(values)
         setting.seconds[run.seed] = sum(float(row.get("seconds") or 0) for row in rows)
     return sorted(settings.values(), key=lambda setting: -(mean(setting.last) or -1.0))
 
@@ -78,7 +86,8 @@ def cells_of(setting: Setting) -> list[str]:
 def columns_of(settings: Sequence[Setting]) -> list[str]:
     """The titles of `cells_of`."""
     names = list(settings[0].values) if settings else []
-    return [*names, "val top-1 %", "over seeds", "seeds", "best epoch %", "over seeds", "seconds"]
+    metric = settings[0].metric if settings else TOP1
+    return [*names, f"val {metric.words} %", "over seeds", "each seed", "best epoch %", "over seeds", "seconds"]
 
 
 def markdown_table(settings: Sequence[Setting]) -> str:
@@ -93,8 +102,9 @@ def write_results(out: Path, settings: Sequence[Setting]) -> None:
     with atomic_file(out / "sweep.csv", "w", newline="", encoding="utf-8") as file:
         writer = TableWriter(file)
         names = list(settings[0].values) if settings else []
-        figures = ["val_top1_mean", "val_top1_std", "best_top1_mean", "best_top1_std", "seconds_mean"]
-        writer.writerow([*names, "seeds", *figures])
+        metric = settings[0].metric if settings else TOP1
+        figures = [f"{column}_{what}" for column in (metric.column, metric.best) for what in ("mean", "std")]
+        writer.writerow([*names, "seeds", *figures, "seconds_mean"])
         for setting in settings:
             numbers = [mean(setting.last), spread(setting.last), mean(setting.best), spread(setting.best)]
             cells = ["" if value is None else f"{value:.6g}" for value in (*numbers, mean(setting.seconds))]

@@ -5,6 +5,7 @@ import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ops.common.arguments import Arguments, Parser
@@ -55,7 +56,7 @@ class ConfigParser(Parser):
         of_a_run = isinstance(content.get("arguments"), dict)
         known = {action.dest: action for action in self._actions}
         known |= {flag.lstrip("-"): action for action in self._actions for flag in action.option_strings[::-1]}
-        settings = {}
+        settings, before = {}, dict[argparse.Action, str]()
         for name, value in (content["arguments"] if of_a_run else content).items():
             if value is None or (of_a_run and name in OF_ONE_RUN):
                 continue
@@ -64,6 +65,11 @@ class ConfigParser(Parser):
                 hint = f"; did you mean {similar[0]!r}?" if similar else ""
                 raise InputError(f"{file}: {name!r} is no setting of {self.prog}{hint}")
             action = known[name]
+            if action in settings:
+                raise InputError(f"{file}: {name!r} is given twice, the other time as {before[action]!r}")
+            if name == f"no-{action.dest}" and isinstance(value, bool):
+                value = not value
+            before[action] = name
             if value != action.default or value != "":  # "" means not set, and need not be one of the choices
                 settings[action] = value
         return settings
@@ -115,13 +121,23 @@ def _read(file: str) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"--config {file}: cannot be read ({reason})") from None
     try:
-        content = json.loads(text) if len(text) <= LARGEST else None
+        content = json.loads(text, object_pairs_hook=partial(_object, file)) if len(text) <= LARGEST else None
     except json.JSONDecodeError as error:
         raise InputError(f"--config {file}: line {error.lineno} is not JSON ({error.msg})") from None
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"--config {file}: must be a JSON object of settings, such as the args.json of a run")
+    return content
+
+
+def _object(file: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the JSON file; InputError for a name that it has twice, of which JSON would take the last."""
+    content = dict[str, Any]()
+    for name, value in pairs:
+        if name in content:
+            raise InputError(f"{file}: {name!r} is given twice")
+        content[name] = value
     return content
 
 
@@ -132,6 +148,8 @@ def _words(file: str, action: argparse.Action, value: Any) -> list[str]:
     if flag and action.nargs == 0:
         if not isinstance(value, bool):
             raise InputError(f"{file}: {name} must be true or false, not {json.dumps(value)}")
+        if isinstance(action, argparse.BooleanOptionalAction):  # false is a choice too: --no-...
+            return [flag if value else action.option_strings[-1]]
         return [flag] if value else []
     if isinstance(value, list) and action.nargs != "+":
         raise InputError(f"{file}: {name} takes one value, not a list")

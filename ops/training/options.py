@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ops.common.arguments import (
@@ -222,5 +223,6 @@ def check_tune_from(args: argparse.Namespace) -> None:
     """InputError for a `--tune_from` that names no weights, unless the run may continue without them."""
     # A named run that is resumed has the settings in its own checkpoint (see `open_start`), and `check_arguments`
     # refuses the flag together with a `--resume` other than auto.
-    if args.resume is None or (args.resume == "auto" and not args.store_name):
+    there = args.store_name and (Path(args.root_model) / args.store_name).is_dir()
+    if args.resume is None or (args.resume == "auto" and not there):
         check_weights(args.tune_from)

@@ -89,6 +89,7 @@ class Trainer:
         self.ema = ModelEma(model, pace.ema)
         optimizer.register_step_post_hook(lambda *_: self.ema.update())
         self.skipped = 0
+        self.save_is_late = False  # a save within an epoch that was due after a step that was not taken
         self.early_stopping = EarlyStopping(pace.patience)
         self.saver = CheckpointSaver(folder, pace.keep)
         self.eta = Eta(len(sampler), schedule.epochs, pace.eval_freq, pace.max_steps)
@@ -184,7 +185,7 @@ class Trainer:
         epoch, first = self.began = progress.epoch, progress.step
         self.sampler.epoch, self.sampler.first_step, self.sampler.last_step = epoch, first, first + steps
         result = EpochResult(Meter(self.compute.device), tried=progress.tried, failed=progress.failed)
-        self.running = result
+        self.running, self.save_is_late = result, False
         self.reporter.start_pass(result, progress.bad)
         if self.reporter.runlog and progress.totals:
             result.meter.totals += torch.tensor(progress.totals).to(result.meter.totals)
@@ -213,11 +214,12 @@ class Trainer:
     def _end_step(self, progress: Progress) -> bool:
         """Log the step and save, if it is time to; returns whether to continue."""
         self.reporter.step(self._global_step(progress), progress.epoch, progress.step - 1, self.sampler, self.schedule)
-        due = self.pace.interval.is_due(progress.step, self.saver.seconds()) and progress.step < len(self.sampler)
-        if due and self.reporter.runlog:
+        due = self.save_is_late or self.pace.interval.is_due(progress.step, self.saver.seconds())
+        if due and progress.step < len(self.sampler) and self.reporter.runlog:
             # The clocks of other processes differ, so they may not be saving now, and a common report is not possible.
             self.running.count(self.stepper.settle(report=False))
-            if not self.stepper.unsettled:
+            self.save_is_late = bool(self.stepper.unsettled)
+            if not self.save_is_late:
                 self._save(progress, is_best=False)
         self.preempted = self.preemption.everywhere(self.compute.device, self.stepper.deferred)
         return not self.preempted

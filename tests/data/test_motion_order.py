@@ -93,7 +93,7 @@ def test_films_fit_and_pauses_and_speeds_differ() -> None:
 def test_the_camera_moves() -> None:
     film = draw_film(ORDERS[0], np.random.default_rng(5))
     corner = [frame[:8, :8].astype(int) for frame in film.parts()[0]]
-    assert np.abs(corner[0] - corner[len(corner) // 2]).mean() > 1
+    assert np.abs(corner[0] - corner[len(corner) // 2]).mean() > 0.5  # 1.0, and 0 with a still camera
 
 
 def test_lists_classes_and_frames(root: Path) -> None:

@@ -17,6 +17,7 @@ from ops.common.errors import InputError
 from ops.sweep.options import parse_sweep
 from ops.sweep.processes import Sweep, run_all
 from ops.sweep.runs import Run, runs_of
+from ops.sweep.sweep_table import read_settings, write_results
 
 TRAIN = ["custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"]
 
@@ -70,15 +71,53 @@ MISTAKES = {
     "a long name": (["--out", "o", "--set", f"arch={'a' * 200}", "--", "main.py", *TRAIN], "too long a name"),
     "a device": (["--out", "o", "--", "main.py", *TRAIN, "--device", "cuda:1"], "chooses the GPUs itself"),
     "no list": (["--out", "o", "--", "main.py", *TRAIN, "--val_list", "none.txt"], "none.txt: cannot read the list"),
+    "a flag misspelt": (["--out", "o", "--set", "lr_step=1", "--", "main.py"], r"\(did you mean lr_steps\?\)"),
+    "always on": (["--out", "o", "--set", "tam=false", "--", "main.py", *TRAIN, "--tam"], "tam=false: the command or"),
+    "two modules": (["--out", "o", "--set", "shift=true", "--", "main.py", *TRAIN, "--tam"], "ask for different temp"),
+    "the same": (["--out", "o", "--set", "lr=0.1,1e-1", "--", "main.py", *TRAIN], "lr-1e-1_seed0 would be the same tr"),
+    "no weights": (["--out", "o", "--set", "tune_from=no.pth", "--", "main.py", *TRAIN], "no.pth"),
+    "no run": (["--out", "o", "--", "main.py", "--config", "c.json"], "c.json: evaluate: leave it out"),
 }
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistakes_are_one_line_before_anything_is_done(case: str, folder: Path) -> None:
+def test_mistakes_are_one_line_before_anything_is_done(
+    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words, message = MISTAKES[case]
+    monkeypatch.setattr(sys, "argv", ["sweep.py", *words])
+    (folder / "c.json").write_text('{"dataset": "custom", "modality": "RGB", "evaluate": true}')
     with pytest.raises(InputError, match=message) as caught:
         runs(*words)
     assert "\n" not in str(caught.value) and not (folder / "o").exists()
+    assert "are not read as flags" not in str(caught.value), "the -- is where it belongs"
+
+
+def test_a_switch_with_an_opposite_is_turned_off_by_it(folder: Path) -> None:
+    for name, on, off in (
+        ("multi_label", "--multi_label", "--no-multi_label"),
+        ("no-multi_label", "--no-multi_label", "--multi_label"),
+    ):
+        command = ["--", "main.py", *TRAIN, "--multi_label"]
+        for value, flag in (("true", on), ("false", off)):
+            (run,) = runs("--out", "o", "--set", f"--{name}={value}", *command)
+            assert run.words[len(command) - 1] == flag and run.setting == {name: value}
+
+
+def test_gpus_that_cannot_be_used_are_one_line(folder: Path) -> None:
+    for run, message in (
+        (Run({}, 0, "seed0", []), "GPU 999 does not exist"),
+        (Run({}, 0, "seed0", [], "cpu"), "--gpus 999 cannot be combined with --device cpu"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_all(folder / "o", [run], [999], None)
+        assert not (folder / "o").exists()
+
+
+def test_there_are_no_more_jobs_than_runs(folder: Path) -> None:
+    """Each job would otherwise get only its share of the cores."""
+    (folder / "o").mkdir()
+    assert Sweep(folder / "o", stand_ins(folder, 1, 2), [], 10**15).jobs == 2
 
 
 def test_a_sweep_of_trainings_names_what_failed_and_goes_on(folder: Path, call: Call) -> None:
@@ -143,6 +182,16 @@ def test_the_table_has_mean_and_spread_of_each_setting(folder: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert "| 1 | 90.0 | ± 14.1 | 80.0 100.0 | 95.0 | ± 7.1 | 2 |" in lines
     assert (folder / "o/sweep.md").read_text() in "\n".join([*lines, ""])
+
+
+def test_the_table_of_trainings_with_several_labels_has_their_map(folder: Path) -> None:
+    (folder / "r").mkdir()
+    (folder / "r/log.csv").write_text("epoch,lr,train_loss,val_top1,val_mAP,seconds\n0,1,1,90,30,1\n1,1,1,80,20,1\n")
+    (folder / "r/args.json").write_text('{"arguments": {"multi_label": true}}')
+    write_results(folder, read_settings(folder, [Run({"lr": "1"}, 0, "r", [])]))
+    (row,) = csv.DictReader((folder / "sweep.csv").open(newline=""))
+    assert (row["val_mAP_mean"], row["best_mAP_mean"]) == ("20", "30") and "val_top1_mean" not in row
+    assert "| lr | val mAP % |" in (folder / "sweep.md").read_text()
 
 
 def test_runs_share_the_gpus_and_no_more_than_jobs_go_on(folder: Path) -> None:

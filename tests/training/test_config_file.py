@@ -72,6 +72,16 @@ def test_a_file_of_ones_own_may_name_any_flag(tmp_path: Path) -> None:
     assert args.decoder == "b"
 
 
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [({"multi_label": True}, True), ({"multi_label": False}, False), ({"no-multi_label": True}, False)],
+)
+def test_a_switch_that_can_be_turned_off_counts_as_given(content: Any, wanted: bool, tmp_path: Path) -> None:
+    """--tune_from would take it over from the checkpoint otherwise."""
+    args = parse("custom", "RGB", "--config", write(tmp_path / "c.json", content))
+    assert args.multi_label is wanted and "multi_label" in args.given
+
+
 MISTAKES = {
     "unknown": ({"dropuot": 0.5}, r"'dropuot' is no setting of .*; did you mean 'dropout'\?"),
     "of the other script": ({"decoder": "pyav"}, "'decoder' is no setting"),
@@ -90,6 +100,8 @@ MISTAKES = {
     "no object": ("[1, 2]", "must be a JSON object of settings"),
     "nested too deeply": ("[" * 100_000, "must be a JSON object of settings"),
     "too large": ('{"suffix": "' + "x" * 2**20 + '"}', "must be a JSON object of settings"),
+    "a setting twice": ({"lr": 0.1, "learning-rate": 0.2}, "'learning-rate' is given twice, the other time as 'lr'"),
+    "a name twice": ('{"lr": 0.1, "lr": 0.2}', "'lr' is given twice"),
     "a wrong module": ({"temporal": "tam", "tam_kernel": 4}, "argument --tam_kernel: '4' must be an odd number"),
 }
 

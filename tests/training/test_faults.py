@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import av
 import media
@@ -24,11 +24,12 @@ from ops.common.errors import InputError, RunStoppedError
 from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.models.recognizer import build_model
+from ops.training import train_step
 from ops.training.checkpoint_saver import BEST, LAST
 from ops.training.engine import NOT_FINITE, validate
 from ops.training.optimizer import complete_state
 from ops.training.run_log import RunLog
-from ops.training.train_step import Step, Stepper
+from ops.training.train_step import Step, Stepper, accumulate
 
 TINY = ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--input_size", "32"]
 TINY += ["--npb", "--tam", "--device", "cpu", "-j", "0", "--epochs", "1", "--store_name", "run", "--root_path", "."]
@@ -171,6 +172,24 @@ def test_batches_that_are_passed_over_are_counted_over_the_whole_run(call: Call,
     torch.save({**content, "skipped": 1}, path)
     done = call(*train, "--lr", "1e30", status=3)
     assert "skipped (1 of 1)" not in done.err and "the loss is nan" in done.err
+
+
+@pytest.mark.usefixtures("where")
+def test_a_save_that_is_due_after_a_skipped_batch_is_not_left_out(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count(1)
+
+    def poisoned(model: nn.Module, batch: ClipBatch, *rest: Any) -> Any:
+        if next(numbers) == 2:
+            batch = replace(batch, pixels=batch.pixels.float().fill_(float("nan")))
+        return accumulate(model, batch, *rest)
+
+    monkeypatch.setattr(train_step, "accumulate", poisoned)
+    train = [*arguments(write_list(tmp_path, 8, 0)), "-b", "2", "--lr", "0.001", "--skip_nonfinite", "1"]
+    assert "step 2: the loss is nan" in call(*train, "--ckpt_interval", "2", "--keep", "9").err
+    saved = [path.name for path in (tmp_path / "checkpoints/run").glob("ckpt.0*")]
+    assert len(saved) == 2, f"one within the epoch and one at its end, not {saved}"
 
 
 def test_a_full_disk_is_one_line_for_logs_too(tmp_path: Path) -> None:
