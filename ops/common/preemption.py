@@ -10,8 +10,7 @@ import torch
 
 from ops.common import distributed
 from ops.common.async_flags import AsyncFlags
-
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+from ops.common.stop_signals import SIGNALS, handled
 
 HANGUP = 1
 """The number of SIGHUP, which a process gets when its terminal is closed."""
@@ -33,12 +32,8 @@ class Preemption:
         """
         deaf = signal.getsignal(HANGUP) is signal.SIG_IGN if HANGUP in SIGNALS else False
         heeded = [number for number in SIGNALS if not (deaf and number == HANGUP)]
-        before = {number: signal.signal(number, self._note) for number in heeded}
-        try:
+        with handled(heeded, self._note):
             yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def everywhere(self, device: torch.device, deferred: bool = False) -> bool:
         """Whether any process received a signal; all must call this at the same point, and get the same answer.

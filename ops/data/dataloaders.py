@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ops.common import distributed
 from ops.common.errors import RunStoppedError
-from ops.common.preemption import SIGNALS
+from ops.common.stop_signals import SIGNALS
 from ops.data.hang_detection import LOOKS, Board, HungError, Suspects
 from ops.data.worker_failures import end_on_undelivered_batches, hold_back_deaths, noticing_deaths, why_workers_failed
 

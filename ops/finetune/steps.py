@@ -2,16 +2,13 @@
 
 import logging
 import shlex
-import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError
+from ops.common.stop_signals import PREEMPTED, ChildProcesses
 from ops.common.storage import atomic_file
 from ops.data.lists import Records, read_records
 from ops.finetune.commands import FineTuning
@@ -22,13 +19,8 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
-
 ORIGIN = "finetune.txt"
 """The file in the folder of results that names their videos and checkpoint."""
-
-PREEMPTED = "preempted"
-"""The file that a training leaves in its folder when a signal stopped it; see `ops.training.train`."""
 
 
 class StoppedStepError(Exception):
@@ -39,49 +31,22 @@ class StoppedStepError(Exception):
         self.status = status
 
 
-class Steps:
-    """Runs commands of this project one after the other, and passes signals on to them.
+class Steps(ChildProcesses):
+    """Runs commands of this project one after the other; `failures` says whether one could not read some videos."""
 
-    A command gets a signal once, and only from here: it has its own process group, because a terminal sends Ctrl-C to
-    all processes of a group. `signal` is the number of the first signal, or 0; `failures` says whether a step could
-    not read some videos.
-    """
-
-    def __init__(self) -> None:
-        self.signal, self.failures = 0, False
-        self._child: subprocess.Popen[bytes] | None = None
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Pass signals on within the block. An ignored signal, such as SIGHUP under `nohup`, stays ignored."""
-        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._hand_on) for number in heeded}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    failures = False
 
     def run(self, title: str, command: Sequence[str]) -> None:
         """Run a script of the project with its arguments; `StoppedStepError` if it fails or a signal arrived."""
         if self.signal:
             raise StoppedStepError(EXIT_STOPPED)
         log.info("== %s", title)
-        words = [sys.executable, "-u", str(ROOT / command[0]), *command[1:]]
-        self._child = subprocess.Popen(words, stdin=subprocess.DEVNULL, process_group=0)
-        if self.signal:  # it arrived while the process was being started
-            self._child.send_signal(self.signal)
-        status = self._child.wait()
+        status = self.start([sys.executable, "-u", str(ROOT / command[0]), *command[1:]]).wait()
         if self.signal:
             raise StoppedStepError(EXIT_STOPPED)
         if status not in (EXIT_DONE, EXIT_WITH_FAILURES):
             raise StoppedStepError(status if status > 0 else EXIT_STOPPED)
         self.failures |= status == EXIT_WITH_FAILURES
-
-    def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or number
-        if self._child and self._child.poll() is None:
-            self._child.send_signal(number)
 
 
 def run_fine_tuning(tuning: FineTuning) -> int:
@@ -91,7 +56,7 @@ def run_fine_tuning(tuning: FineTuning) -> int:
     """
     check_origin(tuning)
     steps = Steps()
-    with steps.watching():
+    with steps.passing_signals():
         try:
             _run_steps(tuning, steps)
         except StoppedStepError as stopped:

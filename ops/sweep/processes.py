@@ -3,18 +3,16 @@
 import json
 import logging
 import os
-import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ops.common.device import check_gpus, usable_cores, visible_devices
 from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.common.folder_lock import locked_folder
+from ops.common.stop_signals import PREEMPTED, ChildProcesses
 from ops.common.storage import appended_file, atomic_file, make_folder
 from ops.sweep.runs import Run
 from ops.sweep.sweep_table import read_settings, write_results
@@ -22,24 +20,19 @@ from ops.training.checkpoint_saver import LAST
 
 log = logging.getLogger(__name__)
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
-
 STATE = "sweep.json"
 """The file in the folder of a sweep with the command of each run, and how it ended."""
 
-PREEMPTED = "preempted"
-"""The file that a training leaves in its folder when a signal stopped it; see `ops.training.train`."""
 
-
-class Sweep:
+class Sweep(ChildProcesses):
     """The runs of a sweep in `out`: `jobs` of them at a time, each on one of `gpus` (none: on the CPU).
 
     Signals are passed on once to the trainings, which then save and end; no other training starts.
     """
 
     def __init__(self, out: Path, runs: Sequence[Run], gpus: Sequence[int], jobs: int) -> None:
+        super().__init__()
         self.out, self.runs, self.gpus, self.jobs = out, runs, gpus, min(jobs, len(runs))
-        self.signal = 0
         self.state = _read_state(out / STATE)
         self._going: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}  # by slot
         for run in runs:
@@ -54,7 +47,7 @@ class Sweep:
         left = [run for run in self.runs if not self.finished(run)]
         if len(left) < len(self.runs):
             log.info("%d of %d runs are finished already", len(self.runs) - len(left), len(self.runs))
-        with self._watching():
+        with self.passing_signals():
             try:
                 while (left and not self.signal) or self._going:
                     for slot in range(self.jobs):
@@ -85,13 +78,7 @@ class Sweep:
             environment.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // self.jobs, 1)))
         log.info("%s: started on %s (%s)", run.name, place, self._log_of(run))
         with appended_file(self._log_of(run)) as output:
-            process = subprocess.Popen(
-                run.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0,
-                env=environment,
-            )  # fmt: skip
-        self._going[slot] = run, process
-        if self.signal:  # it arrived while the process was being started
-            process.send_signal(self.signal)
+            self._going[slot] = run, self.start(run.command, stdout=output, stderr=subprocess.STDOUT, env=environment)
 
     def _collect(self) -> None:
         """Wait briefly, and record the trainings that have ended."""
@@ -117,22 +104,6 @@ class Sweep:
 
     def _log_of(self, run: Run) -> Path:
         return self.out / "output" / f"{run.name}.txt"
-
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._hand_on) for number in heeded}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or number
-        for _, process in self._going.values():
-            if process.poll() is None:
-                process.send_signal(number)
 
 
 def run_all(out: Path, runs: Sequence[Run], gpus: Sequence[int] | None, jobs: int | None) -> int:

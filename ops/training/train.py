@@ -16,6 +16,7 @@ from ops.common.console import start_logging
 from ops.common.device import Compute, compute_of, pick_device, wants_launch
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, RunStoppedError
 from ops.common.open_files import PER_LOADER, allow_open_files
+from ops.common.stop_signals import PREEMPTED
 from ops.common.storage import atomic_file, make_folder, no_empty_folders
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps_per_epoch, workers_of
@@ -58,10 +59,6 @@ from ops.training.trainer import Trainer
 from ops.training.tune_arguments import open_start
 
 log = logging.getLogger(__name__)
-
-
-PREEMPTED = "preempted"
-"""The file that marks the folder of a run stopped by a signal, until it is resumed."""
 
 
 def run_training(args: argparse.Namespace, make_reader: MakeReader) -> int:
