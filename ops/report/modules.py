@@ -13,6 +13,8 @@ from ops.common.csv_tables import TableWriter
 from ops.common.figures import curves_figure
 from ops.common.html import figure_uri, write_page
 from ops.common.storage import atomic_file
+from ops.report import over_seeds
+from ops.report.over_seeds import number_cell
 from ops.report.results import Results, finite, read_json, table
 
 RUN_NAME = re.compile(r"(?P<module>.+)_seed(?P<seed>\d+)")
@@ -56,12 +58,12 @@ class Module:
     @property
     def mean(self) -> float | None:
         """Mean top-1 over seeds, in percent."""
-        return statistics.fmean(self.top1.values()) if self.top1 else None
+        return over_seeds.mean(self.top1)
 
     @property
     def deviation(self) -> float | None:
         """Standard deviation over seeds (of a sample); None for fewer than two."""
-        return statistics.stdev(self.top1.values()) if len(self.top1) > 1 else None
+        return over_seeds.spread(self.top1)
 
 
 def group_runs(found: Sequence[Results]) -> list[Module]:
@@ -124,24 +126,19 @@ def cells_of(module: Module) -> list[str]:
     cost = module.cost
     return [
         module.name,
-        _number(module.mean, 1),
-        f"± {module.deviation:.1f}" if module.deviation is not None else "–",
-        " ".join(f"{value:.1f}" for _, value in sorted(module.top1.items())) or "–",
-        _number(cost.parameters / 1e6 if cost else None, 2),
-        _number(cost.macs / 1e9 if cost else None, 3),
-        _number(1e3 * cost.latency if cost and cost.latency else None, 1),
-        _number(1e3 * module.step if module.step else None, 0),
+        number_cell(module.mean),
+        over_seeds.spread_cell(module.top1),
+        over_seeds.seeds_cell(module.top1),
+        number_cell(cost.parameters / 1e6 if cost else None, 2),
+        number_cell(cost.macs / 1e9 if cost else None, 3),
+        number_cell(1e3 * cost.latency if cost and cost.latency else None, 1),
+        number_cell(1e3 * module.step if module.step else None, 0),
     ]
-
-
-def _number(value: float | None, places: int) -> str:
-    return "–" if value is None else f"{value:.{places}f}"
 
 
 def markdown_table(modules: Sequence[Module]) -> str:
     """The table, best module first, as Markdown."""
-    head = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
-    return head + "".join(f"| {' | '.join(cells_of(module))} |\n" for module in _ranked(modules))
+    return over_seeds.markdown_table(COLUMNS, [cells_of(module) for module in _ranked(modules)])
 
 
 def _ranked(modules: Sequence[Module]) -> list[Module]:

@@ -1,7 +1,6 @@
 """The results of a sweep: a row for each setting, with the mean and the spread over its seeds, and the page."""
 
 import logging
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
 from ops.common.storage import atomic_file
+from ops.report.over_seeds import markdown_table, mean, number_cell, seeds_cell, spread, spread_cell
 from ops.report.page import write_report
 from ops.report.results import Results, read_results
 from ops.sweep.runs import Run
@@ -60,26 +60,16 @@ def read_settings(out: Path, runs: Sequence[Run]) -> list[Setting]:
     return sorted(settings.values(), key=lambda setting: -(mean(setting.last) or -1.0))
 
 
-def mean(values: Mapping[int, float]) -> float | None:
-    """The mean over seeds; None without any."""
-    return statistics.fmean(values.values()) if values else None
-
-
-def spread(values: Mapping[int, float]) -> float | None:
-    """The standard deviation over seeds (of a sample); None for fewer than two."""
-    return statistics.stdev(values.values()) if len(values) > 1 else None
-
-
 def cells_of(setting: Setting) -> list[str]:
     """The row of a setting, formatted for people."""
     return [
         *setting.values.values(),
-        _number(mean(setting.last)),
-        f"± {_number(spread(setting.last))}" if len(setting.last) > 1 else "–",
-        " ".join(f"{value:.1f}" for _, value in sorted(setting.last.items())) or "–",
-        _number(mean(setting.best)),
-        f"± {_number(spread(setting.best))}" if len(setting.best) > 1 else "–",
-        _number(mean(setting.seconds), 0),
+        number_cell(mean(setting.last)),
+        spread_cell(setting.last),
+        seeds_cell(setting.last),
+        number_cell(mean(setting.best)),
+        spread_cell(setting.best),
+        number_cell(mean(setting.seconds), 0),
     ]
 
 
@@ -88,13 +78,6 @@ def columns_of(settings: Sequence[Setting]) -> list[str]:
     names = list(settings[0].values) if settings else []
     metric = settings[0].metric if settings else TOP1
     return [*names, f"val {metric.words} %", "over seeds", "each seed", "best epoch %", "over seeds", "seconds"]
-
-
-def markdown_table(settings: Sequence[Setting]) -> str:
-    """The table as Markdown."""
-    rows = [columns_of(settings), *map(cells_of, settings)]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]) + "\n"
 
 
 def write_results(out: Path, settings: Sequence[Setting]) -> None:
@@ -109,7 +92,7 @@ def write_results(out: Path, settings: Sequence[Setting]) -> None:
             numbers = [mean(setting.last), spread(setting.last), mean(setting.best), spread(setting.best)]
             cells = ["" if value is None else f"{value:.6g}" for value in (*numbers, mean(setting.seconds))]
             writer.writerow([*setting.values.values(), " ".join(map(str, sorted(setting.last))), *cells])
-    table = markdown_table(settings)
+    table = markdown_table(columns_of(settings), [cells_of(setting) for setting in settings])
     with atomic_file(out / "sweep.md", "w", encoding="utf-8") as file:
         file.write(table)
     found = [results for setting in settings for results in setting.results]
@@ -118,7 +101,3 @@ def write_results(out: Path, settings: Sequence[Setting]) -> None:
     sys.stdout.write(table)
     write_report(str(out / "report.html"), found, None, MISTAKES)
     log.info("written: %s, sweep.csv and sweep.md", out / "report.html")
-
-
-def _number(value: float | None, places: int = 1) -> str:
-    return "–" if value is None else f"{value:.{places}f}"
