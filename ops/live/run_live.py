@@ -18,9 +18,9 @@ from ops.live.capture import Capture
 from ops.live.display import TOP, Display, JsonLines, Shown, TerminalLine, Window, has_desktop
 from ops.live.inference import Inference, LivePrediction
 from ops.live.sliding_windows import USUAL_RATE, SlidingWindows, sliding_windows
-from ops.live.smoothing import Smoothing, top_classes
+from ops.live.smoothing import Smoothing
 from ops.predict.predictions import LIKELY
-from ops.predict.predictor import Predictor, guess_dataset, open_predictor
+from ops.predict.predictor import Predictor, best_classes, guess_dataset, open_predictor
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def shown_by(options: LiveOptions, predictor: Predictor) -> Callable[[LivePredic
 
     def shown(live: LivePrediction) -> Shown:
         shares = smoothing(live.prediction.probabilities, live.stop_s)
-        ranked = top_classes(shares, predictor.class_names, len(shares))
+        ranked = best_classes(shares, predictor.class_names, len(shares))
         labels = [name for name, share in (ranked if several else ranked[:1]) if share >= least]
         return Shown(live, ranked[:TOP], labels)
 

@@ -1,7 +1,6 @@
-"""Smoothing the predictions of windows over time, and choosing the classes to show."""
+"""Smoothing the predictions of windows over time."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,3 @@ class Smoothing:
             self._mean = self._mean + weight * (probabilities - self._mean)
         self._time = time
         return self._mean
-
-
-def top_classes(
-    probabilities: NDArray[np.float64], names: Sequence[str] | None, count: int = 5
-) -> list[tuple[str, float]]:
-    """The `count` best classes by name, or by number, and their probabilities."""
-    best = np.argsort(-probabilities, kind="stable")[:count]
-    return [(names[k] if names else str(k), float(probabilities[k])) for k in best]

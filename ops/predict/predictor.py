@@ -64,10 +64,8 @@ class Prediction:
         return self.top(1)[0][0]
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The `count` best classes, by name if known, else by number, and their probabilities."""
-        shares = self.probabilities
-        best = np.argsort(-shares, kind="stable")[:count]
-        return [(self.class_names[k] if self.class_names else str(k), float(shares[k])) for k in best]
+        """See `best_classes`."""
+        return best_classes(self.probabilities, self.class_names, count)
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,14 @@ class Predictor:
         return describe_views(
             [(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=runtime, scores=scores
         )
+
+
+def best_classes(
+    probabilities: NDArray[np.float64], names: Sequence[str] | None, count: int = 5
+) -> list[tuple[str, float]]:
+    """The `count` best classes, by name if known, else by number, and their `probabilities [K]`."""
+    best = np.argsort(-probabilities, kind="stable")[:count]
+    return [(names[k] if names else str(k), float(probabilities[k])) for k in best]
 
 
 def check_finite(logits: NDArray[np.float32], path: str) -> None:

@@ -19,6 +19,7 @@ import torch
 from conftest import ROOT, Call
 from live.rtsp import RtspServer
 from media import corrupt, draw, truncate, write_audio, write_irregular, write_video
+from small_runs import save_small_checkpoint
 
 from ops.common.errors import InputError, RunStoppedError
 from ops.data.containers import open_container
@@ -31,11 +32,11 @@ from ops.live.display import Shown, TerminalLine, draw_prediction, has_desktop
 from ops.live.inference import Inference, LivePrediction
 from ops.live.sliding_predictor import SlidingPredictor
 from ops.live.sliding_windows import SlidingWindows, sliding_windows
-from ops.live.smoothing import Smoothing, top_classes
+from ops.live.smoothing import Smoothing
 from ops.live.video_stream import Arrival, Playback, VideoStream
 from ops.models.checkpoint import save_checkpoint
 from ops.models.recognizer import build_model
-from ops.predict.predictor import Prediction, Predictor, open_predictor
+from ops.predict.predictor import Prediction, Predictor, best_classes, open_predictor
 from ops.predict.windows import Windows, predict_windows
 
 NAMES = ["left", "right", "jump", "sit"]
@@ -46,12 +47,7 @@ WINDOW = ("--window", 0.64, "--stride", 0.16)
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TANet-18 of four classes and four segments at 32 pixels, whose scores differ visibly."""
-    path = tmp_path_factory.mktemp("weights") / "ckpt.pth.tar"
-    torch.manual_seed(0)
-    model = build_model("resnet18", len(NAMES), 4)
-    torch.nn.init.normal_(model.head.weight, std=0.5)
-    save_checkpoint(path, model, {"class_names": NAMES, "input_size": 32, "dataset": "custom"})
-    return path
+    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +253,8 @@ def test_smoothing_and_threshold() -> None:
     smoothing = Smoothing(1.0)
     smoothing(even, 0.0)
     assert smoothing(sure, 1.0)[0] == pytest.approx(1 - 0.5 / np.e)
-    assert top_classes(sure, ["a", "b"]) == [("a", 1.0), ("b", 0.0)]
-    assert top_classes(sure, None, 1) == [("0", 1.0)]
+    assert best_classes(sure, ["a", "b"]) == [("a", 1.0), ("b", 0.0)]
+    assert best_classes(sure, None, 1) == [("0", 1.0)]
 
 
 def test_below_the_threshold_there_is_nothing(call: Call, weights: Path, film: Path) -> None:
