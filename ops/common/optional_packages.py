@@ -3,6 +3,7 @@
 import importlib
 
 from ops.common.errors import InputError
+from ops.common.text import first_line
 
 
 def need(*packages: str) -> None:
@@ -14,7 +15,7 @@ def need(*packages: str) -> None:
         except ModuleNotFoundError as error:
             missing[(error.name or package).split(".")[0]] = ""
         except ImportError as error:
-            missing[package] = str(error).splitlines()[0]
+            missing[package] = first_line(error)
     if missing:
         names = " ".join(missing)
         reasons = "; ".join(filter(None, missing.values()))

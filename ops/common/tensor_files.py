@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ops.common.errors import InputError
+from ops.common.text import first_line
 
 _FACTS = "checkpoint"
 """The key in a safetensors header under which the rest of a checkpoint is stored, as JSON."""
@@ -39,7 +40,7 @@ def write_tensors(path: Path, value: Any) -> None:
         try:
             torch.save(value, file)
         except RuntimeError as error:  # torch's error for a full disk
-            raise OSError(0, f"{error}".splitlines()[0]) from error
+            raise OSError(0, first_line(error)) from error
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
@@ -48,7 +49,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: An
     try:
         save_file(apart, path, {"format": "pt", _FACTS: json.dumps(facts)})
     except SafetensorError as error:
-        raise OSError(0, f"{error}".splitlines()[0]) from error
+        raise OSError(0, first_line(error)) from error
 
 
 def load_tensors(path: str | os.PathLike[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Escaping text for single lines and for terminals."""
+"""Text for single lines and for terminals."""
 
 import re
 
@@ -6,6 +6,11 @@ import re
 def one_line(text: str) -> str:
     """`text` with all control characters escaped, so that it fits on one line of a file or terminal."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty; the name of its type if there is none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def printable(text: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ops.common.device import fold_batch_norms
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
+from ops.common.text import first_line
 from ops.export.verification import Exported, verify
 from ops.models.network_name import model_name
 from ops.models.recognizer import Recognizer
@@ -66,7 +67,7 @@ def export_onnx(predictor: Predictor, target: str | os.PathLike[str], precision:
         try:
             session = open_session("onnxruntime", temporary)
         except Exception as error:  # its errors have no other common base class
-            reason = f"{error}".splitlines()[0]
+            reason = first_line(error)
             raise InputError(f"{target}: not written: onnxruntime cannot use it ({reason})") from None
         return verify(session, predictor, shape, os.fspath(target), precision, "onnxruntime")
 

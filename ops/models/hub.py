@@ -14,6 +14,7 @@ from typing import Any
 
 from ops.common.errors import InputError
 from ops.common.optional_packages import need
+from ops.common.text import first_line
 
 PREFIX = "hf:"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -110,5 +111,4 @@ def _reason(error: Exception) -> str:
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:
             return _REASONS[kind.__name__]
-    lines = str(error).strip().splitlines()
-    return f"cannot be downloaded ({lines[0] if lines else type(error).__name__})"
+    return f"cannot be downloaded ({first_line(error)})"

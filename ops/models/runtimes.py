@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ops.common.device import Compute, fold_batch_norms
 from ops.common.errors import InputError, RunStoppedError
 from ops.common.optional_packages import need
+from ops.common.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class RuntimeNetwork(nn.Module):
             try:
                 return open_session(name, path, self._compute.amp), logits
             except Exception as error:  # the runtimes' errors have no other common base class
-                reason = f"{error}".splitlines()[0]
+                reason = first_line(error)
                 raise RunStoppedError(f"{name} cannot use the network ({reason}): use --runtime torch") from None
 
     def _compare(self, got: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ops.common.errors import InputError
 from ops.common.optional_packages import need
 from ops.common.storage import atomic_file
+from ops.common.text import first_line
 from ops.training.checkpoint_saver import BEST
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Tracker:
         try:
             action(self._backend)
         except Exception as error:
-            log.warning("tracking has failed, and the training goes on without it: %s", _first_line(error))
+            log.warning("tracking has failed, and the training goes on without it: %s", first_line(error))
             self._backend = None
 
 
@@ -97,7 +98,7 @@ def open_tracker(name: str | None, folder: Path, settings: Mapping[str, Any], re
         backend = BACKENDS[name](folder, settings, runs.get(name) if resumed else None)
     except Exception as error:
         hint = {"wandb": "WANDB_MODE=offline needs no account", "mlflow": "see MLFLOW_TRACKING_URI"}[name]
-        raise InputError(f"--track {name}: cannot begin ({_first_line(error)}); {hint}") from None
+        raise InputError(f"--track {name}: cannot begin ({first_line(error)}); {hint}") from None
     with atomic_file(folder / RUNS, "w", encoding="utf-8") as file:
         json.dump({**runs, name: backend.id}, file)
     log.info("tracked by %s: %s", name, backend.place)
@@ -176,7 +177,3 @@ def _read_runs(path: Path) -> dict[str, str]:
         if isinstance(runs, dict):
             return {name: value for name, value in runs.items() if isinstance(value, str)}
     return {}
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

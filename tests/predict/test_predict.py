@@ -12,11 +12,10 @@ import pytest
 import torch
 from conftest import Call
 from media import corrupt, truncate, write_audio, write_frames, write_video
+from small_runs import save_small_checkpoint
 
 from ops.common.errors import InputError, MediaError
 from ops.data.video_writer import FORMATS
-from ops.models.checkpoint import save_checkpoint
-from ops.models.recognizer import build_model
 from ops.predict.inputs import Video, find_inputs, output_names
 from ops.predict.predictions import Outcome, Terminal, write_json
 from ops.predict.predictor import Prediction, open_predictor
@@ -28,12 +27,7 @@ NAMES = ["wave to the left", "wave to the right", "jump", "sit", "run", "a very 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TANet-18 for six classes, four segments and 32 pixels, whose scores differ clearly. Tests share the file."""
-    path = tmp_path_factory.mktemp("weights") / "ckpt.pth.tar"
-    torch.manual_seed(0)
-    model = build_model("resnet18", len(NAMES), 4)
-    torch.nn.init.normal_(model.head.weight, std=0.3)
-    save_checkpoint(path, model, {"class_names": NAMES, "input_size": 32, "dataset": "custom"})
-    return path
+    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES, std=0.3)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 from conftest import Call
 from media import corrupt, draw, truncate, write_audio, write_irregular, write_mistimed, write_video
 from PIL import Image
+from small_runs import save_small_checkpoint
 from torch import Tensor
 
 from ops.common.errors import InputError, MediaError, TruncatedMediaError
@@ -23,8 +24,6 @@ from ops.data.pipelines import ClipShape, test_plan_for
 from ops.data.sampling import Indices, Sample, view_indices
 from ops.data.videos import open_video
 from ops.data.views import load_views
-from ops.models.checkpoint import save_checkpoint
-from ops.models.recognizer import build_model
 from ops.predict.fonts import DEFAULT, font_file
 from ops.predict.overlay import Canvas, blend, draw_panel, save_overlay
 from ops.predict.predictor import Predictor, open_predictor
@@ -37,12 +36,7 @@ NAMES = ["left", "right", "jump", "sit"]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TANet-18 for four classes, four segments and 32 pixels, whose scores differ clearly."""
-    path = tmp_path_factory.mktemp("weights") / "ckpt.pth.tar"
-    torch.manual_seed(0)
-    model = build_model("resnet18", len(NAMES), 4)
-    torch.nn.init.normal_(model.head.weight, std=0.5)
-    save_checkpoint(path, model, {"class_names": NAMES, "input_size": 32, "dataset": "custom"})
-    return path
+    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import media
 import pytest
 import torch
 from conftest import Call
+from small_runs import TRAINING, write_two_classes
 
 from ops.common.errors import InputError
 from ops.models.recognizer import build_model
@@ -19,13 +19,8 @@ def state(path: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def train(tmp_path: Path) -> list[str]:
-    for number in range(5):
-        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
-    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number % 2}\n" for number in range(5)))
-    flags = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
-    flags += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
-    flags += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2"]
-    return [*flags, "--eval-freq", "1", "--store_name"]
+    write_two_classes(tmp_path, lambda number: number % 2)
+    return ["online_main.py", *TRAINING, "--resume", "auto", "--epochs", "2", "--eval-freq", "1", "--store_name"]
 
 
 def test_ema_is_the_moving_average_of_the_weights_after_each_step(tmp_path: Path, call: Call, train: list[str]) -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import media
 import pytest
 import torch
 from conftest import Call
+from small_runs import TRAINING, write_two_classes
 
 OPTIONS = {
     "freeze": ["--freeze", "stages", "1", "--tam"],
@@ -17,13 +17,9 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, tmp_path: Path, call: Call) -> None:
-    for number in range(5):
-        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
-    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))
-    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
-    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
-    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2", "--eval-freq"]
-    train += ["2", "--keep_last_batch", "--balance", *OPTIONS[name], "--store_name"]
+    write_two_classes(tmp_path)
+    train = ["online_main.py", *TRAINING, "--resume", "auto", "--epochs", "2", "--eval-freq", "2", "--keep_last_batch"]
+    train += ["--balance", *OPTIONS[name], "--store_name"]
     call(*train, "whole")
     call(*train, "parts", "--max_steps", "2")
     resumed = call(*train, "parts")

@@ -11,9 +11,9 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
-import media
 import pytest
 from conftest import ROOT, Call
+from small_runs import TRAINING, write_two_classes
 from tqdm import tqdm
 
 from ops.common.console import duration, set_figures
@@ -24,19 +24,13 @@ from ops.training.eta import Eta
 from ops.training.options import train_parser
 from ops.training.startup_summary import model_in_words
 
-SETTINGS = [
-    *("custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", ".", "--num_class", "2"),
-    *("--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb", "--input_size", "32"),
-    *("--device", "cpu", "-j", "0", "--epochs", "3", "--eval-freq", "2", "--store_name", "run"),
-]
+SETTINGS = [*TRAINING, "--epochs", "3", "--eval-freq", "2", "--store_name", "run"]
 
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
     """Make a folder with five short videos and their list."""
-    for number in range(5):
-        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
-    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))
+    write_two_classes(tmp_path)
     return tmp_path
 
 

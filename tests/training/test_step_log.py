@@ -3,11 +3,11 @@
 import csv
 from pathlib import Path
 
-import media
 import pytest
 import ranks
 import torch
 from conftest import Call
+from small_runs import TRAINING, write_two_classes
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
@@ -23,13 +23,9 @@ TIMES = ("clips_per_second", "data_seconds")
 @pytest.fixture
 def train(tmp_path: Path) -> list[str]:
     """A training of two epochs with three steps each, the last one with a single clip."""
-    for number in range(5):
-        media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
-    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 8 {number // 4}\n" for number in range(5)))
-    train = ["online_main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", "--root_path", "."]
-    train += ["--num_class", "2", "--arch", "resnet18", "--pretrain", "none", "--num_segments", "2", "-b", "2", "--npb"]
-    train += ["--input_size", "32", "--device", "cpu", "-j", "0", "--resume", "auto", "--epochs", "2", "--eval-freq"]
-    return [*train, "2", "--keep_last_batch", "--lr_type", "cos", "--lr", "1e-4", "--store_name"]
+    write_two_classes(tmp_path)
+    train = ["online_main.py", *TRAINING, "--resume", "auto", "--epochs", "2", "--eval-freq", "2", "--keep_last_batch"]
+    return [*train, "--lr_type", "cos", "--lr", "1e-4", "--store_name"]
 
 
 def rows_in(path: Path) -> list[dict[str, str]]:
