@@ -1,4 +1,7 @@
-"""Setting how PyTorch's threads wait for each other, before PyTorch is imported, because it is read only once."""
+"""The cores that a process may use, and how PyTorch's threads wait for each other. Does not import PyTorch.
+
+How they wait must be set before PyTorch is imported, because it is read only once.
+"""
 
 import os
 
@@ -14,3 +17,8 @@ def limit_spinning() -> None:
     """Set `SPINNING` for this process and its children, unless the user has set how threads wait."""
     if "OMP_WAIT_POLICY" not in os.environ and not SPINNING.keys() & os.environ.keys():
         os.environ.update(SPINNING)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

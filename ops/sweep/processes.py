@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.common.device import check_gpus, usable_cores, visible_devices
+from ops.common.device import check_gpus, visible_devices
 from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError, RunStoppedError
 from ops.common.folder_lock import locked_folder
 from ops.common.stop_signals import PREEMPTED, ChildProcesses
 from ops.common.storage import appended_file, atomic_file, make_folder
+from ops.common.threads import usable_cores
 from ops.sweep.runs import Run
 from ops.sweep.sweep_table import read_settings, write_results
 from ops.training.checkpoint_saver import LAST

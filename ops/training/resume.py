@@ -14,9 +14,9 @@ import torch
 from torch.optim import Optimizer
 
 from ops.common import distributed
-from ops.common.device import usable_cores
 from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
+from ops.common.threads import usable_cores
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.temporal_options import differing_option, name_parts, temporal_options
 from ops.training.checkpoint_saver import LAST, is_replaced, read_first, run_checkpoints

@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,29 +93,53 @@ def test_a_folder_without_runs_is_bad_input(call: Call, tmp_path: Path) -> None:
     assert "has no runs" in call("tools/compare_modules.py", tmp_path, status=2).err
 
 
-def call_script(folder: Path, *flags: str) -> tuple[int, list[list[str]], str]:
-    """Run the script with a stub for Python that only prints its arguments, and fails for a TSM."""
+STUB = """
+import json, os, pathlib, signal, sys
+if "import torchvision" in sys.argv: sys.exit()  # whether the installation works: takes seconds
+if sys.argv[1] == "-c": os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+print("ran", json.dumps([word for word in sys.argv[1:] if word != "-u"]))
+if "tam" in sys.argv and "WAIT" in os.environ:  # a training that a signal ends
+    folder = pathlib.Path(sys.argv[sys.argv.index("--root_model") + 1], sys.argv[sys.argv.index("--store_name") + 1])
+    folder.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, lambda *_: ((folder / "preempted").touch(), sys.exit(0)))
+    (folder / "started").touch()
+    signal.pause()
+sys.exit("tsm" in sys.argv)
+"""
+
+
+def start_script(folder: Path, *flags: str, **variables: str) -> subprocess.Popen[str]:
+    """Start the script with a stub for Python that only prints its arguments, and fails for a TSM."""
     stub = folder / "venv" / "bin" / "python"
     stub.parent.mkdir(parents=True, exist_ok=True)
-    stub.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\n"
-        "if sys.argv[1] == '-c': os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
-        "print('ran', json.dumps([word for word in sys.argv[1:] if word != '-u']))\n"
-        "sys.exit('tsm' in sys.argv)\n"
-    )
+    stub.write_text(f"#!{sys.executable}{STUB}")
     stub.chmod(0o755)
     places = {"TAM_VENV": folder / "venv", "COMPARE_RUNS": folder / "runs", "TAM_DATASETS": folder / "data"}
-    environment = {**os.environ, **{name: str(path) for name, path in places.items()}}
+    environment = {**os.environ, **{name: str(path) for name, path in places.items()}, **variables}
     command = ["bash", ROOT / "scripts" / "compare_modules.sh", *flags]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    lines = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("ran ")]
-    return done.returncode, [words for words in lines if "pip" not in words], done.stderr
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_script_trains_and_tests_each_module_alike_and_names_those_that_fail(tmp_path: Path) -> None:
-    flags = ("motion", "--modules", "none tsm tam-local", "--seeds", "4 5", "--", "--epochs", "9")
+def end_script(script: subprocess.Popen[str]) -> tuple[int, list[list[str]], str]:
+    """Its status, the arguments of each call of Python, run by run, and what it wrote to standard error."""
+    out, err = script.communicate(timeout=240)
+    logs = [Path(line[: -len(")")].partition(" started (")[2]) for line in out.splitlines() if " started (" in line]
+    printed = "".join(log.read_text() for log in logs) + out
+    lines = [json.loads(line[4:]) for line in printed.splitlines() if line.startswith("ran ")]
+    return script.returncode, [words for words in lines if "pip" not in words], err
+
+
+def call_script(folder: Path, *flags: str) -> tuple[int, list[list[str]], str]:
+    """Run the script to its end."""
+    return end_script(start_script(folder, *flags))
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_the_script_trains_and_tests_each_module_alike_and_names_those_that_fail(tmp_path: Path, jobs: str) -> None:
+    flags = ("motion", "--modules", "none tsm tam-local", "--seeds", "4 5", "--jobs", jobs, "--", "--epochs", "9")
     status, ran, err = call_script(tmp_path, *flags)
-    assert status == 1 and err.endswith("error: failed, see above: tsm_seed4 tsm_seed5\n")
+    failed = sorted(err.splitlines()[-1].removeprefix("error: failed, see above: ").split())  # in order of their ends
+    assert status == 1 and failed == ["tsm_seed4", "tsm_seed5"]
     names = [Path(words[0]).stem for words in ran]
     assert names == ["online_main", "online_test_models", "online_main", "online_main", "online_test_models"] * 2 + [
         "compare_modules"
@@ -122,6 +148,23 @@ def test_the_script_trains_and_tests_each_module_alike_and_names_those_that_fail
     varying = {name for name in trained[0] if len({str(run[name]) for run in trained}) > 1}
     assert varying == {"temporal", "tam_branches", "seed", "store_name"} and {run["epochs"] for run in trained} == {9}
     assert [run["store_name"] for run in trained[:3]] == ["none_seed4", "tsm_seed4", "tam-local_seed4"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_trainings_and_starts_no_others(tmp_path: Path, number: int) -> None:
+    flags = ("--modules", "tam none", "--seeds", "0 1 2", "--jobs", "2")
+    script = start_script(tmp_path, *flags, WAIT="1")  # starts tam_seed0, none_seed0, tam_seed1
+    while not (
+        tmp_path / "runs" / "tam_seed1" / "started"
+    ).exists():
+        assert script.poll() is None, script.communicate()
+        time.sleep(0.02)
+    script.send_signal(number)
+    status, ran, err = end_script(script)
+    assert status == 3 and not err and not any("compare_modules" in words[0] for words in ran)
+    trained = [words[words.index("--store_name") + 1] for words in ran if "--store_name" in words]
+    assert trained == ["tam_seed0", "none_seed0", "tam_seed1"]
+    assert all((tmp_path / "runs" / name / "preempted").exists() for name in ("tam_seed0", "tam_seed1"))
 
 
 def test_the_script_makes_only_what_is_missing(tmp_path: Path) -> None:
@@ -135,7 +178,16 @@ def test_the_script_makes_only_what_is_missing(tmp_path: Path) -> None:
     assert explained.list == [str(tmp_path / "data" / "Motion" / "motion_val_list.txt")]
 
 
-@pytest.mark.parametrize("flags", [["--modules", "nothing"], ["--fast"], ["kinetics"]])
-def test_the_script_refuses_what_it_does_not_know(flags: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--modules", "nothing"], "error: unknown module nothing"),
+        (["--fast"], "error: unknown option --fast"),
+        (["kinetics"], "error: unknown option kinetics"),
+        (["--jobs", "0"], "error: --jobs 0: give a number"),
+        (["--jobs", "two"], "error: --jobs two: give a number"),
+    ],
+)
+def test_the_script_refuses_what_it_does_not_know(flags: list[str], reason: str, tmp_path: Path) -> None:
     status, ran, err = call_script(tmp_path, *flags)
-    assert status == 2 and not ran and err.startswith("error: unknown")
+    assert status == 2 and not ran and err.startswith(reason)
