@@ -10,7 +10,7 @@
 #   --seed N   another seed of the training (default: 0)
 #
 # Needs Python 3.11 or newer; makes .venv and installs requirements.txt into it, once. Everything else goes to
-# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS select other folders). It takes about 6 minutes on 2 cores. If it
+# datasets/Motion and runs/ (TAM_DATASETS and DEMO_RUNS select other folders). It takes 6 to 10 minutes on 2 cores. If it
 # is interrupted, the same command continues it.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
