@@ -15,7 +15,14 @@ def conv_over_time(x: Tensor, weight: Tensor, num_segments: int, stride: int = 1
     """
     clips = x.view(-1, num_segments, *x.shape[1:]).transpose(1, 2)  # [N, C, T, H, W]
     padding = [size // 2 for size in weight.shape[2:]]
-    out = F.conv3d(clips, weight, stride=(1, stride, stride), padding=padding)
+    if x.device.type == "cpu" and num_segments < weight.shape[2]:
+        exact = torch.promote_types(
+            x.dtype, torch.float32
+        )  # in bf16, oneDNN leaves parts of the weights' gradient unset
+        with torch.autocast("cpu", enabled=False):
+            out = F.conv3d(clips.to(exact), weight.to(exact), stride=(1, stride, stride), padding=padding).to(x.dtype)
+    else:
+        out = F.conv3d(clips, weight, stride=(1, stride, stride), padding=padding)
     out = out.transpose(1, 2).flatten(0, 1)
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         out = out.contiguous(memory_format=torch.channels_last)  # oneDNN keeps it anyway

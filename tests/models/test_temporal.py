@@ -21,7 +21,7 @@ from ops.models.i3d import InflatedConv
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import TAM
 from ops.models.temporal_block import TemporalBlock
-from ops.models.temporal_conv import TemporalConv
+from ops.models.temporal_conv import TemporalConv, conv_over_time
 from ops.models.temporal_filter import taps_inside, temporal_filter
 from ops.models.temporal_options import (
     PLACES,
@@ -276,6 +276,22 @@ def test_training_in_half_precision(options: TemporalOptions) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         F.cross_entropy(model(x), wanted).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("t", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [1, 3])
+def test_gradients_of_short_clips_in_half_precision(t: int, size: int) -> None:
+    """oneDNN leaves parts of the weights' gradient in bf16 unset on some CPUs if a clip has fewer frames than taps."""
+    x, weight = torch.randn(2 * t, 16, 4, 4), torch.randn(16, 16, 3, size, size)
+    gradients = []
+    for enabled in (False, True):
+        leaf = weight.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            out = conv_over_time(x.bfloat16() if enabled else x, leaf, t)
+        out.backward(torch.ones_like(out))
+        assert leaf.grad is not None
+        gradients.append(leaf.grad)
+    assert torch.linalg.vector_norm(gradients[1] - gradients[0]) < 0.02 * torch.linalg.vector_norm(gradients[0])
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -154,9 +154,7 @@ def test_the_script_trains_and_tests_each_module_alike_and_names_those_that_fail
 def test_a_signal_ends_the_trainings_and_starts_no_others(tmp_path: Path, number: int) -> None:
     flags = ("--modules", "tam none", "--seeds", "0 1 2", "--jobs", "2")
     script = start_script(tmp_path, *flags, WAIT="1")  # starts tam_seed0, none_seed0, tam_seed1
-    while not (
-        tmp_path / "runs" / "tam_seed1" / "started"
-    ).exists():
+    while not (tmp_path / "runs" / "tam_seed1" / "started").exists():
         assert script.poll() is None, script.communicate()
         time.sleep(0.02)
     script.send_signal(number)
