@@ -22,14 +22,24 @@ _TEMPLATES = Environment(
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
     """Fill `templates/<template>`, which extends `base.html` (it needs `title`), and write it atomically."""
-    text = _TEMPLATES.get_template(template).render(**values)
+    text = fill_template(template, **values)
     with atomic_file(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
 
 
+def fill_template(template: str, **values: Any) -> str:
+    """The text of `templates/<template>` with these values."""
+    return _TEMPLATES.get_template(template).render(**values)
+
+
 def image_uri(content: bytes, kind: str = "png") -> str:
     """An image file as a data URL, for `<img src>`."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return data_uri(content, f"image/{kind}")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """A file as a data URL; `media_type` is, for example, "video/mp4"."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def figure_uri(figure: Figure, dpi: int = 110) -> str:

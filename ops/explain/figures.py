@@ -119,7 +119,7 @@ def draw_cam(pixels: Pixels, frames: Sequence[int], cam: NDArray[np.float32]) ->
 
     `pixels` uint8 `[T, H, W, 3]`, `cam [T, h, w]`. All frames have one scale, from zero to the maximum.
     """
-    count, (height, width) = len(frames), pixels.shape[1:3]
+    count = len(frames)
     columns = min(count, FRAMES_PER_ROW)
     bands = -(-count // columns)
     figure = Figure(
@@ -129,21 +129,30 @@ def draw_cam(pixels: Pixels, frames: Sequence[int], cam: NDArray[np.float32]) ->
     panels = figure.subplots(2 * bands, columns, squeeze=False)
     for axes in panels.flat:
         axes.axis("off")
-    heat = matplotlib.colormaps["inferno"]
-    strength = _enlarged(cam, (height, width))
-    top = max(float(strength.max()), 1e-12)
+    coloured = cam_images(pixels, cam)
     for t in range(count):
         above, below = panels[2 * (t // columns), t % columns], panels[2 * (t // columns) + 1, t % columns]
         above.imshow(pixels[t])
         above.set_title(f"frame {frames[t]}", fontsize=9)
-        share = np.clip(strength[t] / top, 0, 1)[..., None]  # [H, W, 1]
-        grey = np.repeat(pixels[t].mean(axis=2, keepdims=True) / 255, 3, axis=2)
-        below.imshow((1 - 0.75 * share) * grey * 0.8 + 0.75 * share * heat(share[..., 0])[..., :3])
+        below.imshow(coloured[t])
         below.set_title(f"{cam[t].sum():+.3g}", fontsize=9)
     return figure
 
 
-def _enlarged(cam: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def cam_images(pixels: Pixels, cam: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The frames in grey, with the evidence for the class in colour: RGB in [0, 1], `[T, H, W, 3]`.
+
+    `pixels` uint8 `[T, H, W, 3]`, `cam [T, h, w]`. All frames have one scale, from zero to the maximum.
+    """
+    strength = _enlarged(cam, pixels.shape[1:3])
+    share = np.clip(strength / max(float(strength.max()), 1e-12), 0, 1)[..., None]  # [T, H, W, 1]
+    grey = pixels.mean(axis=3, keepdims=True) / 255
+    heat: NDArray[np.float64] = matplotlib.colormaps["inferno"](share[..., 0])[..., :3]
+    coloured: NDArray[np.float64] = (1 - 0.75 * share) * grey * 0.8 + 0.75 * share * heat
+    return coloured
+
+
+def _enlarged(cam: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
     """`cam [T, h, w]` resized to `size`."""
     large: NDArray[np.float32] = F.interpolate(Tensor(cam)[:, None], size, mode="bilinear")[:, 0].numpy()
     return large
