@@ -12,6 +12,9 @@ SEED = 20210806
 """Neither of the dataset's splits has these clips."""
 
 SEVERAL = ("left", "grow", "clockwise", "down")
+PAUSE = 10
+"""Frames before and after each of them."""
+
 SEVERAL_NAME = f"{', '.join(SEVERAL)} in a row"
 
 
@@ -19,15 +22,17 @@ def write_examples(folder: Path) -> dict[str, Path]:
     """Write a clip of each class, and one of several motions after another, to `folder`; returns name → path."""
     clips = {motion: _frames(motion, number) for number, motion in enumerate(CLASSES)}
     clips[SEVERAL_NAME] = [
-        frame
-        for number, motion in enumerate(SEVERAL)
-        for shown in _frames(motion, len(CLASSES) + number)
-        for frame in (shown, shown)  # at half the speed, so that some windows of 64 frames see a single motion
+        frame for number, motion in enumerate(SEVERAL) for frame in _with_pauses(_frames(motion, len(CLASSES) + number))
     ]
     paths = {name: folder / f"{number}.mp4" for number, name in enumerate(clips)}
     for name, frames in clips.items():
         write_clip(paths[name], frames)
     return paths
+
+
+def _with_pauses(frames: list[Image]) -> list[Image]:
+    """`frames` with the first and the last one repeated, so that some windows of 64 frames see nothing else."""
+    return [*[frames[0]] * PAUSE, *frames, *[frames[-1]] * PAUSE]
 
 
 def _frames(motion: str, number: int) -> list[Image]:

@@ -16,6 +16,9 @@ from ops.common.html import fill_template
 HERE = Path(__file__).parent
 CSS, SCRIPT = HERE / "page.css", HERE / "page.js"
 
+CAMERA = {"audio": False, "video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+"""What is asked of the camera. (Gradio's include_audio=False needs the program ffmpeg instead.)"""
+
 QUEUE = 20
 """So many videos may wait; further ones are refused."""
 
@@ -67,8 +70,7 @@ def make_page(analyse: Analyse, title: str, facts: str, examples: Mapping[str, P
             label=f"Video, up to {max_mb} MB",
             sources=["upload", "webcam"],
             height=280,
-            include_audio=False,
-            webcam_options=gr.WebcamOptions(mirror=False),  # left would be right
+            webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),  # in a mirror, left would be right
             elem_id="tam-video",
         )
         _refuse_addresses(video)

@@ -15,7 +15,7 @@ from ops.predict.timeline import COLOURS, OTHER, top_classes
 from ops.predict.windows import Timeline
 
 TOP = 5
-CURVES = 5
+CURVES = len(COLOURS)
 NAMED_FROM = 0.12
 """A period of the timeline has its class written on it if it is at least this part of the whole."""
 
