@@ -150,12 +150,15 @@ const drive = async () => {
   seen.best = one(".tam-best .tam-class span").textContent;
   await until(() => video.readyState >= 2);
   const timeline = one(".tam-timeline"), box = timeline.getBoundingClientRect();
-  seen.aligned = [Math.abs(box.left - video.getBoundingClientRect().left), Math.abs(box.width - video.getBoundingClientRect().width)];
+  const frame = video.getBoundingClientRect();
+  seen.aligned = [Math.abs(box.left - frame.left), Math.abs(box.width - frame.width)];
   const place = {clientX: box.left + 0.75 * box.width, clientY: box.top + 9, pointerId: 1, buttons: 1, bubbles: true};
   timeline.setPointerCapture = () => {};  // which only real pointers allow
   timeline.dispatchEvent(new PointerEvent("pointerdown", place));
   await wait(300);
-  seen.time = video.currentTime; seen.cursor = one(".tam-cursor").style.left; seen.reading = one(".tam-reading").textContent;
+  seen.time = video.currentTime;
+  seen.cursor = one(".tam-cursor").style.left;
+  seen.reading = one(".tam-reading").textContent;
   timeline.dispatchEvent(new KeyboardEvent("keydown", {key: "Home", bubbles: true}));
   seen.home = one(".tam-cursor").style.left;
   document.querySelectorAll(".tam-frame")[3].click();
@@ -170,11 +173,11 @@ const drive = async () => {
   seen.asked = performance.getEntriesByType("resource").map(entry => entry.name);
 };
 const limit = wait(60000).then(() => { seen.late = document.body.innerText.slice(-500); });
-addEventListener("load", () => Promise.race([drive().catch(error => seen.errors.push(`${error}`)), limit]).then(() => {
+Promise.race([drive().catch(error => seen.errors.push(`${error}`)), limit]).then(() => {
   const form = new FormData();
   form.append("files", new File([JSON.stringify(seen)], "seen.json"));
   return fetch("gradio_api/upload", {method: "POST", body: form});
-}));
+});
 """
 
 
