@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "predict": {"common", "models", "data", "training", "testing"},
     "live": {"common", "models", "data", "predict"},
     "explain": {"common", "models", "data", "training", "predict"},
+    "app": {"common", "data", "explain", "models", "predict"},
     "report": {"common", "data", "training"},
     "finetune": {"common", "data", "prepare", "training", "testing"},
     "sweep": {"common", "models", "data", "training", "report"},

@@ -165,7 +165,8 @@ def draw_prediction(image: Image, shown: Shown | None, names: Sequence[str]) -> 
     several = shown.live.prediction.shares is not None
     rows = list(shown.top[: min(ROWS, len(shown.labels)) if several else ROWS]) if shown.labels else [(NOTHING, 0.0)]
     blend(picture, draw_panel(rows, *canvas.size, names))
-    size = max(0.35, min(canvas.size) / 1000)
+    width = cv2.getTextSize(shown.state, cv2.FONT_HERSHEY_SIMPLEX, 1, 1)[0][0]
+    size = min(max(0.35, min(canvas.size) / 1000), (canvas.size[1] - 12) / width)  # small pictures have less room
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # a dark edge, for bright pictures
         cv2.putText(picture, shown.state, (6, round(34 * size)), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness,
                     cv2.LINE_AA)  # fmt: skip

@@ -10,7 +10,7 @@ from conftest import ROOT, Call
 from ops.common.errors import InputError
 from ops.common.optional_packages import need
 
-OPTIONAL = ("captum", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+OPTIONAL = ("captum", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "gradio")
 NEED_ONNX = (
     "export/onnx_export.py",
     "export/openvino_export.py",
@@ -22,6 +22,7 @@ NEED_ONNX = (
     ("command", "absent", "message"),
     [
         ("explain.py x.mp4", ["captum"], "captum: python -m pip install captum\n"),
+        ("app.py", ["gradio", "captum"], "gradio captum: python -m pip install gradio captum\n"),
         ("export.py x.onnx", ["onnxscript"], "onnxscript: python -m pip install onnxscript\n"),
         ("export.py x.onnx", ["onnx", "onnxruntime"], "onnx onnxruntime: python -m pip install onnx onnxruntime\n"),
     ],
@@ -32,8 +33,8 @@ def test_a_missing_package_is_named_by_the_tool_that_needs_it(
     (tmp_path / "w.pth.tar").touch()
     for name in absent:
         monkeypatch.setitem(sys.modules, name, None)
-    tool, argument = command.split()
-    done = call(f"tools/{tool}", argument, "--weights", "w.pth.tar", status=2)
+    tool, *arguments = command.split()
+    done = call(f"tools/{tool}", *arguments, "--weights", "w.pth.tar", status=2)
     assert done.err == f"error: this tool needs {message}"
 
 
