@@ -1,15 +1,25 @@
 """Fixtures and settings for all tests, such as restoring random states and starting the project's scripts."""
 
+import atexit
 import ctypes
 import os
 import random
 import runpy
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # PYTHONDONTWRITEBYTECODE keeps compiled modules out of their folders. Those of one run of pytest go to a temporary
+    # folder, because hundreds of processes import PyTorch here, and to compile it takes longer than to load it.
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="tam-bytecode-")
+    sys.dont_write_bytecode = bool(os.environ.pop("PYTHONDONTWRITEBYTECODE", ""))
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 import numpy as np
 import pytest
