@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import os
 import random
 import runpy
@@ -31,7 +32,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
 # Deprecation warnings are errors in processes that tests start, as in pytest itself (filterwarnings in pyproject.toml).
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests/strict"), os.environ.get("PYTHONPATH")]))
 
+NewFolder = Callable[[str], Path]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what exists before the first test from garbage collection, which drawing a figure starts."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +70,20 @@ def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, value in SPINNING.items():  # otherwise a script called in this process would set them for all later tests
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewFolder]:
+    """Makes folders for what the tests of a module share, which are removed after the last of them."""
+    made = []
+
+    def make(name: str) -> Path:
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

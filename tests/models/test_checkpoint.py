@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import NewFolder
 from dialects import DIALECTS, PUBLISHED, to_mmaction2
 from fill import fill
 from torch.optim import SGD
@@ -94,8 +95,8 @@ def test_pickled_code_is_refused_by_name_and_does_not_run(tmp_path: Path, capsys
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("broken")
+def broken(new_folder: NewFolder) -> dict[str, Path]:
+    folder = new_folder("broken")
     whole = folder / "whole"
     torch.save({"state_dict": state_of(small())}, whole)
     (folder / "cut").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -10,11 +10,10 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, Call
+from small_runs import save_weights
 
 from ops.common.errors import InputError
-from ops.models.recognizer import build_model
 from ops.testing.partial_scores import PartialScores
 
 
@@ -81,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_test_that_was_killed_goes_on(call: Call, tmp_path: Path) -> None:
-    torch.save({"state_dict": build_model("resnet18", 3, 4).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar", 3, 4)
     for number in range(3):
         media.write_video(tmp_path / f"{number}.mp4", 10 + number, seed=number)
     lines = [f"{n % 3}.mp4 {n % 3}\n" for n in range(40)] + ["gone.mp4 0\n"]
@@ -116,7 +115,7 @@ def test_scores_of_another_protocol_are_not_used(
     then: list[str], goes_on: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--full_res with a size of 32 gives views of 36 pixels, as --input_size 36 does, but resizes them differently."""
-    torch.save({"state_dict": build_model("resnet18", 3, 4).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar", 3, 4)
     media.write_video(tmp_path / "a.mp4", 8)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")
     test = ["online_test_models.py", "custom", "--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", "."]
