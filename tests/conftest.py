@@ -36,6 +36,15 @@ NewFolder = Callable[[str], Path]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+LONGEST = ("finetune", "preemption", "ranks", "faults", "scripts", "family", "gpu_report")
+"""The files of tests that take longest come first: one of them at the end would leave the other processes idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files of tests: the longest ones first, the others as they were."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)
+
+
 def pytest_collection_finish() -> None:
     """Exclude what exists before the first test from garbage collection, which drawing a figure starts."""
     gc.freeze()
