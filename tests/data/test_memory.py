@@ -141,7 +141,6 @@ LIMITED = """
 import resource, sys
 sys.path[:0] = [{root!r}]
 import numpy as np
-from small_runs import save_weights
 from ops.common.errors import MediaError
 from ops.data.frames import FrameReader
 from ops.data.pipelines import ClipShape, test_plan_for
