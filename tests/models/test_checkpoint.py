@@ -28,6 +28,16 @@ def state_of(model: Recognizer) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v2"])
+def test_loading_spends_no_time_on_random_weights(arch: str, tmp_path: Path) -> None:
+    model = build_model(arch, 2, 4, tam=arch == "resnet18")
+    save_checkpoint(tmp_path / "w.pth.tar", model, {})
+    before = torch.get_rng_state()
+    loaded = load_model(tmp_path / "w.pth.tar").state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("tam", [True, False])
 def test_every_dialect_loads_to_the_same_scores(dialect: str, tam: bool, tmp_path: Path) -> None:
