@@ -4,7 +4,8 @@
     python -m nox -s pinned       # the versions of constraints.txt, on every Python
     python -m nox -s newest-3.12  # one of them; pytest's arguments follow after --
 
-A Python that is not installed is skipped and named. Environments go to .nox, 6 GB each.
+A Python that is not installed is skipped and named. Environments go to .nox, 6 GB each; with the
+variable CI, each is removed when its tests have passed.
 """
 
 import os
@@ -54,3 +55,5 @@ def run_suite(session: nox.Session, **variables: str) -> None:
     """Run the tests with one thread per process, as scripts/check.sh does."""
     session.run("uv", "pip", "list", external=True)
     session.run("python", *SUITE, *session.posargs, env={"OMP_NUM_THREADS": "1", **variables})
+    if os.environ.get("CI"):  # nobody uses the environment again there, and the next one needs its space
+        shutil.rmtree(session.virtualenv.location)

@@ -1,15 +1,26 @@
 """Fixtures and settings for all tests, such as restoring random states and starting the project's scripts."""
 
+import atexit
 import ctypes
+import gc
 import os
 import random
 import runpy
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # PYTHONDONTWRITEBYTECODE keeps compiled modules out of their folders. Those of one run of pytest go to a temporary
+    # folder, because hundreds of processes import PyTorch here, and to compile it takes longer than to load it.
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="tam-bytecode-")
+    sys.dont_write_bytecode = bool(os.environ.pop("PYTHONDONTWRITEBYTECODE", ""))
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 import numpy as np
 import pytest
@@ -21,7 +32,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reference")]
 # Deprecation warnings are errors in processes that tests start, as in pytest itself (filterwarnings in pyproject.toml).
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests/strict"), os.environ.get("PYTHONPATH")]))
 
+NewFolder = Callable[[str], Path]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+LONGEST = ("finetune", "preemption", "ranks", "faults", "scripts", "family", "gpu_report")
+"""The files of tests that take longest come first: one of them at the end would leave the other processes idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files of tests: the longest ones first, the others as they were."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what exists before the first test from garbage collection, which drawing a figure starts."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +79,20 @@ def _no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, value in SPINNING.items():  # otherwise a script called in this process would set them for all later tests
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewFolder]:
+    """Makes folders for what the tests of a module share, which are removed after the last of them."""
+    made = []
+
+    def make(name: str) -> Path:
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The smallest trainings and checkpoints that tests of several packages use."""
 
+import io
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import media
@@ -22,6 +24,22 @@ def write_two_classes(folder: Path, label: Callable[[int], int] = lambda number:
     for number in range(5):
         media.write_video(folder / f"{number}.mp4", 8, seed=number)
     (folder / "l.txt").write_text("".join(f"{number}.mp4 8 {label(number)}\n" for number in range(5)))
+
+
+@cache
+def _bytes_of_weights(classes: int, segments: int, meta: tuple[tuple[str, object], ...]) -> bytes:
+    file = io.BytesIO()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = build_model("resnet18", classes, segments).state_dict()
+        torch.save({"state_dict": state, **({"meta": dict(meta)} if meta else {})}, file)
+    return file.getvalue()
+
+
+def save_weights(path: Path, classes: int = 2, segments: int = 3, **meta: object) -> Path:
+    """Save a new TANet-18 with nothing but `meta`; its weights are the same in all tests, and made only once."""
+    path.write_bytes(_bytes_of_weights(classes, segments, tuple(meta.items())))
+    return path
 
 
 def save_small_checkpoint(path: Path, names: Sequence[str], std: float = 0.5) -> Path:

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, NewFolder
 
 PYTHONS = {"old": "3.8.18", "new": "3.12.1"}
 REQUIREMENTS = {
@@ -38,9 +38,9 @@ def make_wheel(index: Path, name: str, version: str, needs: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def index(new_folder: NewFolder) -> Path:
     """A package index of three releases of torch, each with the matching torchvision."""
-    folder = tmp_path_factory.mktemp("index")
+    folder = new_folder("index")
     for torch, torchvision in (("2.10", "0.25"), ("2.11", "0.26"), ("2.12", "0.27")):
         make_wheel(folder, "torch", torch)
         make_wheel(folder, "torchvision", torchvision, f"torch=={torch}")
@@ -51,9 +51,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty(new_folder: NewFolder) -> Path:
     """An empty environment, which tests copy."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
+    folder = new_folder("environment") / "venv"
     venv.create(folder, with_pip=True, symlinks=True)
     return folder
 

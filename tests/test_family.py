@@ -7,7 +7,7 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
-from conftest import Call
+from conftest import Call, NewFolder
 from family import FILE_NAMES, case_of, write_case
 
 from ops.data.sampling import view_indices
@@ -17,9 +17,9 @@ TINY = ("--arch", "resnet18", "--pretrain", "none", "--num_segments", "3", "--in
 
 
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def videos(new_folder: NewFolder) -> Path:
     """A folder of four videos of two classes, with their `list.txt`."""
-    folder = tmp_path_factory.mktemp("videos")
+    folder = new_folder("videos")
     lines = []
     for number in range(4):
         media.write_video(folder / f"{number}.mp4", 20 + number, seed=number)

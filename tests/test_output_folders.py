@@ -11,10 +11,9 @@ from typing import Any
 
 import media
 import pytest
-import torch
 from conftest import ROOT, Call, modes_count
+from small_runs import save_weights
 
-from ops.models.recognizer import build_model
 from ops.training.checkpoint_saver import CheckpointSaver
 
 WEIGHTS = ("--weights", "w.pth.tar", "--device", "cpu")
@@ -53,7 +52,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "l.txt").write_text("a/a.mp4 8 0\nb/b.mp4 8 1\n")
     (tmp_path / "results").mkdir()
     (tmp_path / "results/metrics.json").write_text('{"expected": 1, "scored": 1, "failed": 0}')
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     (tmp_path / "out").mkdir(mode=0o555)
     with modes_count():
         yield tmp_path / "out"

@@ -147,7 +147,7 @@ def test_other_processes_wait_for_one_that_is_suspended(tmp_path: Path) -> None:
     for number in range(4):
         media.write_video(tmp_path / f"{number}.mp4", 8, seed=number)
     lines = "".join(f"{number}.mp4 8 {number % 2}\n" for number in range(4))
-    (tmp_path / "l.txt").write_text(lines * 20)
+    (tmp_path / "l.txt").write_text(lines * 10)
     (tmp_path / "v.txt").write_text(lines)
     process = torchrun(tmp_path, 2, ROOT / "online_main.py", *TRAIN, "--epochs", "1", "--store_name", "run")
     checkpoint, end = tmp_path / "checkpoints/run/ckpt.pth.tar", time.monotonic() + 600

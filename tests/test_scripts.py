@@ -10,7 +10,7 @@ import media
 import numpy as np
 import pytest
 import torch
-from conftest import Call, Ended, Run
+from conftest import Call, Ended, NewFolder, Run
 from PIL import Image
 
 from ops.data.videos import open_video
@@ -38,8 +38,8 @@ class Clips:
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    root = tmp_path_factory.mktemp("clips")
+def clips(new_folder: NewFolder) -> Clips:
+    root = new_folder("clips")
     lines: dict[str, list[str]] = {"videos": [], "frames": [], "flow": []}
     for number in range(6):
         count = 8 + number
@@ -58,9 +58,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def weights(new_folder: NewFolder) -> dict[str, Path]:
     """Checkpoints as the published code writes them, without metadata on classes or sampling."""
-    folder = tmp_path_factory.mktemp("weights")
+    folder = new_folder("weights")
     torch.manual_seed(5)
     paths = {}
     for name, options in {

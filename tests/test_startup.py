@@ -7,7 +7,7 @@ from pathlib import Path
 
 import media
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Call
 
 from ops.common.arguments import SEGMENT_FLAGS
 
@@ -108,12 +108,12 @@ SEGMENTS = {
 
 
 @pytest.mark.parametrize("script", SEGMENTS)
-def test_all_spellings_of_the_segments_are_one_flag(script: str, tmp_path: Path) -> None:
+def test_all_spellings_of_the_segments_are_one_flag(script: str, call: Call) -> None:
     """The value is invalid, so that the command ends when the flag is parsed."""
     for flag in SEGMENT_FLAGS:
-        said = run(tmp_path, script, *SEGMENTS[script], flag, "none", status=2).stderr
+        said = call(script, *SEGMENTS[script], flag, "none", status=2).err
         assert "argument --" in said and flag in said and "'none' must be an integer" in said
-    shown = run(tmp_path, script, "--help", status=0).stdout
+    shown = call(script, "--help").out
     assert sum(f"  {flag} " in shown for flag in SEGMENT_FLAGS) == 1
 
 

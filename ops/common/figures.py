@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 from ops.common.storage import atomic_file
 
@@ -19,10 +18,10 @@ NUMBERS_UP_TO = 20
 """With more classes than this, the cells of a confusion matrix show no numbers."""
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 100) -> None:
-    """Write a PNG, completely or not at all."""
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 100, tight: bool = True) -> None:
+    """Write a PNG, completely or not at all; `tight` fits its size to what is drawn, which takes as long again."""
     with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight" if tight else None)
 
 
 def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -33,6 +32,9 @@ def cluster_order(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
     count = len(confusion)
     if count < 3:
         return np.arange(count)
+    from scipy.cluster.hierarchy import leaves_list, linkage  # slow to import
+    from scipy.spatial.distance import squareform
+
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     distance = 1.0 - (share + share.T) / 2
     np.fill_diagonal(distance, 0.0)
@@ -80,7 +82,7 @@ def confusion_figure(confusion: NDArray[np.int64], class_names: Sequence[str]) -
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """`curves.png`: loss, top-1 and learning rate over the epochs of a run's `log.csv`."""
-    save_figure(curves_figure({"": rows}), path)
+    save_figure(curves_figure({"": rows}), path, tight=False)
     # A figure and its artists refer to each other. During training, Python's garbage collector runs so rarely that
     # the figures of many epochs would pile up.
     gc.collect()
@@ -129,11 +131,13 @@ def _finish_curves(figure: Figure, rates: Sequence[float], runs: int) -> None:
     accuracy.set_ylim(0, 103)
     if any(rates):  # a cosine schedule ends near zero, which would dominate a logarithmic axis
         rate.set_yscale("log")
+        rate.yaxis.set_major_formatter(LogFormatter())  # 1e-02: mathematical type takes longer to draw
+        rate.yaxis.set_minor_formatter(LogFormatter())
         least = min(value for value in rates if value > 0)
         rate.set_ylim(max(least / 2, max(rates) * 1e-4), max(rates) * 2)
     if runs == 1:
         loss.legend()
-    figure.tight_layout()
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.91, wspace=0.19)
     if runs > 1:
         lines, labels = loss.get_legend_handles_labels()
         figure.legend(lines, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=9)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
@@ -119,12 +120,26 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
             f"{checkpoint.path}: its tensors, its meta and its name do not tell how many frames a clip has; give "
             "--test_segments (num_segments in Python)"
         )
-    model = build_model(
-        spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
-    )
+    with _NoRandomWeights():  # they take longer than to load the others
+        model = build_model(
+            spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
+        )
     load_state(model, checkpoint)
     use_normalisation(model, checkpoint)
     return model.eval()
+
+
+class _NoRandomWeights(TorchFunctionMode):
+    """Within this context, weights of new layers are not initialised; all of them must be loaded afterwards."""
+
+    skipped = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, or return its tensor unchanged if it would fill it with random numbers."""
+        kwargs = kwargs or {}
+        if func in self.skipped:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def use_normalisation(model: Recognizer, checkpoint: Checkpoint) -> None:

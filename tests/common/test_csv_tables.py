@@ -11,15 +11,14 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, Call
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import save_weights
 
 from ops.common.console import start_logging
 from ops.common.csv_tables import TableWriter, protected, read_rows, restored
 from ops.common.text import printable
-from ops.models.recognizer import build_model
 from ops.report.results import read_results
 from ops.testing.results import TestResult, write_mistakes, write_per_class, write_predictions
 
@@ -167,7 +166,7 @@ run(main)
 
 
 def test_closed_output_does_not_stop_the_work(tmp_path: Path) -> None:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 6)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n")
     command = f"{ROOT}/online_test_models.py custom --weights w.pth.tar --test_list l.txt --root_path ."
@@ -178,7 +177,7 @@ def test_closed_output_does_not_stop_the_work(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_line_feed_is_one_line_everywhere(tmp_path: Path, call: Call) -> None:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     (tmp_path / "x\x1b[2J.mp4").write_text("no video")
     (tmp_path / "l.txt").write_text("x\x1b[2J.mp4 0\n")
     flags = ("--weights", "w.pth.tar", "--test_list", "l.txt", "--root_path", ".", "--device", "cpu", "-j", "0")

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import media
 import pytest
-import torch
 from conftest import ROOT, Call
+from small_runs import save_weights
 
 from ops.common.errors import InputError, RunStoppedError
 from ops.common.folder_lock import LOCK, locked_folder
-from ops.models.recognizer import build_model
 
 HOLD = """
 import os, sys, time
@@ -149,7 +148,7 @@ def clips(tmp_path: Path) -> Path:
     (tmp_path / "videos").mkdir()
     media.write_video(tmp_path / "videos" / "a.mp4", 8)
     (tmp_path / "l.txt").write_text("videos/a.mp4 8 0\nvideos/a.mp4 8 1\n")
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     return tmp_path
 
 

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import media
 import pytest
-import torch
 from conftest import ROOT
-
-from ops.models.recognizer import build_model
+from small_runs import save_weights
 
 TRAIN = "online_main.py custom RGB --train_list l.txt --val_list l.txt --root_path . --num_class 2 --arch resnet18"
 TRAIN += " --pretrain none --num_segments 3 --input_size 32 --device cpu -b 2 --epochs 1 -j 2 --store_name run"
@@ -28,7 +26,7 @@ def run_with(files: int, folder: Path, command: str) -> "subprocess.CompletedPro
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     media.write_video(tmp_path / "a.mp4", 6)
     (tmp_path / "l.txt").write_text("a.mp4 0\na.mp4 1\n" * 4)
     return tmp_path

@@ -11,15 +11,14 @@ import av
 import media
 import numpy as np
 import pytest
-import torch
 from conftest import Call
+from small_runs import save_weights
 
 from ops.common.errors import MediaError
 from ops.data.containers import open_container
 from ops.data.encryption import is_encrypted
 from ops.data.opencv_videos import OpenCVReader
 from ops.data.videos import header_count, open_video
-from ops.models.recognizer import build_model
 
 KEY = bytes(range(16)).hex()
 SAYS = "the video is encrypted (DRM) and cannot be decoded: use an unencrypted copy"
@@ -263,7 +262,7 @@ def test_every_tool_says_that_a_video_is_encrypted(tmp_path: Path, call: Call) -
     cenc("libx264")(clips / "a")
     bad = "a/x.mp4"
     (tmp_path / "l.txt").write_text(f"{bad} 12 0\na/good.mp4 12 0\nb/other.mp4 12 1\n")
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     model = ("--weights", "w.pth.tar", "--device", "cpu", "--input_size", "32")
     tested = ("online_test_models.py", "custom", *model, "--test_list", "l.txt", "--root_path", "clips", "-j", "0")
     for decoder in ("pyav", "opencv"):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from conftest import Call
 from media import draw, write_frames, write_video
+from small_runs import save_weights
 
 from ops.common.errors import InputError, MediaError
 from ops.data.dataset_configs import dataset_config
 from ops.data.frames import frame_reader
 from ops.data.lists import read_records
 from ops.data.options import frame_template
-from ops.models.recognizer import build_model
 
 
 def test_only_names_of_the_given_form_are_accepted(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_no_tool_passes_over_a_wrong_frame_template(tmp_path: Path, call: Call) 
     for name in ("jump/a", "run/b"):
         write_frames(tmp_path / "clips" / name, 4, size=(32, 32))
     (tmp_path / "l.txt").write_text("jump/a 4 0\nrun/b 4 1\n")
-    torch.save({"state_dict": build_model("resnet18", 2, 2).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar", 2, 2)
     lists = ("--root_path", "clips", "--num_class", 2)
     commands = [
         ("main.py", "custom", "RGB", "--train_list", "l.txt", "--val_list", "l.txt", *lists, "--arch", "resnet18",

@@ -9,6 +9,7 @@ from pathlib import Path
 import media
 import pytest
 import torch
+from small_runs import save_weights
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError, RunStoppedError
 from ops.data.dataloaders import make_loader, workers_of
@@ -21,7 +22,6 @@ from ops.data.lists import read_records
 from ops.data.pipelines import ClipShape, choose_views, test_plan_for, training_pipeline
 from ops.data.pyav_videos import VideoReader
 from ops.data.sampling import Sample
-from ops.models.recognizer import build_model
 from ops.testing.evaluate import run_evaluation
 from ops.testing.options import test_parser as make_test_parser
 from ops.training.options import train_parser
@@ -70,7 +70,7 @@ def test_training_names_the_video_and_goes_on_without_it(clips: Path) -> None:
 
 
 def test_a_test_names_the_video_and_counts_it_as_failed_the_next_time(clips: Path) -> None:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, "w.pth.tar")
+    save_weights(Path("w.pth.tar"))
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "l.txt", *DATA, "-j", "1"]
     args = make_test_parser(None, tuple(DECODERS)).parse_args(flags)
     with pytest.raises(HungError, match=r"^/.*/stuck.mp4: not read within 2 s"):

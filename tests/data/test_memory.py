@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT, Call
 from PIL import Image
+from small_runs import save_weights
 
 from ops.common.device import Compute
 from ops.common.errors import MediaError, memory_errors_as_media_errors
@@ -25,7 +26,6 @@ from ops.data.pipelines import ClipShape, test_plan_for
 from ops.data.transforms import MAX_ASPECT, scaled_size
 from ops.data.videos import open_video
 from ops.data.views import load_views, views_of
-from ops.models.recognizer import build_model
 from ops.prepare.extract_frames import FrameOptions, extract_video
 from ops.prepare.options import Size
 from ops.testing.evaluate import score_item
@@ -52,7 +52,7 @@ def ribbon(tmp_path: Path) -> Path:
 def test_a_video_of_extreme_shape_is_named_and_others_are_scored(ribbon: Path, tmp_path: Path, call: Call) -> None:
     media.write_video(tmp_path / "good.mp4", 9)
     (tmp_path / "list.txt").write_text("ribbon.mkv 4 0\ngood.mp4 9 1\n")
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     flags = ["custom", "--weights", "w.pth.tar", "--test_list", "list.txt", "--root_path", ".", "--device", "cpu"]
     done = call("online_test_models.py", *flags, "-j", "0", "--input_size", "56", status=1)
     assert "not scored: ribbon.mkv: frames of 16000 x 2 pixels: one side is more than" in done.err

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import NewFolder
 
 from ops.data import motion
 from ops.data.class_names import read_class_names
@@ -16,10 +17,10 @@ from ops.data.videos import open_video
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(new_folder: NewFolder) -> Path:
     patch = pytest.MonkeyPatch()
     patch.setattr(motion, "PAIRS", {"train": 8, "val": 4})
-    folder = tmp_path_factory.mktemp("data") / "Motion"
+    folder = new_folder("data") / "Motion"
     motion.make(folder, "frames", shown=False)
     patch.undo()
     return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import NewFolder
 
 from ops.data import motion_order
 from ops.data.class_names import read_class_names
@@ -18,10 +19,10 @@ from ops.data.videos import open_video
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(new_folder: NewFolder) -> Path:
     patch = pytest.MonkeyPatch()
     patch.setattr(motion_order, "FILMS", {"train": 2, "val": 1})
-    folder = tmp_path_factory.mktemp("data") / "MotionOrder"
+    folder = new_folder("data") / "MotionOrder"
     motion_order.make(folder, "frames", shown=False)
     patch.undo()
     return folder

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import NewFolder
 from media import corrupt, draw, rotate, truncate, write_audio, write_irregular, write_video
 from torch import Tensor
 
@@ -53,9 +54,9 @@ def readable(path: Path) -> list[Tensor]:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def film(new_folder: NewFolder) -> Path:
     """24 frames of H.264 with B-frames and two key frames. Tests share the file and must not change it."""
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", 24, gop=12, b_frames=2)
+    return write_video(new_folder("film") / "film.mp4", 24, gop=12, b_frames=2)
 
 
 @pytest.mark.parametrize(

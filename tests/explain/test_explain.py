@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Call
+from conftest import ROOT, Call, NewFolder
 from media import write_frames, write_video
 from torch import Tensor, nn
 
@@ -42,9 +42,9 @@ def lively(arch: str, tam: bool = True) -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(new_folder: NewFolder) -> dict[str, Path]:
     """A TANet and a TSN for four frames of 64 pixels."""
-    folder = tmp_path_factory.mktemp("checkpoints")
+    folder = new_folder("checkpoints")
     meta = {"class_names": NAMES, "input_size": 64, "num_segments": SEGMENTS, "dataset": "custom"}
     for name, tam in (("tanet", True), ("tsn", False)):
         save_checkpoint(folder / f"{name}.pth.tar", lively("resnet18", tam), meta)

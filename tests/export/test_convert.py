@@ -7,7 +7,7 @@ from pathlib import Path
 import media
 import pytest
 import torch
-from conftest import Call
+from conftest import Call, NewFolder
 from dialects import DIALECTS, PUBLISHED, distinct_model, to_mmaction2
 from fill import fill
 
@@ -36,9 +36,9 @@ FILLED = fill(PUBLISHED)
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def sources(new_folder: NewFolder) -> dict[str, Path]:
     """A checkpoint as training saves it, and several variants."""
-    folder = tmp_path_factory.mktemp("sources")
+    folder = new_folder("sources")
     torch.manual_seed(3)
     model = distinct_model()
     momentum = {number: {"momentum_buffer": value.clone()} for number, value in enumerate(model.parameters())}

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import Call, Run
+from conftest import Call, NewFolder, Run
 from dialects import cut, distinct_model
 
 from ops.common.errors import InputError
@@ -26,9 +26,9 @@ META = {"class_names": NAMES, "dataset": "custom", "sampling": "uniform", "input
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(new_folder: NewFolder) -> Path:
     torch.manual_seed(5)
-    path = tmp_path_factory.mktemp("weights") / "tam.pth.tar"
+    path = new_folder("weights") / "tam.pth.tar"
     save_checkpoint(path, distinct_model(), META)
     return path
 

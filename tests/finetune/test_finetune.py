@@ -12,7 +12,7 @@ from pathlib import Path
 import media
 import pytest
 import torch
-from conftest import ROOT, Call
+from conftest import ROOT, Call, NewFolder
 
 from ops.data.decoders import DECODERS
 from ops.data.lists import read_records
@@ -49,10 +49,10 @@ sys.exit(int(os.environ.get(name.split(".")[0], "0")))
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(new_folder: NewFolder) -> Path:
     """The checkpoint of a tiny TANet."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tam.pth.tar"
+    path = new_folder("weights") / "tam.pth.tar"
     model = build_model("resnet18", 2, 3, "RGB", tam=True, dropout=0.0)
     save_checkpoint(path, model, {"num_segments": 3, "input_size": 32, "dropout": 0.0})
     return path

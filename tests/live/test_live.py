@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Call
+from conftest import ROOT, Call, NewFolder
 from live.rtsp import RtspServer
 from media import corrupt, draw, truncate, write_audio, write_irregular, write_video
 from small_runs import save_small_checkpoint
@@ -45,15 +45,15 @@ WINDOW = ("--window", 0.64, "--stride", 0.16)
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(new_folder: NewFolder) -> Path:
     """A TANet-18 of four classes and four segments at 32 pixels, whose scores differ visibly."""
-    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES)
+    return save_small_checkpoint(new_folder("weights") / "ckpt.pth.tar", NAMES)
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def film(new_folder: NewFolder) -> Path:
     """40 frames with B-frames, 1.6 seconds."""
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", 40, b_frames=2)
+    return write_video(new_folder("film") / "film.mp4", 40, b_frames=2)
 
 
 @pytest.fixture(scope="module")

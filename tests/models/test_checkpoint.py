@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import NewFolder
 from dialects import DIALECTS, PUBLISHED, to_mmaction2
 from fill import fill
 from torch.optim import SGD
@@ -25,6 +26,16 @@ def small(**options: Any) -> Recognizer:
 
 def state_of(model: Recognizer) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v2"])
+def test_loading_spends_no_time_on_random_weights(arch: str, tmp_path: Path) -> None:
+    model = build_model(arch, 2, 4, tam=arch == "resnet18")
+    save_checkpoint(tmp_path / "w.pth.tar", model, {})
+    before = torch.get_rng_state()
+    loaded = load_model(tmp_path / "w.pth.tar").state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -94,8 +105,8 @@ def test_pickled_code_is_refused_by_name_and_does_not_run(tmp_path: Path, capsys
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("broken")
+def broken(new_folder: NewFolder) -> dict[str, Path]:
+    folder = new_folder("broken")
     whole = folder / "whole"
     torch.save({"state_dict": state_of(small())}, whole)
     (folder / "cut").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

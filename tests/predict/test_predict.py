@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import Call
+from conftest import Call, NewFolder
 from media import corrupt, truncate, write_audio, write_frames, write_video
 from small_runs import save_small_checkpoint
 
@@ -25,9 +25,9 @@ NAMES = ["wave to the left", "wave to the right", "jump", "sit", "run", "a very 
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(new_folder: NewFolder) -> Path:
     """A TANet-18 for six classes, four segments and 32 pixels, whose scores differ clearly. Tests share the file."""
-    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES, std=0.3)
+    return save_small_checkpoint(new_folder("weights") / "ckpt.pth.tar", NAMES, std=0.3)
 
 
 @pytest.fixture

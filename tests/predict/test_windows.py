@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import Call
+from conftest import Call, NewFolder
 from media import corrupt, draw, truncate, write_audio, write_irregular, write_mistimed, write_video
 from PIL import Image
 from small_runs import save_small_checkpoint
@@ -34,9 +34,9 @@ NAMES = ["left", "right", "jump", "sit"]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(new_folder: NewFolder) -> Path:
     """A TANet-18 for four classes, four segments and 32 pixels, whose scores differ clearly."""
-    return save_small_checkpoint(tmp_path_factory.mktemp("weights") / "ckpt.pth.tar", NAMES)
+    return save_small_checkpoint(new_folder("weights") / "ckpt.pth.tar", NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import media
 import pytest
-from conftest import ROOT, Call
+from conftest import ROOT, Call, NewFolder
 from torchvision.models.video import R3D_18_Weights
 
 from ops.common.console import start_logging
@@ -45,9 +45,9 @@ not-there--,0,zumba,11,1\r
 
 
 @pytest.fixture(scope="module")
-def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kinetics(new_folder: NewFolder) -> Path:
     """Good and broken videos in part folders, in class folders and flat, with their CSV files."""
-    root = tmp_path_factory.mktemp("data") / "Kinetics 400"
+    root = new_folder("data") / "Kinetics 400"
     train, part = root / "train", root / "train" / "part_1"
     for folder in (train / "part_0" / "deep", part, root / "val" / "zumba", root / "test"):
         folder.mkdir(parents=True)

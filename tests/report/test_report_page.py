@@ -16,7 +16,7 @@ from typing import Any
 import media
 import numpy as np
 import pytest
-from conftest import Call
+from conftest import Call, NewFolder
 from PIL import Image
 
 from ops.common.errors import InputError, MediaError
@@ -76,9 +76,9 @@ def write_run(folder: Path, epochs: int = 2) -> Path:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def left(new_folder: NewFolder) -> Path:
     """A run folder with a test and all possible files."""
-    run = write_run(tmp_path_factory.mktemp("left") / "run")
+    run = write_run(new_folder("left") / "run")
     draw_confusion(np.eye(2, dtype=np.int64), ["a", "b"], run / "curves.png")
     write_test(run / "test")
     draw_confusion(np.eye(2, dtype=np.int64), NAMES[1:], run / "test/confusion.png")
@@ -346,11 +346,11 @@ def test_a_video_without_a_picture_has_a_reason(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large(new_folder: NewFolder) -> Path:
     """The page about a test with 400 classes."""
     from ops.report.page import write_report
 
-    folder = tmp_path_factory.mktemp("large")
+    folder = new_folder("large")
     names = [EVIL, *(f"class number {k}" for k in range(399))]
     write_test(folder / "test", names)
     write_report(folder / "page.html", read_results([str(folder / "test")]), None, 12)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT, Call, Run
 from devices import DEVICES
+from small_runs import save_weights
 from tensorboardX.event_file_writer import EventsWriter
 from torch import nn
 
@@ -229,7 +230,7 @@ def test_videos_whose_scores_are_not_finite_count_as_failed(
 
 
 def test_output_that_nobody_takes_is_no_traceback(tmp_path: Path) -> None:
-    torch.save({"state_dict": build_model("resnet18", 2, 3).state_dict()}, tmp_path / "w.pth.tar")
+    save_weights(tmp_path / "w.pth.tar")
     show = [sys.executable, str(ROOT / "tools" / "show_checkpoint.py"), "w.pth.tar"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(show, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -351,36 +352,37 @@ def test_fp16_that_never_takes_a_step_is_stopped() -> None:
     assert not model.weight.any()
 
 
-@pytest.mark.parametrize("broken", ["events", "log.csv", "bad_samples.csv"])
 def test_a_log_that_cannot_be_written_does_not_stop_the_epoch(
-    broken: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = [*arguments(write_list(tmp_path, 8, 1)), "-b", "2", "--lr", "0.001", "--eval-freq", "1", "--resume", "auto"]
-    train += ["--epochs", "2", "--max_bad_fraction", "0.9"]
-    call(*train, "--store_name", "calm")
+    train += ["--epochs", "2", "--max_bad_fraction", "0.9", "--store_name"]
+    call(*train, "calm")
 
     def full(*args: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if broken == "events":
-        monkeypatch.setattr(EventsWriter, "write_event", lambda self, event: event.summary.value and full())
-    elif broken == "log.csv":
-        monkeypatch.setattr(csv.DictWriter, "writerows", lambda self, rows: rows and full())
-    else:
-        (tmp_path / "checkpoints/run").mkdir(parents=True)
-        (tmp_path / "checkpoints/run/bad_samples.csv").symlink_to("/dev/full")
-    said = call(*train, status=3).err
-    assert "cannot be written (No space left" in said and "the run is saved nevertheless" in said, said
-    assert said.count("error:") == 1 and "Traceback" not in said
-    assert torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)["epoch"] == 1
-    monkeypatch.undo()
-    (tmp_path / "checkpoints/run/bad_samples.csv").unlink(missing_ok=True)
-    assert "1 epochs and 0 steps are done" in call(*train).out
-    logs = []
-    for name in ("run", "calm"):
-        with (tmp_path / "checkpoints" / name / "log.csv").open(newline="") as file:
-            logs.append([[row[key] for key in row if "seconds" not in key] for row in csv.DictReader(file)])
-    assert logs[0] == logs[1] and len(logs[0]) == 2
+    for broken in ("events", "log.csv", "bad_samples.csv"):
+        run = tmp_path / "checkpoints" / broken
+        with monkeypatch.context() as patched:
+            if broken == "events":
+                patched.setattr(EventsWriter, "write_event", lambda self, event: event.summary.value and full())
+            elif broken == "log.csv":
+                patched.setattr(csv.DictWriter, "writerows", lambda self, rows: rows and full())
+            else:
+                run.mkdir()
+                (run / "bad_samples.csv").symlink_to("/dev/full")
+            said = call(*train, broken, status=3).err
+        assert "cannot be written (No space left" in said and "the run is saved nevertheless" in said, said
+        assert said.count("error:") == 1 and "Traceback" not in said
+        assert torch.load(run / LAST, weights_only=True)["epoch"] == 1
+        (run / "bad_samples.csv").unlink(missing_ok=True)
+        assert "1 epochs and 0 steps are done" in call(*train, broken).out
+        logs = []
+        for folder in (run, tmp_path / "checkpoints/calm"):
+            with (folder / "log.csv").open(newline="") as file:
+                logs.append([[row[key] for key in row if "seconds" not in key] for row in csv.DictReader(file)])
+        assert logs[0] == logs[1] and len(logs[0]) == 2, broken
 
 
 def test_a_bad_cell_in_the_log_is_left_out_and_named(call: Call, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import NewFolder
 
 from ops.common.errors import InputError
 from ops.models.checkpoint import save_checkpoint
@@ -16,9 +17,9 @@ from ops.training.tune_arguments import open_start
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def weights(new_folder: NewFolder) -> dict[str, str]:
     """Checkpoints of tiny models, with and without their training settings."""
-    folder = tmp_path_factory.mktemp("weights")
+    folder = new_folder("weights")
     torch.manual_seed(0)
     paths = {name: str(folder / f"{name}.pth.tar") for name in ("tam", "tsn", "tsm", "flow", "text")}
     tam = TemporalOptions("tam", stages=(2, 3), kernel=5)
