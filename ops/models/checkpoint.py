@@ -15,6 +15,7 @@ from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_ten
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.checkpoint_source import normalisation_told, segments_told, temporal_told
+from ops.models.no_random_weights import no_random_weights
 from ops.models.pretrained import tensors_of
 from ops.models.recognizer import MEAN, STD, Recognizer, build_model
 from ops.models.temporal_options import differing_option
@@ -119,9 +120,10 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
             f"{checkpoint.path}: its tensors, its meta and its name do not tell how many frames a clip has; give "
             "--test_segments (num_segments in Python)"
         )
-    model = build_model(
-        spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
-    )
+    with no_random_weights():  # every tensor is loaded, or load_state raises
+        model = build_model(
+            spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
+        )
     load_state(model, checkpoint)
     use_normalisation(model, checkpoint)
     return model.eval()

@@ -19,10 +19,11 @@ _PLACES = {"before_conv1": 0, "after_conv1": 1, "after_conv2": 2, "after_conv3":
 
 def can_pack() -> bool:
     """Whether this machine and this build of PyTorch have what packed convolutions need."""
-    return (
+    onednn: Any = torch.backends.mkldnn
+    return bool(
         platform.machine().lower() in ("x86_64", "amd64")
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and onednn.is_available()
+        and onednn.enabled
         and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
@@ -31,7 +32,7 @@ def can_pack() -> bool:
 class PackedConvolution(nn.Module):
     """`convolution`, followed by a ReLU if `relu`: `[N, C, H, W]` → `[N, C', H', W']`, float32, in channels last.
 
-    The weights are packed for the size of the first input, and then used for any.
+    The weights are packed for the size of the first input, and then used for any. Only for inference.
     """
 
     def __init__(self, convolution: nn.Conv2d, relu: bool) -> None:
@@ -44,10 +45,11 @@ class PackedConvolution(nn.Module):
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """`added [N, C', H', W']` is added to the output before the ReLU."""
-        if self._packed is None:
-            assert self._weight is not None
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(self._weight.to_mkldnn(), *self._geometry, x.shape)
-            self._packed, self._weight = packed, None
+        weight = self._weight  # read before `_packed`, which is set first: several threads may come here
+        if weight is not None:
+            reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+            self._packed = reorder(weight.to_mkldnn(), *self._geometry, x.shape)
+            self._weight = None
         arguments: tuple[Any, ...] = (self._packed, self._bias, *self._geometry)
         activation = "relu" if self._relu else "none"
         out: Tensor
