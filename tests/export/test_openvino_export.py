@@ -68,7 +68,7 @@ def test_int8_is_a_quarter_of_the_file_and_close(folder: Path, call: Call) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["m.onnx", "--format", "openvino"], "m.onnx: the name of an OpenVINO model must end in .xml"),
+        (["m.onnx", "--format", "openvino"], "m.onnx: the name of a model for openvino must end in .xml"),
         (
             ["m.onnx", "--precision", "int8", "--calibrate", "l.txt"],
             "--format onnx has no --precision int8; openvino, litert, coreml have it",
