@@ -29,11 +29,21 @@ from ops.common.arguments import Parser, positive
 from ops.common.device import Compute
 from ops.common.errors import EXIT_DONE, run
 from ops.models.recognizer import build_model
-from ops.models.runtimes import choose_runtime, inference_network
+from ops.models.runtimes import choose_runtime, folded_network, inference_network
 
 HEADER = ("what", "runtime", "CPU time", "ratio to torch", "target", "difference of the logits", "peak memory, MiB")
 
-VARIANTS = {"torch": "", "torch bf16": "", "onnxruntime": "≤ 0.65", "openvino": "≤ 0.65", "openvino bf16": "≤ 0.36"}
+SINGLE = "torch, single operations"
+"""PyTorch without packed convolutions, to see what they save. Only the network is measured."""
+
+VARIANTS = {
+    "torch": "",
+    SINGLE: "",
+    "torch bf16": "",
+    "onnxruntime": "≤ 0.65",
+    "openvino": "≤ 0.65",
+    "openvino bf16": "≤ 0.36",
+}
 """Runtime (with its precision if that is not float32) → target for the time of the network, relative to PyTorch's."""
 
 PROCESS_TARGET = "≤ 0.5"
@@ -118,8 +128,9 @@ def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
     wanted = model(pixels)
     steps, differences = {}, {}
     for variant in unique(("torch", *args.runtimes)):
-        compute = compute_for(variant)
-        steps[variant] = partial(score, inference_network(model, compute), compute, pixels)
+        compute = compute_for("torch" if variant == SINGLE else variant)
+        network = folded_network(model, compute) if variant == SINGLE else inference_network(model, compute)
+        steps[variant] = partial(score, network, compute, pixels)
         differences[variant] = float((steps[variant]() - wanted).norm() / wanted.norm())
     times = compare(steps, args.rounds, clock=time.process_time)
     what = f"scores of {clips} × 8 × {args.size}², {args.arch}, ms"
@@ -150,7 +161,9 @@ def process_rows(args: argparse.Namespace) -> list[Row]:
         rows = []
         for sample in ("uniform-1", "dense-10"):
             commands = {
-                name: partial(predict, Path(folder), name, sample) for name in unique(("torch", *args.runtimes))
+                name: partial(predict, Path(folder), name, sample)
+                for name in unique(("torch", *args.runtimes))
+                if name != SINGLE
             }
             rows += rows_of(f"predict.py, a video of 10 s, {sample}, {args.arch}, s", commands, args.rounds)
         return rows

@@ -1,12 +1,14 @@
-"""Export a trained model to ONNX or OpenVINO: a file that runs without this project (see examples/onnx_predict.py).
+"""Export a trained model to ONNX, OpenVINO, LiteRT or Core ML: a file that runs without this project.
 
     python tools/export.py --weights runs/mine/ckpt.best.pth.tar tanet.onnx
     python tools/export.py --weights kinetics.pth.tar tanet_fp16.onnx --precision fp16 --dataset kinetics --full_res
     python tools/export.py --weights ckpt.best.pth.tar tanet.xml --precision int8 --calibrate val.txt --root_path clips
+    python tools/export.py --weights ckpt.best.pth.tar tanet.tflite --precision int8
 
-The model takes uint8 clips [N, T, 3, H, W] for any N, normalises them itself and returns logits [N, K]. Its metadata
-contain class names, segments, size and sampling. The file is written only if its runtime and PyTorch agree for one clip
-and for three: to 1e-4 of the logits' norm, 1e-2 with fp16, 0.25 with int8, whose accuracy --verify_list shows.
+The model takes uint8 clips [N, T, 3, H, W], normalises them itself and returns logits [N, K]. Its metadata contain
+class names, segments, size and sampling. The file is written only if its runtime and PyTorch agree for three clips: to
+1e-4 of the logits' norm, 1e-2 with fp16, 0.25 with int8, whose accuracy --verify_list shows. A Core ML model takes
+float32 clips, and is compared on macOS only. N is 1 for LiteRT and Core ML.
 """
 
 import argparse
@@ -19,28 +21,26 @@ from ops.common.arguments import Parser, add_segments_option, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.optional_packages import need
-from ops.common.storage import check_writable
-from ops.export.options import turn_off_statistics
+from ops.export.options import FORMATS, check_target, computes_here, format_of, quiet_packages
 from ops.models.weights import check_weights
 from ops.predict.inputs import check_distinct
-
-PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 
 
 def main() -> int:
     """Export one model, and print how accurate and how fast it is."""
     args = make_parser().parse_args()
     start_logging()
-    form = check_arguments(args)
+    form = format_of(args.target, args.format, args.precision, bool(args.calibrate))
+    check_lists(args, form)
     check_distinct([args.target], filter(None, (args.weights, args.class_names, args.calibrate, args.verify_list)))
-    check_writable(args.target)
+    check_target(args.target, form)
     check_weights(args.weights)
-    turn_off_statistics()
-    need(*PACKAGES[form], *(["nncf"] if args.precision == "int8" else []))
+    quiet_packages()
+    need(*FORMATS[form].packages, *(["nncf"] if args.calibrate else []), note=FORMATS[form].note)
     import torch
 
+    from ops.export.export_model import MOST_CLIPS, describe, export_model, open_exported
     from ops.export.verification import accuracies, read_clips
-    from ops.models.runtimes import open_session
     from ops.predict.predictor import open_predictor
 
     predictor = open_predictor(
@@ -48,68 +48,48 @@ def main() -> int:
         full_res=args.full_res, input_size=args.input_size, segments=args.segments,
     )  # fmt: skip
     listed = read_clips(predictor, args.verify_list, args.root_path) if args.verify_list else None
-    if form == "onnx":
-        from ops.export.onnx_export import export_onnx
-
-        done, runtime = export_onnx(predictor, args.target, args.precision), "onnxruntime"
-    else:
-        from ops.export.openvino_export import MOST_CLIPS, export_openvino
-
-        clips = read_clips(predictor, args.calibrate, args.root_path, MOST_CLIPS).clips if args.calibrate else ()
-        done, runtime = export_openvino(predictor, args.target, args.precision, clips), "openvino"
-    lines = [
-        f"{runtime} and PyTorch, batch {batch}: logits differ by {largest:.2g} at most, {relative:.1e} relative"
-        for batch, (largest, relative) in done.differences.items()
-    ]
-    lines.append(
-        f"one clip on this CPU, {torch.get_num_threads()} threads: PyTorch (fp32) {1e3 * done.torch_seconds:.1f} ms, "
-        f"{runtime} ({args.precision}) {1e3 * done.file_seconds:.1f} ms"
-    )
+    clips = read_clips(predictor, args.calibrate, args.root_path, MOST_CLIPS).clips if args.calibrate else ()
+    done = export_model(predictor, args.target, form, args.precision, clips)
+    sys.stdout.write("\n".join(describe(done, form, args.precision, torch.get_num_threads())) + "\n")
     if listed:
-        before, after, count = accuracies(open_session(runtime, args.target), predictor, listed)
-        lines.append(
-            f"top-1 on {count} clips: PyTorch (fp32) {before:.2f} %, {runtime} ({args.precision}) {after:.2f} %"
+        before, after, count = accuracies(open_exported(form, args.target), predictor, listed)
+        sys.stdout.write(
+            f"top-1 on {count} clips: PyTorch (fp32) {before:.2f} %, {FORMATS[form].runtime} ({args.precision}) "
+            f"{after:.2f} %\n"
         )
-    lines.append(f"written: {args.target}, {size_of(args.target) / 1e6:.1f} MB")
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(f"written: {args.target}, {size_of(args.target) / 1e6:.1f} MB\n")
     return EXIT_DONE
 
 
-def check_arguments(args: argparse.Namespace) -> str:
-    """The format of the file; InputError if arguments contradict each other."""
-    ending = Path(args.target).suffix
-    form: str = args.format or ("openvino" if ending == ".xml" else "onnx")
-    if form == "openvino" and ending != ".xml":
-        raise InputError(
-            f"{args.target}: the name of an OpenVINO model must end in .xml (its weights go beside it, as .bin)"
-        )
-    if args.precision == "int8" and form != "openvino":
-        raise InputError("--precision int8 needs --format openvino")
-    if (args.precision == "int8") != bool(args.calibrate):
-        raise InputError("--precision int8 and --calibrate LIST belong together")
+def check_lists(args: argparse.Namespace, form: str) -> None:
+    """InputError if a list does not exist, or cannot be used."""
+    if args.verify_list and not computes_here(form):
+        raise InputError("--verify_list: Core ML computes on macOS only, so the accuracy cannot be told here")
     for path in filter(None, (args.calibrate, args.verify_list)):
         if not Path(path).is_file():
             raise InputError(f"{path}: no such list")
-    return form
 
 
 def size_of(target: str) -> int:
-    """Bytes of the exported model, with OpenVINO's file of weights."""
+    """Bytes of the exported model, with OpenVINO's file of weights and all files in Core ML's folder."""
     path = Path(target)
-    files = {path, path.with_suffix(".bin")} if path.suffix == ".xml" else {path}
-    return sum(file.stat().st_size for file in files)
+    files = {path, path.with_suffix(".bin")} if path.suffix == ".xml" else {path, *path.rglob("*")}
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument("target", metavar="OUT", help="the file to write: .onnx, or .xml for OpenVINO")
+    parser.add_argument("target", metavar="OUT",
+                        help="the file: .onnx, .xml (OpenVINO), .tflite (LiteRT), .mlpackage (Core ML)")  # fmt: skip
     parser.add_argument("--weights", required=True, metavar="CKPT",
                         help="checkpoint of this project, the published code or MMAction2")  # fmt: skip
-    parser.add_argument("--format", choices=tuple(PACKAGES), help="default: by the ending of OUT")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="default: by the ending of OUT")
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32",
                         help="precision of the weights (default: fp32)")  # fmt: skip
-    parser.add_argument("--calibrate", metavar="LIST", help="videos whose values set the ranges of int8 (300 of them)")
+    parser.add_argument(
+        "--calibrate", metavar="LIST", help="videos whose values set the ranges of OpenVINO's int8 (300 of them)"
+    )
     parser.add_argument("--verify_list", metavar="LIST", help="videos whose accuracy is printed before and after")
     parser.add_argument("--root_path", metavar="DIR", default="", help="folder that paths in these lists start from")
     group = parser.add_argument_group("settings that the checkpoint does not contain")

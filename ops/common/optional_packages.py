@@ -6,8 +6,11 @@ from ops.common.errors import InputError
 from ops.common.text import first_line
 
 
-def need(*packages: str) -> None:
-    """Import `packages`; if that fails, InputError with one line that says how to install what is missing."""
+def need(*packages: str, note: str = "") -> None:
+    """Import `packages`; if that fails, InputError with one line that says how to install what is missing.
+
+    `note` is added to that line.
+    """
     missing: dict[str, str] = {}  # package → why it cannot be imported, "" if it is not installed
     for package in packages:
         try:
@@ -19,4 +22,5 @@ def need(*packages: str) -> None:
     if missing:
         names = " ".join(missing)
         reasons = "; ".join(filter(None, missing.values()))
-        raise InputError(f"this tool needs {names}{f' ({reasons})' if reasons else ''}: python -m pip install {names}")
+        install = f"python -m pip install {names}{f' ({note})' if note else ''}"
+        raise InputError(f"this tool needs {names}{f' ({reasons})' if reasons else ''}: {install}")

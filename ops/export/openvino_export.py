@@ -16,16 +16,14 @@ import openvino
 from numpy.typing import NDArray
 
 from ops.common.errors import InputError
-from ops.export.onnx_export import clip_shape, facts_for_users, to_onnx
-from ops.export.options import turn_off_statistics
+from ops.export.exported_model import clip_shape, facts_for_users
+from ops.export.onnx_export import to_onnx
+from ops.export.options import quiet_packages
 from ops.export.verification import Exported, verify
 from ops.models.runtimes import open_session, openvino_core
 from ops.predict.predictor import Predictor
 
 log = logging.getLogger(__name__)
-
-MOST_CLIPS = 300
-"""The largest number of videos that are read to calibrate int8: as many as NNCF uses."""
 
 
 def export_openvino(
@@ -63,7 +61,7 @@ def export_openvino(
 
 def quantised(model: Any, clips: Sequence[NDArray[np.uint8]]) -> Any:
     """`model` with convolutions in int8; TAM's coefficients and the classifier stay in float32."""
-    turn_off_statistics()
+    quiet_packages()
     import nncf
 
     nncf.set_log_level(logging.ERROR)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
@@ -16,6 +15,7 @@ from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_ten
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.checkpoint_source import normalisation_told, segments_told, temporal_told
+from ops.models.no_random_weights import no_random_weights
 from ops.models.pretrained import tensors_of
 from ops.models.recognizer import MEAN, STD, Recognizer, build_model
 from ops.models.temporal_options import differing_option
@@ -120,26 +120,13 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
             f"{checkpoint.path}: its tensors, its meta and its name do not tell how many frames a clip has; give "
             "--test_segments (num_segments in Python)"
         )
-    with _NoRandomWeights():  # they take longer than to load the others
+    with no_random_weights():  # every tensor is loaded, or load_state raises
         model = build_model(
             spec.arch, spec.num_classes, segments or 8, spec.modality, dropout=dropout, temporal=spec.temporal
         )
     load_state(model, checkpoint)
     use_normalisation(model, checkpoint)
     return model.eval()
-
-
-class _NoRandomWeights(TorchFunctionMode):
-    """Within this context, weights of new layers are not initialised; all of them must be loaded afterwards."""
-
-    skipped = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or return its tensor unchanged if it would fill it with random numbers."""
-        kwargs = kwargs or {}
-        if func in self.skipped:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 def use_normalisation(model: Recognizer, checkpoint: Checkpoint) -> None:

@@ -19,6 +19,7 @@ from ops.common.device import Compute, fold_batch_norms
 from ops.common.errors import InputError, RunStoppedError
 from ops.common.optional_packages import need
 from ops.common.text import first_line
+from ops.models.packed_convolutions import pack_convolutions
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,11 @@ def describe_runtime(compute: Compute) -> str:
 
 def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
     """The fastest form of `model` in the runtime of `compute`: uint8 clips `[N, T, C, H, W]` → logits `[N, K]`."""
-    return compute.for_inference(model) if compute.runtime == "torch" else RuntimeNetwork(model, compute)
+    if compute.runtime != "torch":
+        return RuntimeNetwork(model, compute)
+    network = compute.for_inference(model)
+    plain = compute.device.type == "cpu" and compute.amp == "off" and not compute.compile
+    return pack_convolutions(network) if plain else network
 
 
 def folded_network(model: nn.Module, compute: Compute) -> nn.Module:

@@ -68,8 +68,11 @@ def test_int8_is_a_quarter_of_the_file_and_close(folder: Path, call: Call) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["m.onnx", "--format", "openvino"], "m.onnx: the name of an OpenVINO model must end in .xml"),
-        (["m.onnx", "--precision", "int8", "--calibrate", "l.txt"], "--precision int8 needs --format openvino"),
+        (["m.onnx", "--format", "openvino"], "m.onnx: the name of a model for openvino must end in .xml"),
+        (
+            ["m.onnx", "--precision", "int8", "--calibrate", "l.txt"],
+            "--format onnx has no --precision int8; openvino, litert, coreml have it",
+        ),
         (["m.xml", "--precision", "int8"], "--precision int8 and --calibrate LIST belong together"),
         (["m.xml", "--calibrate", "l.txt"], "--precision int8 and --calibrate LIST belong together"),
         (["m.xml", "--verify_list", "none.txt"], "none.txt: no such list"),

@@ -138,7 +138,7 @@ def test_the_likely_classes_of_a_video_are_predicted(data: Path, call: Call) -> 
     said = call("tools/show_checkpoint.py", "a.pth").out
     assert "of which a video may have several" in said and "best validation mAP 61.50 %" in said
     pytest.importorskip("onnx")
-    from ops.export.onnx_export import facts_for_users
+    from ops.export.exported_model import facts_for_users
 
     facts = [facts_for_users(open_predictor(str(data / f"{name}.pth")), 32, "fp32") for name in ("a", "single")]
     assert [each.get("multi_label") for each in facts] == [True, None]
