@@ -20,6 +20,7 @@ from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.optional_packages import need
 from ops.common.storage import check_writable
+from ops.common.text import counted
 from ops.export.options import turn_off_statistics
 from ops.models.weights import check_weights
 from ops.predict.inputs import check_distinct
@@ -62,13 +63,14 @@ def main() -> int:
         for batch, (largest, relative) in done.differences.items()
     ]
     lines.append(
-        f"one clip on this CPU, {torch.get_num_threads()} threads: PyTorch (fp32) {1e3 * done.torch_seconds:.1f} ms, "
-        f"{runtime} ({args.precision}) {1e3 * done.file_seconds:.1f} ms"
+        f"one clip on this CPU, {counted(torch.get_num_threads(), 'thread')}: PyTorch (fp32) "
+        f"{1e3 * done.torch_seconds:.1f} ms, {runtime} ({args.precision}) {1e3 * done.file_seconds:.1f} ms"
     )
     if listed:
         before, after, count = accuracies(open_session(runtime, args.target), predictor, listed)
         lines.append(
-            f"top-1 on {count} clips: PyTorch (fp32) {before:.2f} %, {runtime} ({args.precision}) {after:.2f} %"
+            f"top-1 on {counted(count, 'clip')}: PyTorch (fp32) {before:.2f} %, {runtime} ({args.precision}) "
+            f"{after:.2f} %"
         )
     lines.append(f"written: {args.target}, {size_of(args.target) / 1e6:.1f} MB")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
 from ops.data.list_lines import UNKNOWN, names_protocol
 
@@ -104,7 +105,7 @@ def _frame_folders(folder: str, with_videos: Collection[str]) -> list[str]:
     frames = [inner for inner in images if frames_in(os.path.join(folder, inner))]
     left = [inner for inner in images if inner and inner not in frames]
     if left and (frames or with_videos):
-        what = f"{len(left)} folders of images are left out, such as {os.path.join(folder, left[0])}"
+        what = f"{counted(len(left), 'folder')} of images left out, such as {os.path.join(folder, left[0])}"
         log.warning("%s: %s: their names are not those of frames, such as img_00001.jpg", folder, what)
     return frames
 

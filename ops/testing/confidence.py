@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 
 Z95 = 1.959964
 """The two-sided 95 % quantile of the normal distribution."""
@@ -41,17 +42,17 @@ def few_videos(counts: Collection[int]) -> str:
         return ""
     chance = max(counts, default=0) / max(videos, 1)
     if chance in (0, 1):
-        return f"the {videos} test videos are not of several classes: a test with them says nothing"
+        return f"all test videos ({videos}) are of one class: a test with them says nothing"
     low, high = wilson_interval(videos // 2, videos)
     if videos < videos_needed(chance):
         least = 100 * wilson_interval(videos, videos)[0]
         return (
-            f"there are only {videos} test videos: even if all are right, the true accuracy may be as low as "
+            f"the test has only {counted(videos, 'video')}: even if all are right, the true accuracy may be as low as "
             f"{least:.0f} %, which is not better than chance ({100 * chance:.0f} %); "
             f"at least {videos_needed(chance)} are needed"
         )
     return (
-        f"there are only {videos} test videos: the accuracy measured with them is uncertain by up to "
+        f"the test has only {counted(videos, 'video')}: the accuracy that it measures is uncertain by up to "
         f"{50 * (high - low):.0f} percentage points either way"
     )
 
@@ -71,7 +72,8 @@ def verdict(folder: str | os.PathLike[str]) -> str:
         return "no verdict: no video with a label was scored"
     chance /= videos
     low, high = wilson_interval(right, videos)
-    found = f"{right} of {videos} test videos are right, {100 * right / videos:.0f} % "
+    found = f"{right} of {counted(videos, 'test video')} {'is' if right == 1 else 'are'} right, "
+    found += f"{100 * right / videos:.0f} % "
     found += f"(95 % confidence interval: {100 * low:.0f} to {100 * high:.0f} %; chance: {100 * chance:.0f} %)"
     if chance == 1:
         return f"no verdict: {found}: the test videos are all of one class"

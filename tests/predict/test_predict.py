@@ -130,7 +130,7 @@ def test_folders_of_frames_and_lists_are_predicted_as_a_test_scores_them(
     done = call(*predict, "frames")
     whole = predicted()
     assert list(whole) == ["frames/jump/b.mp4", "frames/jump/a", "frames/jump/c/d"]
-    assert "warning: frames: 1 folders of images are left out, such as frames/thumbs: " in done.err
+    assert "warning: frames: 1 folder of images left out, such as frames/thumbs: " in done.err
     call(*predict, "frames/jump/a", "frames/jump/b.mp4", "frames/jump/c")
     assert predicted() == whole
     (tmp_path / "l.txt").write_text("jump/a 6 0\njump/c/d 5 1\n")

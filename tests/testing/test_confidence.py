@@ -29,14 +29,14 @@ def test_videos_needed_is_the_smallest_number_that_beats_chance(chance: float) -
     [
         (
             [1, 1],
-            "only 2 test videos: even if all are right, the true accuracy may be as low as 34 %, which is not better",
+            "only 2 videos: even if all are right, the true accuracy may be as low as 34 %, which is not better",
         ),
-        ([2, 2], "only 4 test videos: the accuracy measured with them is uncertain by up to 35 percentage points"),
+        ([2, 2], "only 4 videos: the accuracy that it measures is uncertain by up to 35 percentage points"),
         (
             [20, 20, 9],
-            "only 49 test videos: the accuracy measured with them is uncertain by up to 13 percentage points",
+            "only 49 videos: the accuracy that it measures is uncertain by up to 13 percentage points",
         ),
-        ([5], "the 5 test videos are not of several classes"),
+        ([5], "all test videos (5) are of one class"),
         ([25, 25], ""),
     ],
 )

@@ -375,7 +375,7 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_epoch(
     assert torch.load(tmp_path / "checkpoints/run" / LAST, weights_only=True)["epoch"] == 1
     monkeypatch.undo()
     (tmp_path / "checkpoints/run/bad_samples.csv").unlink(missing_ok=True)
-    assert "1 epochs and 0 steps are done" in call(*train).out
+    assert "1 epoch and 0 steps are done" in call(*train).out
     logs = []
     for name in ("run", "calm"):
         with (tmp_path / "checkpoints" / name / "log.csv").open(newline="") as file:
