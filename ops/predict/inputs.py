@@ -14,6 +14,9 @@ from ops.data.list_lines import UNKNOWN, names_protocol
 
 log = logging.getLogger(__name__)
 
+LISTS = (".txt", ".csv", ".tsv")
+"""Endings of lists, which are not given in the place of videos."""
+
 
 @dataclass(frozen=True)
 class Video:
@@ -114,7 +117,10 @@ def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
     if os.path.isdir(argument):
         yield from _below(argument, endings)
     elif os.path.lexists(argument):
-        yield Video(argument, argument)
+        is_list = Path(argument).suffix.lower() in LISTS
+        yield Video(
+            argument, argument, "not a video; if it is a list of videos, put --list before it" if is_list else ""
+        )
     elif names_protocol(argument):
         yield Video(argument, argument, "not a plain file path (URLs and protocols are not followed)")
     elif "\0" not in argument and glob.has_magic(argument):

@@ -1,5 +1,6 @@
 """The confidence interval of the accuracy of a test, and whether it is better than chance."""
 
+import json
 import math
 import os
 from collections.abc import Collection
@@ -30,6 +31,9 @@ def videos_needed(chance: float, z: float = Z95) -> int:
     """The smallest number of videos with which a test without mistakes is better than `chance`, which is below 1."""
     return math.floor(z * z * chance / (1 - chance)) + 1
 
+
+NO_TEMPORAL_MODULE = "without TAM"
+"""Describes a network without a temporal module in the protocol of a test."""
 
 FEW = 50
 """With fewer test videos, the interval is wider than 25 percentage points if half of them are right."""
@@ -85,4 +89,15 @@ def verdict(folder: str | os.PathLike[str]) -> str:
         advice = f"at least {videos_needed(chance)} are needed: add videos, or "
         advice += "choose a larger --val_fraction and a new --out"
         return f"too few test videos to tell: {found}; {advice}"
-    return f"not better than chance, as far as these videos can tell: {found}"
+    return f"not better than chance, as far as these videos can tell: {found}{_without_time(Path(folder))}"
+
+
+def _without_time(folder: Path) -> str:
+    """A hint if the test in `folder` was of a single network without a temporal module; "" if not, or if unknown."""
+    try:
+        protocol = str(json.loads((folder / "metrics.json").read_text("utf-8"))["protocol"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    if f" {NO_TEMPORAL_MODULE}, " not in protocol or " + " in protocol:
+        return ""
+    return "; a network without a temporal module cannot tell classes apart that differ only in the order of frames"

@@ -12,6 +12,7 @@ from ops.data.sampling import Sample
 from ops.models.recognizer import Recognizer
 from ops.models.temporal_options import TemporalOptions
 from ops.models.zoo import PublishedResult, find_published
+from ops.testing.confidence import NO_TEMPORAL_MODULE
 from ops.testing.ensemble import Ensemble
 from ops.training.run_metadata import software
 
@@ -50,7 +51,7 @@ def describe_views(
 def _temporal(model: Recognizer) -> str:
     """The temporal module in words, as in "resnet50 with TAM"."""
     module = model.temporal.module
-    words = f"with {module.upper()}" if module != "none" else "without TAM"
+    words = f"with {module.upper()}" if module != "none" else NO_TEMPORAL_MODULE
     return f"{words} and non-local blocks" if model.temporal.non_local else words
 
 
