@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from conftest import ROOT, Call
 from media import write_video
 
+from benchmarks import options
 from benchmarks.decoders import difference
+from benchmarks.network import frozen_rows
 from benchmarks.peers import PEERS, installed_peers
 from ops.common.errors import MediaError
 from ops.data.decoders import DECODERS
 from ops.data.opencv_videos import OpenCVReader
+from ops.training.options import train_parser
 
 FRAMES = 100
 
@@ -111,3 +115,54 @@ def test_differences_of_pixels_are_counted() -> None:
     other[0, 0, 0], other[2, 3, 4] = 93, 101
     assert difference([frame, frame], [frame, other]) == (2 / 120, 7)
     assert difference([frame], [frame[:, :2]]) == (1, 255)
+
+
+def test_options_are_compared_on_lists_that_share_no_film(tmp_path: Path) -> None:
+    classes = [*options.LEARNED, *options.NEW]
+    for split, films in (("train", 40), ("val", 5)):
+        lines = [f"videos/{split}/{name}/{n:04d}.mp4 60 {k}\n" for n in range(films) for k, name in enumerate(classes)]
+        (tmp_path / f"motion_{split}_list.txt").write_text("".join(lines))
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    options.write_lists(tmp_path, folder)
+    lists = {path.stem: path.read_text().splitlines() for path in folder.iterdir()}
+    sizes = {name: len(lines) for name, lines in lists.items() if not name.endswith("classes")}
+    assert sizes == {
+        "learned_train": 160, "learned_val": 20, "even_train": 28, "uneven_train": 34, "labels_train": 28,
+        "new_val": 100, "labels_val": 100,
+    }  # fmt: skip
+    for name in ("even", "uneven"):
+        assert not {*lists[f"{name}_train"]} & {*lists["new_val"]}
+    counts = Counter(line.rpartition(" ")[2] for line in lists["uneven_train"])
+    assert counts == {"0": 14, "1": 3, "2": 14, "3": 3}
+    assert lists["labels_val"][0] == "videos/val/left/0000.mp4 60 0,4"
+    assert lists["labels_val"][3] == "videos/val/counter-clockwise/0000.mp4 60 3,5"
+    assert lists["labels_classes"][3:] == ["counter-clockwise", "slides", "orbits"]
+    parser, runs = train_parser(None, tuple(DECODERS)), [each.run(tmp_path, tmp_path, 3) for each in options.OPTIONS]
+    assert len({run.name for run in runs}) == len(runs)
+    for run in runs:
+        args = parser.parse_args(run.words[1:])
+        assert (args.seed, args.store_name, args.device) == (3, run.name, "cpu")
+        assert Path(args.train_list).exists() and Path(args.val_list).exists() and Path(args.class_names).exists()
+
+
+def test_options_that_change_less_than_the_spread_are_said_to(tmp_path: Path) -> None:
+    for option, figures in zip(options.OPTIONS[:4], ((80, 82, 84), (70, 71, 72), (83, 80), ()), strict=True):
+        for number, top1 in enumerate(figures):
+            folder = tmp_path / f"{option.folder}_seed{number}"
+            folder.mkdir()
+            (folder / "log.csv").write_text(f"step,val_top1,val_loss\n4,,\n8,{top1},0.5\n")
+    rows = options.rows_of(options.read_results(tmp_path, [0, 1, 2]))
+    assert [row[2:] for row in rows[:4]] == [
+        ["82.0", "± 2.0", "80.0 82.0 84.0", "", "0.50", "8"],
+        ["71.0", "± 1.0", "70.0 71.0 72.0", "-11.0", "0.50", "8"],
+        ["81.5", "± 2.1", "83.0 80.0", "-0.5 (within the spread)", "0.50", "8"],
+        ["–", "–", "–", "–", "–", "–"],
+    ]
+
+
+def test_frozen_parts_are_measured() -> None:
+    threads = torch.get_num_threads()
+    rows = frozen_rows(1)
+    torch.set_num_threads(threads)
+    assert [row[0] for row in rows] == ["none", "stages 2", "backbone"] and rows[0][2] == "1.00"

@@ -193,10 +193,10 @@ def test_tuning_takes_from_the_checkpoint_what_is_not_given(clips: Clips, call: 
     made = read_checkpoint(folder / "ckpt.pth.tar")
     assert (made.num_segments, made.meta["input_size"], made.meta["recipe"]["arch"]) == (4, 32, "resnet18")
     again = [*arguments, "--resume", "auto"]
-    assert "1 epochs and 0 steps are done" in call(*again).out  # the same command continues the run
+    assert "1 epoch and 0 steps are done" in call(*again).out  # the same command continues the run
     (tmp_path / "start.pth").rename(tmp_path / "gone.pth")
     assert "start.pth: " in call(*again, status=2).err  # the name of the folder depends on the file
-    assert "1 epochs and 0 steps" in call(*again, "--store_name", folder.name).out
+    assert "1 epoch and 0 steps" in call(*again, "--store_name", folder.name).out
     arguments[-1] = "gone.pth"
     for flags, message in {
         ("--num_segments", "3"): "--num_segments 3 contradicts gone.pth, which has --num_segments 4:",
@@ -327,10 +327,10 @@ BAD_TRAINING = {
     ),
     "label out of range": (["--train_list", "label.txt"], "label.txt:1: label 2 is outside 0…1"),
     "no label": (["--train_list", "unlabelled.txt"], "unlabelled.txt:1: no label"),
-    "no file exists": (["--train_list", "gone.txt"], "gone.txt: none of its 2 paths exist;"),
+    "no file exists": (["--train_list", "gone.txt"], "gone.txt: none of its 2 paths exists;"),
     "directory as list": (["--train_list", "."], "is a directory"),
     "no such root": (["--root_path", "nowhere"], "--root_path nowhere: no such folder"),
-    "fewer videos than a batch": (["-b", "7"], "6 videos do not fill one batch of --batch-size 7"),
+    "fewer videos than a batch": (["-b", "7"], "6 videos cannot fill one batch of --batch-size 7"),
     "unknown architecture": (["--arch", "vgg16"], "unknown architecture vgg16"),
     "BNInception": (["--arch", "BNInception"], "BNInception has no TAM"),
     "non-local blocks of an unknown kind": (["--non_local", "yes"], "--non_local: invalid choice: 'yes'"),

@@ -22,3 +22,10 @@ def test_compare_refuses_files_that_are_no_results(content: str | None, call: Ca
         (tmp_path / "metrics.json").write_text(content)
     ended = call("tools/compare.py", ".", status=2)
     assert ended.err.startswith("error: metrics.json: ") and len(ended.err.splitlines()) == 1
+
+
+def test_compare_names_the_tests_in_the_folder_of_a_run(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "run" / "test").mkdir(parents=True)
+    (tmp_path / "run" / "test" / "metrics.json").write_text('{"scored": 3, "expected": 4}')
+    ended = call("tools/compare.py", "run", status=2)
+    assert ended.err.endswith("cannot read the results of a test (FileNotFoundError); did you mean run/test?\n")

@@ -53,7 +53,9 @@ def read_metrics(folder: Path) -> dict[str, float]:
     try:
         metrics = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read the results of a test ({error.__class__.__name__})") from None
+        within = sorted(str(inner.parent) for inner in folder.glob("*/metrics.json"))
+        hint = f"; did you mean {' or '.join(within)}?" if within else ""
+        raise InputError(f"{path}: cannot read the results of a test ({type(error).__name__}){hint}") from None
     if not isinstance(metrics, dict) or not {"scored", "expected"} <= metrics.keys():
         raise InputError(f"{path}: contains no results of a test")
     return metrics

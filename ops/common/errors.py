@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
-from ops.common.text import one_line, printable
+from ops.common.text import counted, one_line, printable
 from ops.common.threads import limit_spinning
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class TruncatedMediaError(MediaError):
     """Fewer frames could be read than the list or the header claims: only the first `readable` ones."""
 
     def __init__(self, path: str, claimed: int, readable: int) -> None:
-        super().__init__(path, f"only {readable} of {claimed} frames could be read")
+        super().__init__(path, f"only {readable} of {counted(claimed, 'frame')} could be read")
         self.args = (path, claimed, readable)
         self.claimed, self.readable = claimed, readable
 

@@ -10,7 +10,7 @@ import torch
 
 from ops.common import distributed
 from ops.common.async_flags import AsyncFlags
-from ops.common.stop_signals import SIGNALS, handled
+from ops.common.stop_signals import SIGNALS, WITH_PARENT, handled
 
 HANGUP = 1
 """The number of SIGHUP, which a process gets when its terminal is closed."""
@@ -38,10 +38,12 @@ class Preemption:
     def everywhere(self, device: torch.device, deferred: bool = False) -> bool:
         """Whether any process received a signal; all must call this at the same point, and get the same answer.
 
-        If torchrun has died, for example of SIGUSR1, which it does not handle, its processes stop too. With `deferred`,
-        several processes get the answer of the call before, so that none has to wait for `device`.
+        If torchrun has died, for example of SIGUSR1, which it does not handle, its processes stop too, and so does a
+        training whose sweep was killed (`WITH_PARENT`). With `deferred`, several processes get the answer of the call
+        before, so that none has to wait for `device`.
         """
-        if distributed.world_size() > 1 and os.getppid() != self.parent:
+        follows = distributed.world_size() > 1 or WITH_PARENT in os.environ
+        if follows and os.getppid() != self.parent:
             self.signal = self.signal or HANGUP
         if distributed.world_size() == 1:
             return self.signal > 0

@@ -1,5 +1,6 @@
 """Signals that ask a process to stop, and passing them on to child processes. Imports nothing heavy."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,6 +9,9 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+
+WITH_PARENT = "TAM_STOP_WITH_PARENT"
+"""The environment variable that makes a training stop, with everything saved, when its parent process has died."""
 
 PREEMPTED = "preempted"
 """The file that marks the folder of a training that a signal stopped, until the training is resumed."""
@@ -43,7 +47,11 @@ class ChildProcesses:
             yield
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-        """Start a child without standard input; `options` are further ones of `subprocess.Popen`."""
+        """Start a child without standard input; `options` are further ones of `subprocess.Popen`.
+
+        If this process is killed, so that it can pass nothing on, a child that is a training stops by itself.
+        """
+        options["env"] = {**options.get("env", os.environ), WITH_PARENT: "1"}
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, **options)
         self._processes = [*(other for other in self._processes if other.poll() is None), process]
         if self.signal:  # it arrived while the process was being started

@@ -8,6 +8,11 @@ def one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
+def counted(number: object, noun: str, plural: str = "") -> str:
+    """A number with its noun, as in "1 video", "2 videos", "3 classes"; `plural` if it is irregular."""
+    return f"{number} {noun if number == 1 else plural or noun + ('es' if noun.endswith('s') else 's')}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message that is not empty; the name of its type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 
 _NUMBERS = {"id", "index", "idx", "number", "label", "class_id", "class_index", "label_id", "target"}
 _NAMES = {"name", "class", "class_name", "classname", "label_name", "category", "action", "text", "label"}
@@ -48,9 +49,9 @@ def check_class_count(
     if expected in (None, len(names)):
         return
     if num_class:
-        raise InputError(f"{source}: {len(names)} classes, but --num_class is {num_class}")
+        raise InputError(f"{source}: {counted(len(names), 'class')}, but --num_class is {num_class}")
     raise InputError(
-        f"{source}: {len(names)} classes, but {dataset} has {wanted}"
+        f"{source}: {counted(len(names), 'class')}, but {dataset} has {wanted}"
         f"{advice and f'; {advice}'}; if {len(names)} is correct, give --num_class {len(names)}"
     )
 

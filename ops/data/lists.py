@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ops.common.errors import InputError
 from ops.common.string_array import StringArray
+from ops.common.text import counted
 from ops.data.list_lines import UNKNOWN, Form, header_form, is_comment, is_video, parse_line
 from ops.data.multi_label_lists import LabelColumn, LabelSets
 
@@ -144,7 +145,9 @@ class Records(Sequence[Record]):
         full = (os.path.join(root, record.path) for record in self)
         there = list(itertools.islice(filter(os.path.exists, full), PROBES))
         if not there:
-            raise InputError(f"{self.source}: none of its {len(self)} paths exist; {self._where_looked(root)}")
+            raise InputError(
+                f"{self.source}: none of its {counted(len(self), 'path')} exists; {self._where_looked(root)}"
+            )
         if kind == "videos" and all(map(os.path.isdir, there)):
             raise InputError(
                 f"{self.source}: contains folders, such as {there[0]}, but videos are needed; for frame folders use "

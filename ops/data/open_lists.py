@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ops.common.errors import InputError
 from ops.common.ranks import is_main
+from ops.common.text import counted
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DatasetConfig, dataset_config
 from ops.data.lists import PROBES, Records, read_records
@@ -155,5 +156,5 @@ def _check_frame_counts(records: Records, folder: str) -> None:
         what = "labels (write 'path num_frames -1' if not)" if records.in_pairs else "start frames"
         raise InputError(
             f"{records.where(0)}: the number after the path is not the number of frames in {wrong} of "
-            f"{len(looked_at)} folders; expected 'path num_frames label', but these seem to be {what}"
+            f"{counted(len(looked_at), 'folder')}; expected 'path num_frames label', but these seem to be {what}"
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ops.common.errors import MediaError, TruncatedMediaError
+from ops.common.text import counted
 from ops.data.containers import checked_path, open_container
 from ops.data.decoding import decode_all
 from ops.data.frame_converter import FrameConverter
@@ -104,7 +105,7 @@ class VideoSource(FrameSource):
     @property
     def shortfall(self) -> str:
         """A message if the file contains fewer frames than its header claims, else ""."""
-        return f"only {len(self)} of {self.claimed} frames are there" if len(self) < self.claimed else ""
+        return f"only {len(self)} of {counted(self.claimed, 'frame')} can be read" if len(self) < self.claimed else ""
 
     @property
     def problem(self) -> str:
@@ -172,7 +173,7 @@ class VideoSource(FrameSource):
         if self._is_kept:
             kept, self.index, self._is_kept = len(self), self._decoder.read_index(), False
             if len(self) != kept:
-                raise MediaError(self.path, f"it has {len(self)} frames, but its index lists {kept}")
+                raise MediaError(self.path, f"it has {counted(len(self), 'frame')}, but its index lists {kept}")
 
     def _frames_in_sequence(self, indices: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         wanted = iter(indices)

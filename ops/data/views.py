@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ops.common.errors import MediaError, TruncatedMediaError, memory_errors_as_media_errors
+from ops.common.text import counted
 from ops.data.frame_source import FrameSource, Reader
 from ops.data.sampling import Indices, stack_indices
 from ops.data.transforms import FramePlan
@@ -78,7 +79,7 @@ def load_views(
     `listed` is the list's frame count (-1: none). MediaError if the video cannot be read at all.
     """
     with memory_errors_as_media_errors(path), reader.open(path, listed) as source:
-        truncated = f"{len(source)} frames, but the list says {listed}" if len(source) < listed else ""
+        truncated = f"{counted(len(source), 'frame')}, but the list says {listed}" if len(source) < listed else ""
         return views_of(source, choose, make_plan, new_length, truncated)
 
 

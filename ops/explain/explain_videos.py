@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, InputError
+from ops.common.text import counted
 from ops.data.datasets import Failure
 from ops.explain.explainer import Video, explain_videos, score_videos
 from ops.explain.kernel_spread import write_spreads
@@ -59,7 +60,7 @@ def explain_into(folder: Path, predictor: Predictor, videos: Sequence[Video], op
     if len(numbers.rows) == 1:
         row = numbers.rows[0]
         log.info("%s: %s, %.1f %%", row["name"], row["prediction"], 100 * row["top5"][0]["probability"])
-    log.info("%d of %d videos explained: %s", len(numbers.rows), len(videos), folder / "explain.html")
+    log.info("%d of %s explained: %s", len(numbers.rows), counted(len(videos), "video"), folder / "explain.html")
     return EXIT_WITH_FAILURES if numbers.failures else EXIT_DONE
 
 

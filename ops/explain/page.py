@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ops.common.figures import save_figure
 from ops.common.html import image_uri, write_page
+from ops.common.text import counted
 from ops.explain.explainer import Explanation, class_name
 from ops.explain.figures import draw_cam, draw_importance, draw_kernels, draw_shares, draw_weights
 from ops.explain.kernel_spread import KernelSpread, offset_name, offsets
@@ -147,9 +148,9 @@ def _facts(numbers: Numbers) -> str:
     predictor = numbers.predictor
     shape = predictor.shape
     return (
-        f"{predictor.checkpoint.path}, {predictor.model.num_classes} classes. For each video, one clip of "
-        f"{shape.num_segments} frames ({predictor.sample.one_clip.kind} sampling) is explained, the centre crop of "
-        f"{shape.input_size} × {shape.input_size} pixels; a test may average several."
+        f"{predictor.checkpoint.path}, {counted(predictor.model.num_classes, 'class')}. For each video, one clip of "
+        f"{counted(shape.num_segments, 'frame')} ({predictor.sample.one_clip.kind} sampling) is explained, the centre "
+        f"crop of {shape.input_size} × {shape.input_size} pixels; a test may average several."
     )
 
 

@@ -184,13 +184,20 @@ def _results(results: Facts) -> str:
     name, words = ("best_mAP", "mAP") if "best_mAP" in results else ("best_top1", "top-1")
     best = UNKNOWN if results[name] is None else f"{results[name]:.2f} %"
     text = f"best validation {words} {best}; epochs done {_text(results['epochs_done'])}"
-    figures = [
-        f"{split} loss {results[f'{split}_loss']:.3f}, top-1 {results[f'{split}_top1']:.2f} %, "
-        f"top-5 {results[f'{split}_top5']:.2f} %"
-        for split in ("train", "val")
-        if all(isinstance(results.get(f"{split}_{figure}"), float) for figure in ("loss", "top1", "top5"))
-    ]
-    return text + (f"; last: {'; '.join(figures)}" if figures else "")
+    metrics = {"mAP": "mAP"} if "best_mAP" in results else {"top1": "top-1", "top5": "top-5"}
+    last = [(split, _last_figures(results, split, metrics)) for split in ("train", "val")]
+    shown = [f"{split} {figures}" for split, figures in last if figures]
+    return text + (f"; last: {'; '.join(shown)}" if shown else "")
+
+
+def _last_figures(results: Facts, split: str, metrics: Mapping[str, str]) -> str:
+    """The loss and those of `metrics` in the last epoch of a split that are recorded, in words."""
+    values = {words: results.get(f"{split}_{name}") for name, words in {"loss": "loss", **metrics}.items()}
+    return ", ".join(
+        f"{words} {value:.3f}" if words == "loss" else f"{words} {value:.2f} %"
+        for words, value in values.items()
+        if isinstance(value, float)
+    )
 
 
 def _size(facts: Facts) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path, make_folder
 from ops.common.tensor_files import write_safetensors, write_tensors
+from ops.common.text import counted
 from ops.export.hub_folder import check_hub_folder, without_folders, write_hub_files
 from ops.models.checkpoint import FORMAT_VERSION, Checkpoint, load_state, model_of, read_checkpoint
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, to_dialect
@@ -97,7 +98,9 @@ def _order_of_classes(
     """For each class of the result, its row in the source's head (None: unchanged), and the meta of the new file."""
     path, known, count = checkpoint.path, checkpoint.class_names, checkpoint.spec.num_classes
     if classes.now is not None and len(classes.now) != count:
-        raise InputError(f"--classes_from has {len(classes.now)} names, but {path} has {count} classes")
+        raise InputError(
+            f"--classes_from has {counted(len(classes.now), 'name')}, but {path} has {counted(count, 'class')}"
+        )
     if classes.now is not None and known is not None and list(classes.now) != known:
         raise InputError(f"{path}: has class names, but those in --classes_from or their order differ")
     now = known if classes.now is None else list(classes.now)
@@ -140,7 +143,7 @@ def _with_head_as_trained(checkpoint: Checkpoint, meta: Mapping[str, Any]) -> di
 def _with_segments(checkpoint: Checkpoint, segments: int, seed: int) -> Checkpoint:
     """The checkpoint for another number of segments: all tensors are kept except those of TAM's global branch."""
     spec, old = checkpoint.spec, checkpoint.num_segments
-    what = f"{segments} segments from {old or 'an unknown number'}"
+    what = f"{counted(segments, 'segment')} from {old or 'an unknown number'}"
     state, untrained = checkpoint.state, {}
     if spec.num_segments:
         with torch.random.fork_rng(devices=[]):

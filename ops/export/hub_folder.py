@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.common.errors import InputError
 from ops.common.storage import atomic_file
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.export.checkpoint_info import Facts, checkpoint_facts, described_rows
 from ops.models.hub import CARD, CONFIG, PREFIX, WEIGHTS, read_config
 
@@ -26,7 +26,7 @@ tags:
 
 # {title}
 
-{model}. It gives scores for {count} classes{kind}.
+{model}. It gives scores for {count}{kind}.
 
 ## Protocol
 
@@ -127,7 +127,7 @@ def card_of(facts: Facts) -> str:
         network_tag=facts["temporal"]["module"] if facts["temporal"]["module"] != "none" else "tsn",
         title=_plain(f"{rows['model'].partition(' on ')[0]}, trained on {facts['dataset'] or 'an unknown dataset'}"),
         model=_plain(rows["model"]),
-        count=facts["num_classes"],
+        count=counted(facts["num_classes"], "class"),
         kind=_SEVERAL if facts.get("multi_label") else "",
         protocol="\n".join(f"| {name} | {_plain(rows[name])} |" for name in shown if rows[name]),
         results=_plain(rows["results"][:1].upper() + rows["results"][1:]),

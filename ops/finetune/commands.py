@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.decoders import DECODERS
 from ops.data.file_search import IMAGE_EXTENSIONS, find_videos
 from ops.prepare.labelled_list import read_labelled
@@ -142,7 +143,8 @@ def _root_of(labels: str, root: str | None) -> str:
         if any(os.path.exists(os.path.join(folder, path)) for path in paths):
             return folder
     raise InputError(
-        f"{labels}: none of its {len(paths)} paths exist below {beside}, such as {paths[0]}; give --root_path"
+        f"{labels}: none of its {counted(len(paths), 'path')} exists below {beside}, such as {paths[0]}; "
+        "give --root_path"
     )
 
 

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.live.camera import Image
 from ops.live.inference import LivePrediction
 
 TOP = 5
 NOTHING = "–"
+DESKTOP_SECONDS = 30.0
+"""How long a desktop may take to open a window."""
 ROWS = 3
 """How many classes the window shows."""
 
@@ -41,7 +43,7 @@ class Shown:
         """Frame rate, latency, and the number of dropped frames."""
         live = self.live
         state = f"{live.fps:.1f} frames/s, latency {live.latency_s:.2f} s"
-        return f"{state}, dropped {live.dropped_frames} frames and {live.skipped_windows} windows"
+        return f"{state}, dropped {counted(live.dropped_frames, 'frame')} and {counted(live.skipped_windows, 'window')}"
 
     @property
     def line(self) -> str:
@@ -176,10 +178,14 @@ def draw_prediction(image: Image, shown: Shown | None, names: Sequence[str]) -> 
 def has_desktop() -> bool:
     """Whether a window can be opened here.
 
-    This is tried in another process, because OpenCV ends the process if it has no access to the display.
+    This is tried in another process, because OpenCV ends the process if it has no access to the display, and waits
+    without end for a display that does not answer.
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     code = "import cv2; cv2.namedWindow('test'); cv2.destroyAllWindows()"
-    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False)
+    try:
+        tried = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=DESKTOP_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False
     return tried.returncode == 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from ops.common.device import compute_of, pick_device
 from ops.common.errors import EXIT_DONE, InputError, MediaError
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.data.dataset_configs import dataset_config
 from ops.live.camera import Camera
 from ops.live.cameras import open_camera
@@ -149,9 +149,10 @@ class Summary:
         rate = (capture.count - 1) / seconds if seconds else 0.0
         middle, high = np.percentile(self.latencies, [50, 95]) if self.latencies else (0.0, 0.0)
         return (
-            f"{capture.count} frames in {seconds:.1f} s ({rate:.1f} per second), {len(self.latencies)} predictions; "
+            f"{counted(capture.count, 'frame')} in {seconds:.1f} s ({rate:.1f} per second), "
+            f"{counted(len(self.latencies), 'prediction')}; "
             f"latency {middle:.3f} s (median), {high:.3f} s (95 %); "
-            f"dropped {capture.lost} frames and {inference.skipped} windows"
+            f"dropped {counted(capture.lost, 'frame')} and {counted(inference.skipped, 'window')}"
         )
 
 

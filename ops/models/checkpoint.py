@@ -12,6 +12,7 @@ from torch import Tensor
 from ops.common.errors import InputError
 from ops.common.storage import atomic_path
 from ops.common.tensor_files import load_hashed_tensors, load_tensors, write_tensors
+from ops.common.text import counted
 from ops.models.checkpoint_meta import check_meta
 from ops.models.checkpoint_names import OWN_HEADS, Dialect, ModelSpec, describe, dialect_of, to_our_names
 from ops.models.checkpoint_source import normalisation_told, segments_told, temporal_told
@@ -109,8 +110,8 @@ def model_of(checkpoint: Checkpoint, num_segments: int | None = None) -> Recogni
     spec = checkpoint.spec
     if spec.num_segments and num_segments not in (None, spec.num_segments):
         raise InputError(
-            f"{checkpoint.path}: trained for {spec.num_segments} segments, which TAM's layers depend on, but "
-            f"{num_segments} were requested"
+            f"{checkpoint.path}: trained for {counted(spec.num_segments, 'segment')}, which TAM's layers depend "
+            f"on, but not for {num_segments}"
         )
     stored = checkpoint.meta.get("dropout")
     dropout = 0.0 if spec.own_head else float(stored) if isinstance(stored, float) and stored > 0 else 0.5
@@ -176,8 +177,8 @@ def tune_from(
     if spec.num_segments and spec.num_segments != model.num_segments:
         skip.append(".tam.G.")
         log.info(
-            "%s has %s segments, this model %d: TAM's global branch is initialised again",
-            checkpoint.path, spec.num_segments, model.num_segments,
+            "%s has %s, this model %d: TAM's global branch is initialised again",
+            checkpoint.path, counted(spec.num_segments, "segment"), model.num_segments,
         )  # fmt: skip
     theirs = checkpoint.meta.get("input_size")
     if theirs not in (None, input_size):
@@ -199,7 +200,7 @@ def tune_from(
 def _why_new_head(model: Recognizer, checkpoint: Checkpoint, dataset: str, class_names: list[str] | None) -> str:
     """Why the classifier cannot be taken over, or ""."""
     if checkpoint.spec.num_classes != model.num_classes:
-        return f"{checkpoint.spec.num_classes} classes there, {model.num_classes} here"
+        return f"{counted(checkpoint.spec.num_classes, 'class')} there, {model.num_classes} here"
     theirs = checkpoint.class_names
     if theirs and class_names:
         return "" if theirs == class_names else "the classes or their order differ"

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.file_search import VIDEO_EXTENSIONS, endings_there, find_videos
 from ops.data.list_lines import UNKNOWN, names_protocol
 
 log = logging.getLogger(__name__)
+
+LISTS = (".txt", ".csv", ".tsv")
+"""Endings of lists, which are not given in the place of videos."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _frame_folders(folder: str, with_videos: Collection[str]) -> list[str]:
     frames = [inner for inner in images if frames_in(os.path.join(folder, inner))]
     left = [inner for inner in images if inner and inner not in frames]
     if left and (frames or with_videos):
-        what = f"{len(left)} folders of images are left out, such as {os.path.join(folder, left[0])}"
+        what = f"{counted(len(left), 'folder')} of images left out, such as {os.path.join(folder, left[0])}"
         log.warning("%s: %s: their names are not those of frames, such as img_00001.jpg", folder, what)
     return frames
 
@@ -113,7 +117,10 @@ def _expand(argument: str, endings: Sequence[str]) -> Iterator[Video]:
     if os.path.isdir(argument):
         yield from _below(argument, endings)
     elif os.path.lexists(argument):
-        yield Video(argument, argument)
+        is_list = Path(argument).suffix.lower() in LISTS
+        yield Video(
+            argument, argument, "not a video; if it is a list of videos, put --list before it" if is_list else ""
+        )
     elif names_protocol(argument):
         yield Video(argument, argument, "not a plain file path (URLs and protocols are not followed)")
     elif "\0" not in argument and glob.has_magic(argument):

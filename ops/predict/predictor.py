@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import InputError, memory_errors_as_media_errors
+from ops.common.text import counted
 from ops.data.class_order import differing_order
 from ops.data.dataset_configs import DATASETS, DatasetConfig, dataset_config
 from ops.data.decoders import video_reader
@@ -208,7 +209,7 @@ def open_predictor(
     asked = count_classes(config, None, names) or model.num_classes
     if asked != model.num_classes:
         source = class_names or f"dataset {config.name}"
-        raise InputError(f"{weights}: has {model.num_classes} classes, but {source} has {asked}")
+        raise InputError(f"{weights}: has {counted(model.num_classes, 'class')}, but {source} has {asked}")
     compute = compute or Compute(pick_device(None, device))
     compute = choose_runtime(compute, runtime)
     compute.prepare(model)

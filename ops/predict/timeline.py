@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from ops.common.csv_tables import TableWriter
 from ops.common.figures import save_figure
 from ops.common.storage import atomic_file
+from ops.common.text import counted
 from ops.predict.fonts import font_file
 from ops.predict.windows import Timeline
 
@@ -86,7 +87,7 @@ def _add_legend(figure: Figure, timeline: Timeline, shown: list[int], others: se
     """Put the names beside the plot, where there are no curves; `$` is escaped, because it would start a formula."""
     handles = [Patch(color=c, label=_short(timeline.name(k))) for k, c in zip(shown, COLOURS, strict=False)]
     if others:
-        handles.append(Patch(color=OTHER, label=f"{len(others)} other classes"))
+        handles.append(Patch(color=OTHER, label=counted(len(others), "other class")))
     font = FontProperties(fname=font_file(str(handle.get_label()) for handle in handles), size=10)
     figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.91, 0.5), frameon=False, prop=font)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import TableWriter
 from ops.common.errors import InputError
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.data.lists import Records
 from ops.prepare.check_rules import ERROR, KINDS, WARNING, Problem
 from ops.prepare.ownership import WrittenFiles
@@ -93,8 +93,9 @@ def summary(lists: Sequence[CheckedList], num_classes: int, findings: Findings, 
     text = ""
     for checked in lists:
         balance = class_balance(checked.records.all_labels, num_classes)
-        text += f"{checked.split}: {checked.records.source}, {len(checked.good)} entries, {checked.good.sum()} good; "
-        text += f"{num_classes - len(balance['empty'])} of {num_classes} classes, "
+        text += f"{checked.split}: {checked.records.source}, {counted(len(checked.good), 'entry', 'entries')}, "
+        text += f"{checked.good.sum()} good; "
+        text += f"{num_classes - len(balance['empty'])} of {counted(num_classes, 'class')}, "
         text += f"{balance['min']} / {balance['median']:g} / {balance['max']} videos per class (min / median / max)"
         text += f"{_labels_in_words(checked.records)}\n"
     rows = [("", "problem", *(checked.split for checked in lists), "")]
@@ -123,7 +124,9 @@ def _labels_in_words(records: Records) -> str:
     if not found:
         return ""
     videos, none = sum(found["videos_per_number_of_labels"]), sum(found["videos_per_number_of_labels"][:1])
-    return f"; {found['labels'] / max(videos, 1):.2f} labels per video, {none} videos with none of the classes"
+    return (
+        f"; {found['labels'] / max(videos, 1):.2f} labels per video, {counted(none, 'video')} with none of the classes"
+    )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

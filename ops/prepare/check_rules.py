@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ops.common.text import counted
 from ops.data.frames import FrameTemplate
 from ops.data.lists import Record
 from ops.data.sampling import DENSE_WINDOW
@@ -83,17 +84,17 @@ def media_problems(record: Record, outcome: Outcome, rules: Rules) -> Iterator[P
             yield "naming", f"{_words(naming)}, but the others have {_words(rules.template)}"
     if frames < listed:
         kind = "damaged" if found["frames"] >= listed else "too_few" if rules.counted else "cut_short"
-        yield kind, f"{frames} of {listed} frames{_gap(found)}"
+        yield kind, f"{frames} of {counted(listed, 'frame')}{_gap(found)}"
     if found["broken"] and not ("decoded" in found and listed >= 0):
         yield "damaged", found["broken"]
     elif found["broken"] and frames >= listed:  # the list has a frame count
         yield "cut_short", found["broken"]
     if 0 <= listed < frames:
-        yield "too_many", f"{frames} frames, but the list says {listed}"
+        yield "too_many", f"{counted(frames, 'frame')}, but the list says {listed}"
     if found.get("beyond") and listed <= frames:
-        yield "cut_short", f"{frames} frames{_gap(found)}"
+        yield "cut_short", f"{counted(frames, 'frame')}{_gap(found)}"
     if found.get("claimed", 0) > found["frames"]:
-        yield "cut_short", f"{found['frames']} frames, but its header claims {found['claimed']}"
+        yield "cut_short", f"{counted(found['frames'], 'frame')}, but its header claims {found['claimed']}"
     yield from _short(min(frames, listed) if listed >= 0 else frames, rules)
 
 
@@ -102,9 +103,12 @@ def _short(frames: int, rules: Rules) -> Iterator[Problem]:
     if frames < 1:
         yield "unreadable", "no frames"
     elif rules.dense and positions < DENSE_WINDOW:
-        yield "short", f"{frames} frames; dense sampling needs {DENSE_WINDOW + rules.new_length - 1} and wraps around"
+        yield (
+            "short",
+            f"{counted(frames, 'frame')}; dense sampling needs {DENSE_WINDOW + rules.new_length - 1} and wraps around",
+        )
     elif positions < rules.num_segments:
-        yield "short", f"{frames} frames for {rules.num_segments} segments: some are repeated"
+        yield "short", f"{counted(frames, 'frame')} for {rules.num_segments} segments: some are repeated"
 
 
 def _gap(found: dict[str, int]) -> str:

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from ops.common.errors import MediaError, TruncatedMediaError
+from ops.common.text import counted
 from ops.data.frames import FolderSource
 from ops.data.videos import header_count, open_video
 from ops.prepare.count_frames import look_into
@@ -31,7 +32,7 @@ def check_video(path: str, item: str, decode: str) -> dict[str, Any]:
         if decode == "full":
             found["decoded"] = source.decodable()
             if found["decoded"] < len(source):
-                found["broken"] = f"only {found['decoded']} of {len(source)} frames decode"
+                found["broken"] = f"only {found['decoded']} of {counted(len(source), 'frame')} can be decoded"
         found |= index_entry(source.index)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ops.common.errors import EXIT_DONE, InputError
 from ops.common.string_array import StringArray
+from ops.common.text import counted
 from ops.data.class_names import read_class_names
 from ops.data.dataset_configs import dataset_config
 from ops.data.file_search import endings_there
@@ -78,7 +79,7 @@ def classes_and_splits(place: Data, division: Division, sides: Mapping[str, bool
         if not len(source.listed or ()):
             expected = os.path.join(place.data, entries[0].path)
             raise InputError(
-                f"{division.labels}: none of its {len(entries)} paths exist; the first should be {expected}"
+                f"{division.labels}: none of its {counted(len(entries), 'path')} exists; the first should be {expected}"
             )
     else:
         paths = source.find("")
@@ -145,7 +146,7 @@ def _check_split_classes(classes: Sequence[str], chosen: Mapping[str, Sequence[E
         raise InputError("there are no videos for training: none is in the split train")
     lacking = [name for name in classes if name not in trained]
     if lacking:
-        log.warning("%d classes have no videos for training, such as %s", len(lacking), lacking[0])
+        log.warning("no videos for training in %s, such as %s", counted(len(lacking), "class"), lacking[0])
 
 
 def _has_splits(data: str, paths: Iterable[str]) -> bool:
@@ -172,7 +173,7 @@ def _named(entries: list[Entry], file: str | None) -> list[Entry]:
     names = read_class_names(file)
     largest = max(entries, key=lambda entry: int(entry.label))
     if int(largest.label) >= len(names):
-        raise InputError(f"{largest.path}: its label is {largest.label}, but {file} has {len(names)} classes")
+        raise InputError(f"{largest.path}: its label is {largest.label}, but {file} has {counted(len(names), 'class')}")
     return [dataclasses.replace(entry, label=names[int(entry.label)]) for entry in entries]
 
 

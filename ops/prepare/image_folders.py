@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.common.storage import stamp_of
 from ops.common.string_array import StringArray
+from ops.common.text import counted
 from ops.data.transforms import scaled_size
 from ops.prepare.executors import Work
 from ops.prepare.job_summary import Tally, status_of
@@ -120,5 +121,9 @@ class ImageJob:
         for outcome in outcomes:
             tally.add(outcome)
             frames += outcome.value.get("frames", 0)
-        lines = [f"{tally.total()}; {frames:,} frames in {self.out}", *tally.lines(), f"all results: {self._report}"]
+        lines = [
+            f"{tally.total()}; {counted(frames, 'frame')} in {self.out}",
+            *tally.lines(),
+            f"all results: {self._report}",
+        ]
         return (EXIT_WITH_FAILURES if tally.counts["failed"] else EXIT_DONE), lines

@@ -1,6 +1,6 @@
 """The summary at the end of a job: videos done, cut short or failed."""
 
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.prepare.journal import Outcome
 
 NAMED = 10
@@ -13,7 +13,7 @@ def status_of(outcome: Outcome) -> tuple[str, str]:
         return "failed", outcome.reason
     decoded, claimed = outcome.value["decoded"], outcome.value["claimed"]
     if decoded < claimed:
-        return "cut short", f"only {decoded} of {claimed} frames could be read"
+        return "cut short", f"only {decoded} of {counted(claimed, 'frame')} could be read"
     return "done", ""
 
 
@@ -39,7 +39,8 @@ class Tally:
     def total(self) -> str:
         """The counts in words."""
         short, failed = self.counts["cut short"], self.counts["failed"]
-        return f"{self.made:,} of {self.made + failed:,} videos done, {short:,} of them cut short, {failed:,} failed"
+        done = f"{self.made:,} of {counted(self.made + failed, 'video')} done"
+        return f"{done}, {short:,} of them cut short, {failed:,} failed"
 
     def lines(self) -> list[str]:
         """The names to print, one per line."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.class_names import check_class_count, read_class_names
 from ops.data.dataset_configs import DATASETS
 from ops.data.file_search import relative
@@ -181,7 +182,9 @@ def _which(where: Mapping[str, str]) -> str:
             f"{where[others[0]]}: the label {others[0]!r} is not a class of Kinetics-400, but "
             f"{len(where) - len(others)} others are: correct it, or give another dataset, --dataset k600 or k700"
         )
-    raise InputError(f"{len(where)} classes, not all of Kinetics-400: give the dataset, --dataset k400, k600 or k700")
+    raise InputError(
+        f"{counted(len(where), 'class')}, not all of Kinetics-400: give the dataset, --dataset k400, k600 or k700"
+    )
 
 
 def _kinetics400() -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ops.common.errors import MediaError
 from ops.common.storage import stamp_of
+from ops.common.text import counted
 from ops.data.dataset_configs import DATASETS
 from ops.data.frames import FolderSource, FrameTemplate, template_in
 from ops.data.videos import VideoSource, open_video
@@ -81,7 +82,7 @@ def extract_flow(path: str, item: str, out: str, options: FlowOptions) -> dict[s
                 _write(folder, name, template, decoded - 1, flow, options)
             previous, decoded = sized, decoded + 1
         if flow is None:
-            raise MediaError(path, f"{decoded} frames can be decoded, but two are needed for motion")
+            raise MediaError(path, f"{counted(decoded, 'frame')} can be decoded, but two are needed for motion")
         _write(folder, name, template, decoded - 1, flow, options)
     stood_in = video.stood_in if video else 0
     made = stamp_of(os.path.join(out, name))

@@ -14,6 +14,7 @@ import numpy as np
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, MediaError
 from ops.common.storage import stamp_of
 from ops.common.string_array import StringArray
+from ops.common.text import counted
 from ops.data.sampling import train_indices
 from ops.data.videos import open_video
 from ops.prepare.job_summary import Tally, status_of
@@ -110,7 +111,7 @@ class ResizeJob:
             return []
         before, after = (float(np.median([row[column] for row in rows])) for column in (1, 2))
         each = f"{before:.1f} ms before, {after:.1f} ms after"
-        return [f"decode time per training clip, median of {len(rows)} videos: {each}"]
+        return [f"decode time per training clip, median of {counted(len(rows), 'video')}: {each}"]
 
 
 def _row(outcome: Outcome) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ops.common.text import counted
 from ops.data.lists import read_records
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ def report_changes(before: Mapping[str, bool], now: Mapping[str, bool]) -> None:
         new = [path for path, side in now.items() if side == is_val and path not in before]
         if new:
             more = f" and {len(new) - SHOWN} more" if len(new) > SHOWN else ""
-            log.info("added to %s: %d videos (%s%s)", split, len(new), ", ".join(new[:SHOWN]), more)
+            log.info("added to %s: %s (%s%s)", split, counted(len(new), "video"), ", ".join(new[:SHOWN]), more)
     gone = len(before.keys() - now.keys())
     if gone:
-        log.info("no longer in the lists: %d videos", gone)
+        log.info("no longer in the lists: %s", counted(gone, "video"))
     if not gone and now.keys() == before.keys():
-        log.info("the lists have the same %d videos as before", len(now))
+        log.info("the lists have the same %s as before", counted(len(now), "video"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES
 from ops.common.storage import make_folder, remove_file
-from ops.common.text import one_line
+from ops.common.text import counted, one_line
 from ops.data.lists import Record, format_line, read_records
 from ops.prepare.jobs import Job
 from ops.prepare.journal import Outcome
@@ -110,7 +110,7 @@ def verdicts(part: Located, outcomes: Iterator[Outcome], source: Source) -> Iter
             yield "listed", line
             num_frames, claimed = outcome.value["num_frames"], outcome.value["claimed"]
             if num_frames < claimed:
-                yield "damaged", one_line(f"{outcome.item} kept: {num_frames} of {claimed} frames")
+                yield "damaged", one_line(f"{outcome.item} kept: {num_frames} of {counted(claimed, 'frame')}")
         spare += [_why_spare(other, outcome, name) for other in copies if other is not outcome]
     yield from (("spare", one_line(line)) for line in spare)
 

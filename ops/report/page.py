@@ -11,6 +11,7 @@ from ops.common.console import progress
 from ops.common.errors import MediaError
 from ops.common.figures import curves_figure
 from ops.common.html import figure_uri, image_uri, write_page
+from ops.common.text import counted
 from ops.report.comparison import compare
 from ops.report.confusion import Confusion, describe_confusion
 from ops.report.results import ClassResult, Results, Row, Test, Training, finite, table
@@ -128,7 +129,7 @@ def model_in_words(training: Training | None, test: Test | None) -> str:
     temporal = "without TAM" if module == "none" else f"with {module.upper()}"
     return (
         f"{args['arch']} {temporal}, {args.get('modality', '?')}, "
-        f"{args.get('num_segments', '?')} frames of {pixels} x {pixels}"
+        f"{counted(args.get('num_segments', '?'), 'frame')} of {pixels} x {pixels}"
     )
 
 
@@ -182,7 +183,7 @@ def show_mistakes(name: str, test: Test, root: str | None, count: int) -> list[M
         shown.append(Mistake(row, uri, reason))
     without = sum(not mistake.uri for mistake in shown)
     if without:
-        log.warning("%s: no picture of %d of %d videos, such as %s", name, without, len(shown),
+        log.warning("%s: no picture of %d of %s, such as %s", name, without, counted(len(shown), "video"),
                     next(mistake.reason for mistake in shown if not mistake.uri))  # fmt: skip
     return shown
 

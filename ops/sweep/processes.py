@@ -14,6 +14,7 @@ from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, Input
 from ops.common.folder_lock import locked_folder
 from ops.common.stop_signals import PREEMPTED, ChildProcesses
 from ops.common.storage import appended_file, atomic_file, make_folder
+from ops.common.text import counted
 from ops.common.threads import usable_cores
 from ops.sweep.runs import Run
 from ops.sweep.sweep_table import read_settings, write_results
@@ -47,7 +48,7 @@ class Sweep(ChildProcesses):
         """Run all trainings that are not finished; those that fail are recorded, and the others continue."""
         left = [run for run in self.runs if not self.finished(run)]
         if len(left) < len(self.runs):
-            log.info("%d of %d runs are finished already", len(self.runs) - len(left), len(self.runs))
+            log.info("%d of %s finished already", len(self.runs) - len(left), counted(len(self.runs), "run"))
         with self.passing_signals():
             try:
                 while (left and not self.signal) or self._going:

@@ -1,5 +1,6 @@
 """The confidence interval of the accuracy of a test, and whether it is better than chance."""
 
+import json
 import math
 import os
 from collections.abc import Collection
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ops.common.errors import InputError
+from ops.common.text import counted
 
 Z95 = 1.959964
 """The two-sided 95 % quantile of the normal distribution."""
@@ -30,6 +32,9 @@ def videos_needed(chance: float, z: float = Z95) -> int:
     return math.floor(z * z * chance / (1 - chance)) + 1
 
 
+NO_TEMPORAL_MODULE = "without TAM"
+"""Describes a network without a temporal module in the protocol of a test."""
+
 FEW = 50
 """With fewer test videos, the interval is wider than 25 percentage points if half of them are right."""
 
@@ -41,17 +46,17 @@ def few_videos(counts: Collection[int]) -> str:
         return ""
     chance = max(counts, default=0) / max(videos, 1)
     if chance in (0, 1):
-        return f"the {videos} test videos are not of several classes: a test with them says nothing"
+        return f"all test videos ({videos}) are of one class: a test with them says nothing"
     low, high = wilson_interval(videos // 2, videos)
     if videos < videos_needed(chance):
         least = 100 * wilson_interval(videos, videos)[0]
         return (
-            f"there are only {videos} test videos: even if all are right, the true accuracy may be as low as "
+            f"the test has only {counted(videos, 'video')}: even if all are right, the true accuracy may be as low as "
             f"{least:.0f} %, which is not better than chance ({100 * chance:.0f} %); "
             f"at least {videos_needed(chance)} are needed"
         )
     return (
-        f"there are only {videos} test videos: the accuracy measured with them is uncertain by up to "
+        f"the test has only {counted(videos, 'video')}: the accuracy that it measures is uncertain by up to "
         f"{50 * (high - low):.0f} percentage points either way"
     )
 
@@ -71,7 +76,8 @@ def verdict(folder: str | os.PathLike[str]) -> str:
         return "no verdict: no video with a label was scored"
     chance /= videos
     low, high = wilson_interval(right, videos)
-    found = f"{right} of {videos} test videos are right, {100 * right / videos:.0f} % "
+    found = f"{right} of {counted(videos, 'test video')} {'is' if right == 1 else 'are'} right, "
+    found += f"{100 * right / videos:.0f} % "
     found += f"(95 % confidence interval: {100 * low:.0f} to {100 * high:.0f} %; chance: {100 * chance:.0f} %)"
     if chance == 1:
         return f"no verdict: {found}: the test videos are all of one class"
@@ -83,4 +89,15 @@ def verdict(folder: str | os.PathLike[str]) -> str:
         advice = f"at least {videos_needed(chance)} are needed: add videos, or "
         advice += "choose a larger --val_fraction and a new --out"
         return f"too few test videos to tell: {found}; {advice}"
-    return f"not better than chance, as far as these videos can tell: {found}"
+    return f"not better than chance, as far as these videos can tell: {found}{_without_time(Path(folder))}"
+
+
+def _without_time(folder: Path) -> str:
+    """A hint if the test in `folder` was of a single network without a temporal module; "" if not, or if unknown."""
+    try:
+        protocol = str(json.loads((folder / "metrics.json").read_text("utf-8"))["protocol"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    if f" {NO_TEMPORAL_MODULE}, " not in protocol or " + " in protocol:
+        return ""
+    return "; a network without a temporal module cannot tell classes apart that differ only in the order of frames"

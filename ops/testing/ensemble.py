@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.class_order import differing_order
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import Stream, VideoItem
@@ -133,7 +134,7 @@ def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[
     if values is None:
         return [None] * count
     if len(values) not in (1, count):
-        raise InputError(f"{flag} has {len(values)} values for {count} models: give one, or one for each")
+        raise InputError(f"{flag} has {len(values)} values for {counted(count, 'model')}: give one, or one for each")
     return values * count if len(values) == 1 else values
 
 
@@ -155,8 +156,8 @@ def _agree_on_classes(
             log.warning("%s (--class_names says what the list has)", problem)
         if checkpoint.spec.num_classes != asked:
             raise InputError(
-                f"{checkpoint.path}: has {checkpoint.spec.num_classes} classes, but {asked} are asked for by the "
-                "dataset, --num_class, --class_names or another checkpoint"
+                f"{checkpoint.path}: has {counted(checkpoint.spec.num_classes, 'class')}, but {asked} are asked for by "
+                "the dataset, --num_class, --class_names or another checkpoint"
             )
     return names, asked
 

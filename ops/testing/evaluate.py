@@ -29,6 +29,7 @@ from ops.common.errors import (
 from ops.common.folder_lock import locked_folder
 from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.storage import check_writable, make_folder
+from ops.common.text import counted
 from ops.data.class_order import diagnose_class_order
 from ops.data.dataloaders import make_loader, shard_sampler, workers_of
 from ops.data.dataset_configs import DatasetConfig
@@ -144,7 +145,9 @@ def score_share(
     outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]
     if done:
-        log.info("going on with a test that was interrupted: %d of %d videos are scored", len(done), len(dataset))
+        log.info(
+            "going on with a test that was interrupted: %d of %s scored", len(done), counted(len(dataset), "video")
+        )
     share = shard_sampler(len(dataset), skip=done)
     loader = make_loader(
         dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
@@ -223,8 +226,8 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
         figures = results.accuracies(result)
         found = "".join(f"top-{k} {figures[f'top{k}']:.2f} %, " for k in result.topk)
         log.info(
-            "{}mean class accuracy {mean_class_accuracy:.2f} %; {scored} of {expected} videos scored".format(
-                found, **figures, **numbers
+            "{}mean class accuracy {mean_class_accuracy:.2f} %; {scored} of {videos} scored".format(
+                found, **figures, **numbers, videos=counted(numbers["expected"], "video")
             )
         )
         if 1 in result.topk:

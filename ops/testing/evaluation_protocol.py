@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ops.common.text import counted
 from ops.data.dataset_configs import DatasetConfig, Published
 from ops.data.pipelines import ClipShape, view_pixels
 from ops.data.sampling import Sample
 from ops.models.recognizer import Recognizer
 from ops.models.temporal_options import TemporalOptions
 from ops.models.zoo import PublishedResult, find_published
+from ops.testing.confidence import NO_TEMPORAL_MODULE
 from ops.testing.ensemble import Ensemble
 from ops.training.run_metadata import software
 
@@ -38,8 +40,10 @@ def describe_views(
     for model, shape in models:
         pixels = view_pixels(shape, crops, full_res)
         kind = f"{model.arch} {_temporal(model)}, {shape.modality}"
-        parts.append(f"{kind}, {shape.num_segments} frames of {pixels} x {pixels} (short side {shape.scale_size})")
-    views = f"{_count(crops, 'crop')} x {_count(sample.clips, 'clip')} ({sample})"
+        parts.append(
+            f"{kind}, {counted(shape.num_segments, 'frame')} of {pixels} x {pixels} (short side {shape.scale_size})"
+        )
+    views = f"{counted(crops, 'crop')} x {counted(sample.clips, 'clip')} ({sample})"
     computed = "" if runtime == "torch" else f"; computed by {runtime}"
     return f"{' + '.join(parts)}; {views}, mean of the {scores}{fused}{computed}"
 
@@ -47,12 +51,8 @@ def describe_views(
 def _temporal(model: Recognizer) -> str:
     """The temporal module in words, as in "resnet50 with TAM"."""
     module = model.temporal.module
-    words = f"with {module.upper()}" if module != "none" else "without TAM"
+    words = f"with {module.upper()}" if module != "none" else NO_TEMPORAL_MODULE
     return f"{words} and non-local blocks" if model.temporal.non_local else words
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def describe_protocol(args: argparse.Namespace, ensemble: Ensemble, runtime: str) -> str:

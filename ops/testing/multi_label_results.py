@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
+from ops.common.text import counted
 from ops.data.multi_label_lists import LabelSets
 from ops.testing.results import PREDICTIONS, TestResult, write_json
 from ops.training.mean_average_precision import average_precisions
@@ -87,11 +88,17 @@ def in_words(result: MultiLabelResult) -> str:
     if not figures["classes_in_mAP"]:
         return ""
     classes, left = result.scores.shape[1], result.scores.shape[1] - figures["classes_in_mAP"]
-    without = f"; {left} of {classes} classes are left out, because no video has them" if left else ""
+    without = f"; {left} of {counted(classes, 'class')} left out, because no video has them" if left else ""
     return (
         "mAP {mAP:.2f} %; at probability {at}: precision {macro_precision:.2f} %, recall {macro_recall:.2f} %, "
-        "F1 {macro_f1:.2f} % (means over classes); {videos} of {expected} videos scored{without}"
-    ).format(**figures, at=THRESHOLD, videos=int(result.ok.sum()), expected=len(result.paths), without=without)
+        "F1 {macro_f1:.2f} % (means over classes); {videos} of {expected} scored{without}"
+    ).format(
+        **figures,
+        at=THRESHOLD,
+        videos=int(result.ok.sum()),
+        expected=counted(len(result.paths), "video"),
+        without=without,
+    )
 
 
 def write_metrics(path: Path, result: MultiLabelResult, facts: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ops.common.csv_tables import TableWriter
 from ops.common.storage import atomic_file
+from ops.common.text import counted
 from ops.testing.confidence import wilson_interval
 from ops.testing.top_k_accuracy import TOP_K, top_k_accuracies
 from ops.training.metrics import mean_class_accuracy
@@ -85,11 +86,11 @@ def accuracies(result: TestResult) -> dict[str, float]:
 
 def top1_interval(result: TestResult) -> tuple[float, float] | None:
     """The 95 % confidence interval of top-1, in percent (Wilson's); None if no video counts."""
-    counted = result.counted
-    if not counted.any():
+    counts = result.counted
+    if not counts.any():
         return None
-    right = int((result.ranked[counted, 0] == result.labels[counted]).sum())
-    low, high = wilson_interval(right, int(counted.sum()))
+    right = int((result.ranked[counts, 0] == result.labels[counts]).sum())
+    low, high = wilson_interval(right, int(counts.sum()))
     return 100 * low, 100 * high
 
 
@@ -212,7 +213,7 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
     """
     confusion = confusion_matrix(result)
     precision, f1 = precision_and_f1(confusion)
-    counted = result.counted
+    labelled = result.counted
     in_five = (result.ranked == result.labels[:, None]).any(axis=1)
     worst: list[tuple[float, str]] = []
     with atomic_file(path, "w", newline="", encoding="utf-8") as file:
@@ -227,12 +228,12 @@ def write_per_class(path: Path, result: TestResult, class_names: Sequence[str]) 
             wrong[k] = 0
             other, times = int(wrong.argmax()), int(wrong.max())
             top1 = 100.0 * float(confusion[k, k]) / videos
-            top5 = 100.0 * float(in_five[counted & (result.labels == k)].mean())
+            top5 = 100.0 * float(in_five[labelled & (result.labels == k)].mean())
             taken_for = class_names[other] if times else ""
             more = f"{precision[k]:.2f}", f"{f1[k]:.2f}"
             writer.writerow((k, name, videos, f"{top1:.2f}", f"{top5:.2f}", taken_for, times, *more))
-            mistake = f", {times} times predicted as {taken_for}" if times else ""
-            worst.append((top1, f"{top1:5.1f} %  {name} ({videos} videos{mistake})"))
+            mistake = f", {counted(times, 'time')} predicted as {taken_for}" if times else ""
+            worst.append((top1, f"{top1:5.1f} %  {name} ({counted(videos, 'video')}{mistake})"))
     return [line for _, line in sorted(worst)]
 
 

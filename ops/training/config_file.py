@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -87,16 +88,22 @@ class ConfigParser(Parser):
         return {name: value for name, value in vars(parsed).items() if name in names & parsed.given}
 
     def _completed(self, given: list[str], settings: Mapping[argparse.Action, Any]) -> list[str]:
-        """The command line, with the file's positional arguments in front if it has none of its own."""
+        """The command line, with those of the file's positional arguments that it does not have."""
         without_flag = [action for action in self._actions if not action.option_strings]
-        names = ", ".join(action.metavar or action.dest for action in without_flag)  # type: ignore[misc]
+        names = [str(action.metavar or action.dest) for action in without_flag]
         try:
             super().parse_args(given)
         except InputError as error:
-            none_given = str(error).startswith(f"the following arguments are required: {names}")
-            if none_given and all(action in settings for action in without_flag):
-                return [*(str(settings[action]) for action in without_flag), *given]
-            raise
+            said = re.match(r"the following arguments are required: ([\w, ]+) \(", str(error))
+            lacking = [
+                action for action, name in zip(without_flag, names, strict=True) if said and name in said[1].split(", ")
+            ]
+            if not lacking or not all(action in settings for action in lacking):
+                raise
+            values = [str(settings[action]) for action in lacking]
+            return (
+                [*values, *given] if lacking == without_flag else [*given, *([] if "--" in given else ["--"]), *values]
+            )
         return given
 
 

@@ -6,6 +6,7 @@ import time
 import torch
 
 from ops.common import distributed
+from ops.common.text import counted
 from ops.data.dataloaders import workers_of
 from ops.training.engine import EpochResult, resident_gib, train_epoch
 from ops.training.metrics import Meter
@@ -24,13 +25,14 @@ def dry_run(trainer: Trainer, progress: Progress) -> None:
     device, sampler, (epoch, step) = trainer.compute.device, trainer.sampler, (progress.epoch, progress.step)
     done = epoch * len(sampler) + step
     if epoch >= trainer.schedule.epochs:
-        log.info("dry run: nothing is left to do, all %d epochs are done", trainer.schedule.epochs)
+        log.info("dry run: nothing is left to do, all of %s are done", counted(trainer.schedule.epochs, "epoch"))
         return
     sampler.epoch, sampler.first_step, sampler.last_step = epoch, step, step + 1
     began = time.perf_counter()
     with workers_of(trainer.loader):
         batch = next(iter(trainer.loader))
     marks = [time.perf_counter()]
+    trainer.began = epoch, step
 
     def end_step(_: int) -> bool:
         if device.type == "cuda":
@@ -38,19 +40,20 @@ def dry_run(trainer: Trainer, progress: Progress) -> None:
         marks.append(time.perf_counter())
         return True
 
-    result = EpochResult(Meter(device))
-    train_epoch(
-        trainer.stepper, [batch, batch], result, lambda _: trainer.start_step(epoch, step), end_step, 1.0, 2, 2, "",
-        False, lambda *_: 0.0,
-    )  # fmt: skip
+    for _ in range(2):
+        result = EpochResult(Meter(device))
+        train_epoch(
+            trainer.stepper, [batch], result, lambda _: trainer.start_step(epoch, step), end_step, 1.0, 1, 1, "", False,
+            lambda *_: 0.0,
+        )  # fmt: skip
     for failure in batch.failures:
         log.warning("%s: %s", failure.path, failure.reason)
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else resident_gib()
     clips, loss = len(batch.labels) * distributed.world_size(), result.meter.averages()["loss"]
     log.info(
-        "dry run: a batch of %d clips was read after %.3g s and computed in %.3g s (the first time in %.3g s); "
+        "dry run: a batch of %s was read after %.3g s and computed in %.3g s (the first time in %.3g s); "
         "loss %.4f, peak memory %.2f GiB",
-        clips, marks[0] - began, marks[2] - marks[1], marks[1] - marks[0], loss, memory,
+        counted(clips, "clip"), marks[0] - began, marks[2] - marks[1], marks[1] - marks[0], loss, memory,
     )  # fmt: skip
     trainer.eta.start(done)
     trainer.eta.seconds(marks[2] - marks[1], done)

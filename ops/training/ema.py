@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ops.common.errors import InputError
@@ -32,9 +33,14 @@ class ModelEma:
         assert isinstance(module, Recognizer)
         return module
 
-    def update(self) -> None:
-        """Add the current weights to the average; to be called after each step."""
-        if self._average:
+    def update(self, optimizer: Optimizer) -> None:
+        """Add the current weights to the average; to be called after each step of `optimizer`.
+
+        A fused optimizer is also called for the steps that a `GradScaler` skips, which add nothing: its `found_inf`
+        says so.
+        """
+        found = getattr(optimizer, "found_inf", None)
+        if self._average and (found is None or not found.any()):
             self._average.update_parameters(self._model)
 
     def state(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ops.common.console import duration, progress, set_figures
 from ops.common.device import Compute
 from ops.common.errors import CHECK_ADVICE, InputError, RunStoppedError
+from ops.common.text import counted
 from ops.data.collate import ClipBatch
 from ops.data.datasets import Failure
 from ops.data.views import Views
@@ -250,6 +251,6 @@ def _too_many(result: EpochResult, fraction: float) -> str:
     first = result.failures[0] if result.failures else None  # a resumed run may have had them before
     named = f"the first is {first.path}: {first.reason}; " if first else ""
     return (
-        f"{result.failed} of {result.tried} videos cannot be read, more than --max_bad_fraction {fraction:g}; "
-        f"{named}{CHECK_ADVICE}"
+        f"{result.failed} of {counted(result.tried, 'video')} cannot be read, more than "
+        f"--max_bad_fraction {fraction:g}; {named}{CHECK_ADVICE}"
     )

@@ -11,6 +11,7 @@ from torch import nn
 
 from ops.common import distributed
 from ops.common.errors import CHECK_ADVICE
+from ops.common.text import counted
 from ops.data.datasets import SECOND_TRY, Failure
 from ops.training.engine import NOT_FINITE, EpochResult
 from ops.training.main_metric import MEAN_AP, TOP1, MainMetric
@@ -82,7 +83,7 @@ def epoch_in_words(row: Mapping[str, Any], epochs: int) -> str:
         text += f"; validation: loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1f} %, top-5 "
         text += f"{row['val_top5']:.1f} % (best {row['best_top1']:.1f} %)"
     if row.get("val_failed"):
-        text += f", {row['val_scored']} of {row['val_scored'] + row['val_failed']} videos scored"
+        text += f", {row['val_scored']} of {counted(row['val_scored'] + row['val_failed'], 'video')} scored"
     return f"{text}; {row['seconds']:.0f} s"
 
 
@@ -91,7 +92,7 @@ def warn_of_bad_videos(bad: Sequence[tuple[str, Failure]], folder: Path) -> None
     for what, failure in bad[:5]:
         log.warning("%s %s: %s", failure.path, what, failure.reason)
     if bad:
-        log.warning("%d such videos: see %s; %s", len(bad), folder / "bad_samples.csv", CHECK_ADVICE)
+        log.warning("%s: see %s; %s", counted(len(bad), "such video"), folder / "bad_samples.csv", CHECK_ADVICE)
 
 
 def bad_videos(

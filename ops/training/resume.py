@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from ops.common import distributed
 from ops.common.errors import InputError
 from ops.common.folder_lock import locked_folder
+from ops.common.text import counted
 from ops.common.threads import usable_cores
 from ops.models.checkpoint import Checkpoint, read_checkpoint
 from ops.models.temporal_options import differing_option, name_parts, temporal_options
@@ -170,7 +171,7 @@ def changed_settings(args: argparse.Namespace, origin: Checkpoint, list_hashes: 
     ]
     processes = origin.meta.get("processes")
     if processes not in (None, distributed.world_size()):
-        changed.append(f"{distributed.world_size()} processes, before {processes}")
+        changed.append(f"{counted(distributed.world_size(), 'process')}, before {processes}")
     versions, here = origin.meta.get("versions"), software()["versions"]
     if isinstance(versions, Mapping):
         changed += [
@@ -222,7 +223,9 @@ def keep_threads(origin: Checkpoint, device: torch.device) -> None:
     here = torch.get_num_threads()
     if device.type == "cpu" and isinstance(threads, int) and threads != here and 1 <= threads <= usable_cores():
         torch.set_num_threads(threads)
-        log.info("using %d threads as in the run so far, not %d, so that results stay the same", threads, here)
+        log.info(
+            "using %s as in the run so far, not %d, so that results stay the same", counted(threads, "thread"), here
+        )
 
 
 def check_epoch_goes_on(
@@ -247,8 +250,8 @@ def check_epoch_goes_on(
         done = f"{progress.step} of {origin.rest.get('epoch_steps', '?')} steps of epoch {progress.epoch + 1}"
         raise InputError(
             f"{origin.path}: saved after {done}; since then {' and '.join(changed)} changed, so that epoch (now "
-            f"{steps} steps) cannot be continued; undo the change, or give --start-epoch {progress.epoch + 1} to "
-            f"continue with the next epoch or --start-epoch {progress.epoch} to repeat this one"
+            f"{counted(steps, 'step')}) cannot be continued; undo the change, or give --start-epoch "
+            f"{progress.epoch + 1} to continue with the next epoch or --start-epoch {progress.epoch} to repeat this one"
         )
 
 
@@ -276,5 +279,6 @@ def restore(origin: Checkpoint, optimizer: Optimizer) -> Progress:
     for group, kept in zip(optimizer.param_groups, groups, strict=True):
         group.update({key: value for key, value in kept.items() if key != "params"})
     complete_state(optimizer)
-    log.info("resumed %s: %d epochs and %d steps are done", origin.path, progress.epoch, progress.step)
+    epochs, steps = counted(progress.epoch, "epoch"), counted(progress.step, "step")
+    log.info("resumed %s: %s and %s are done", origin.path, epochs, steps)
     return progress

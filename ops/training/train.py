@@ -18,6 +18,7 @@ from ops.common.errors import EXIT_DONE, EXIT_WITH_FAILURES, RunStoppedError
 from ops.common.open_files import PER_LOADER, allow_open_files
 from ops.common.stop_signals import PREEMPTED
 from ops.common.storage import atomic_file, make_folder, no_empty_folders
+from ops.common.text import counted
 from ops.data.collate import collate_clips
 from ops.data.dataloaders import TrainSampler, make_loader, shard_sampler, steps_per_epoch, workers_of
 from ops.data.dataset_configs import DatasetConfig
@@ -246,7 +247,8 @@ def _train(args: argparse.Namespace, trainer: Trainer, runlog: RunLog | None, fo
         runlog.tracker.end(folder, complete=not trainer.preempted)
     if runlog and trainer.preempted:
         with atomic_file(marker, "w") as file:
-            file.write(f"signal {preemption.signal}: epoch {progress.epoch}, step {progress.step}\n")
+            received = f"signal {preemption.signal}" if preemption.signal else "a signal to another process"
+            file.write(f"{received}: epoch {progress.epoch}, step {progress.step}\n")
         log.info("stopped by a signal, everything is saved; to continue, add --resume auto to the command (%s)", marker)
     elif runlog:
         ending = _ending(args, progress, trainer.early_stopping.is_over)
@@ -259,7 +261,7 @@ def _ending(args: argparse.Namespace, progress: Progress, stopped_early: bool) -
     if stopped_early:
         return f"stopped after epoch {progress.epoch} of {args.epochs}: no better validation in {args.patience}"
     if progress.epoch < args.epochs:
-        return f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {args.epochs} epochs done"
+        return f"stopped by --max_steps {args.max_steps} with {progress.epoch} of {counted(args.epochs, 'epoch')} done"
     return "done"
 
 
@@ -279,7 +281,7 @@ def evaluate_only(args: argparse.Namespace, model: Recognizer, data: Data, compu
     for failure in failures:
         log.warning("%s: %s", failure.path, failure.reason)
     log.info(
-        "validation: loss %.4f, %stop-1 %.2f %%, top-5 %.2f %%; %d of %d videos scored", averages["loss"], precision,
-        averages["top1"], averages["top5"], len(data.val) - len(failures), len(data.val),
+        "validation: loss %.4f, %stop-1 %.2f %%, top-5 %.2f %%; %d of %s scored", averages["loss"], precision,
+        averages["top1"], averages["top5"], len(data.val) - len(failures), counted(len(data.val), "video"),
     )  # fmt: skip
     return EXIT_WITH_FAILURES if failures else EXIT_DONE

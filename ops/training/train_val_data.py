@@ -10,6 +10,7 @@ import numpy as np
 
 from ops.common import distributed
 from ops.common.errors import InputError
+from ops.common.text import counted
 from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import ClipDataset
 from ops.data.file_sizes import changed_files, sampled_sizes
@@ -68,8 +69,8 @@ def check_positives(records: Records, num_classes: int) -> None:
         raise InputError(f"{records.source}: no video has any of the classes, so that there is no mAP to validate with")
     if there < num_classes:
         log.warning(
-            "%s: no video has %d of the %d classes, which mAP leaves out", records.source, num_classes - there,
-            num_classes,
+            "%s: no video has %d of the %s, which mAP leaves out", records.source, num_classes - there,
+            counted(num_classes, "class"),
         )  # fmt: skip
 
 
@@ -103,12 +104,12 @@ def open_data(
         short = int(((records.num_frames >= 0) & (records.num_frames < DENSE_WINDOW)).sum())
         if args.dense_sample and short:
             log.warning(
-                "%s: %d of %d videos have fewer than %d frames; --dense_sample wraps around in these, so their "
-                "frames can be out of order", records.source, short, len(records), DENSE_WINDOW,
+                "%s: %d of %s have fewer than %d frames; --dense_sample wraps around in these, so their "
+                "frames can be out of order", records.source, short, counted(len(records), "video"), DENSE_WINDOW,
             )  # fmt: skip
     if len(datasets[0]) < args.batch_size and not args.keep_last_batch:
         raise InputError(
-            f"{datasets[0].records.source}: {len(datasets[0])} videos do not fill one batch of "
+            f"{datasets[0].records.source}: {counted(len(datasets[0]), 'video')} cannot fill one batch of "
             f"--batch-size {args.batch_size}; use a smaller one, or --keep_last_batch"
         )
     fewest = smallest_part(args, len(datasets[0]), distributed.world_size()) * args.num_segments

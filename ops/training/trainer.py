@@ -87,7 +87,7 @@ class Trainer:
             deferred=compute.fused_optimizer and pace.ema is None,
         )  # fmt: skip
         self.ema = ModelEma(model, pace.ema)
-        optimizer.register_step_post_hook(lambda *_: self.ema.update())
+        optimizer.register_step_post_hook(lambda optimizer, *_: self.ema.update(optimizer))
         self.skipped = 0
         self.save_is_late = False  # a save within an epoch that was due after a step that was not taken
         self.early_stopping = EarlyStopping(pace.patience)

@@ -326,7 +326,7 @@ def test_one_path_that_exists_is_enough(tmp_path: Path) -> None:
 def test_a_root_with_none_of_the_paths_is_refused_with_the_first_place_looked_at(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, "one 3 0\ntwo 3 0\n").check_some_exist(tmp_path / "wrong")
-    assert "none of its 2 paths exist;" in str(error.value)
+    assert "none of its 2 paths exists;" in str(error.value)
     assert str(tmp_path / "wrong" / "one") in str(error.value)
 
 

@@ -60,7 +60,7 @@ def test_a_picture_that_does_not_decode_shifts_no_other(tmp_path: Path, gop: int
     assert (made["frames"], made["decoded"], made["claimed"]) == (24, decodable, 24)
     with FrameReader("img_{index:05d}.png").open(str(tmp_path / "out" / "x"), 24) as source:
         assert torch.equal(source.read(range(24)), every)
-    assert check_video(str(path), "", "full")["broken"] == f"only {decodable} of 24 frames decode"
+    assert check_video(str(path), "", "full")["broken"] == f"only {decodable} of 24 frames can be decoded"
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -208,7 +208,7 @@ def test_one_video(call: Call, tmp_path: Path, checkpoints: dict[str, Path], vid
     ended = call("tools/explain.py", videos[0], "--weights", checkpoints["tanet"], "--output", out, "--device", "cpu")
     predictor = open_explainer(str(checkpoints["tanet"]), device="cpu")
     best, share = predictor(str(videos[0])).top(1)[0]
-    assert f"{best}, {100 * share:.1f} %" in ended.out and "1 of 1 videos explained" in ended.out
+    assert f"{best}, {100 * share:.1f} %" in ended.out and "1 of 1 video explained" in ended.out
     pictures = {f"001_film_{what}.png" for what in ("importance", "kernels", "cam")}
     assert {path.name for path in out.iterdir()} == FILES | pictures | {"kernels.csv", "mine.txt"}
     assert (out / "mine.txt").read_text() == "mine"

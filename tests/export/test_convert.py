@@ -215,6 +215,15 @@ def test_checkpoints_of_training_describe_themselves_completely(call: Call, tmp_
     assert (earlier["epochs_done"], earlier["steps_done"], earlier["val_scored"]) == (1, 5, 4)
 
 
+def test_the_last_epoch_with_several_labels_has_no_top1(tmp_path: Path) -> None:
+    figures = {"train_loss": 0.5, "train_top1": 1.0, "train_top5": 2.0, "val_loss": 0.25, "val_mAP": 75.0}
+    results = {"best_mAP": 80.0, "epochs_done": 3, "val_top1": 90.0, "val_top5": 95.0, **figures}
+    meta = {"multi_label": True, "results": results}
+    torch.save({"state_dict": FILLED, "meta": {**META, **meta}}, tmp_path / "c")
+    text = "\n".join(describe_facts(checkpoint_facts(tmp_path / "c")))
+    assert "best validation mAP 80.00 %; epochs done 3; last: train loss 0.500; val loss 0.250, mAP 75.00 %" in text
+
+
 @pytest.mark.parametrize("rename", [lambda name: "module." + name, to_mmaction2], ids=["published", "mmaction2"])
 def test_facts_that_a_file_does_not_contain_are_unknown(
     rename: Callable[[str], str], call: Call, tmp_path: Path

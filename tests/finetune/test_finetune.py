@@ -143,7 +143,7 @@ def test_its_commands_fit_together(tmp_path: Path, call: Call) -> None:
     assert commands["report.py"] == ["out", "--output", "out/report.html"]
     said = "better than chance, by at least 3 percentage points: 7 of 8 test videos are right, 88 %"
     assert done.out.splitlines()[-1].startswith(said)
-    assert "there are only 2 test videos: even if all are right, the true accuracy may be as low as 34 %" in done.err
+    assert "the test has only 2 videos: even if all are right, the true accuracy may be as low as 34 %" in done.err
     other = call(TOOL, "my clips", "--weights", "other.pth", "--out", "out", status=2)
     assert other.err.startswith("error: out: contains a fine-tuning of ") and list(ran(tmp_path)) == STEPS
 
@@ -192,7 +192,7 @@ BAD = {
     "a flag that it sets": (["my clips", "--store_name", "x"], "--store_name cannot be passed on"),
     "a root of a folder": (["my clips", "--root_path", "x"], "--root_path is for lists of paths and labels"),
     "a root that is not there": (["l.csv", "--root_path", "no"], "--root_path no: no such folder"),
-    "paths that are not there": (["l.csv"], "l.csv: none of its 1 paths exist below "),
+    "paths that are not there": (["l.csv"], "l.csv: none of its 1 path exists below "),
 }
 
 

@@ -25,6 +25,7 @@ from ops.common.errors import InputError, RunStoppedError
 from ops.data.containers import open_container
 from ops.data.sampling import Sample, view_indices
 from ops.data.videos import open_video
+from ops.live import display
 from ops.live.cameras import open_camera
 from ops.live.capture import Capture
 from ops.live.device_camera import DeviceCamera
@@ -395,13 +396,22 @@ def test_the_picture_shows_classes_and_state() -> None:
     image = draw(0, (240, 320))[..., ::-1].copy()
     live = LivePrediction(Prediction("film", np.zeros(2, np.float32), None), 0.0, 1.0, 0.2, 25.0, 3, 1)
     shown = Shown(live, [("jump", 0.9), ("sit", 0.1)], ["jump"])
-    assert shown.state == "25.0 frames/s, latency 0.20 s, dropped 3 frames and 1 windows"
+    assert shown.state == "25.0 frames/s, latency 0.20 s, dropped 3 frames and 1 window"
     picture = draw_prediction(image, shown, ["jump", "sit"])
     nothing = draw_prediction(image, Shown(live, [("jump", 0.9)], []), ["jump"])
     same = (picture == image).all(axis=2)
     assert same[60:140].all() and not same[:20].all() and not same[-40:, :160].all()
     assert not np.array_equal(picture, nothing)
     assert np.array_equal(draw_prediction(image, None, []), image)
+
+
+def test_a_display_that_does_not_answer_is_no_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(display, "DESKTOP_SECONDS", 0.05)
+    monkeypatch.setenv("DISPLAY", ":99")
+    assert not has_desktop()
 
 
 @pytest.mark.skipif(not has_desktop(), reason="there is no desktop here")

@@ -130,7 +130,7 @@ def test_folders_of_frames_and_lists_are_predicted_as_a_test_scores_them(
     done = call(*predict, "frames")
     whole = predicted()
     assert list(whole) == ["frames/jump/b.mp4", "frames/jump/a", "frames/jump/c/d"]
-    assert "warning: frames: 1 folders of images are left out, such as frames/thumbs: " in done.err
+    assert "warning: frames: 1 folder of images left out, such as frames/thumbs: " in done.err
     call(*predict, "frames/jump/a", "frames/jump/b.mp4", "frames/jump/c")
     assert predicted() == whole
     (tmp_path / "l.txt").write_text("jump/a 6 0\njump/c/d 5 1\n")
@@ -181,7 +181,7 @@ def test_a_folder_with_broken_videos_scores_the_others(weights: Path, clips: Pat
         ("gone.mp4", "gone.mp4: no such file"),
         ("https://host/film.mp4", "https://host/film.mp4: not a plain file path"),
         ("concat:clips/b.mp4|clips/b.mp4", "not a plain file path"),
-        ("clips/notes.txt", "clips/notes.txt: not a readable video"),
+        ("clips/notes.txt", "clips/notes.txt: not a video; if it is a list of videos, put --list before it"),
         ("clips/*.avi", "clips/*.avi: no such file"),
         ("void", "void: there are no videos or frames in this folder"),
     ],
@@ -253,6 +253,9 @@ def test_inputs_are_files_folders_and_patterns(clips: Path, monkeypatch: pytest.
     assert paths("clips/odd[1].mp4") == ["clips/odd[1].mp4"]
     assert paths("**/*.mkv", "clips/sub/a.mkv") == ["clips/sub/a.mkv"]
     assert [video.reason for video in find_inputs(["clips/b.mp4", "clips/c.mp4"])] == ["", "no such file or folder"]
+    (clips / "list.txt").touch()
+    (found,) = find_inputs(["clips/list.txt"])
+    assert found.reason == "not a video; if it is a list of videos, put --list before it"
 
 
 def test_results_have_names_of_their_own() -> None:

@@ -118,7 +118,7 @@ def test_lists_with_several_labels_are_counted_by_label(tmp_path: Path, call: Ca
     done = call(TOOL, "custom", *lists, "--multi_label", "--write_clean", status=1)
     assert (
         "2 of 3 classes, 0 / 1 / 2 videos per class" in done.out
-        and "1.00 labels per video, 1 videos with none" in done.out
+        and "1.00 labels per video, 1 video with none" in done.out
     )
     assert rows_of(tmp_path / "check" / "problems.csv") == [
         ("train.txt", "3", "duplicate"), ("train.txt", "", "empty_class"), ("val.txt", "1", "label"),
@@ -412,7 +412,7 @@ def test_frame_folders_of_a_dataset_are_found_and_checked_anew_each_time(
         (("nonsense",), "unknown dataset nonsense"),
         (("custom", "--train_list", "none.txt"), "none.txt: cannot read the list"),
         (("custom", "--train_list", "list.txt", "--root_path", "nowhere"), "--root_path nowhere: no such folder"),
-        (("custom", "--train_list", "list.txt", "--root_path", "."), "list.txt: none of its 1 paths exist"),
+        (("custom", "--train_list", "list.txt", "--root_path", "."), "list.txt: none of its 1 path exists"),
         (("custom", "Flow", "--kind", "videos", "--train_list", "list.txt"), "videos contain only RGB"),
         (("kinetics", "--num_segments", "65"), "--num_segments (65) must be at most 64"),
         (("custom", "--train_list", "list.txt", "--decode", "some"), "--decode"),

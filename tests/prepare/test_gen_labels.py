@@ -312,7 +312,7 @@ def test_lists_are_renewed_unless_they_were_edited(tmp_path: Path, call: Call) -
     (tmp_path / "clips/run/000.mp4").unlink()
     said = call(*make).out
     assert "added to training: 3 videos (jump/new0.mp4, jump/new1.mp4, jump/new2.mp4)" in said
-    assert "no longer in the lists: 1 videos" in said
+    assert "no longer in the lists: 1 video" in said
     after = [(tmp_path / "lists" / name).read_text() for name in ("train.txt", "val.txt")]
     for old, new in zip(before, after, strict=True):
         assert set(old.splitlines()) - {"run/000.mp4 4 1"} <= set(new.splitlines())
@@ -525,7 +525,7 @@ def test_lists_of_split_folders_and_of_labelled_lists(case: str, call: Call, tmp
         (["train/a.mp4", "val/b.mp4"], None, "data: contains splits (train, val) without a folder for each class in"),
         (["val/x/a.mp4", "valid/x/b.mp4"], None, "data: contains two folders of one split (val, valid); keep one"),
         (["val/x/a.mp4", "test/x/b.mp4"], None, "there are no videos for training"),
-        (["a.mp4"], "b.mp4 1\n", "l: none of its 1 paths exist; the first should be data/b.mp4"),
+        (["a.mp4"], "b.mp4 1\n", "l: none of its 1 path exists; the first should be data/b.mp4"),
         (["a.mp4"], "a.mp4\n", "l:1: no label; expected 'path label' or CSV with path,label, got 'a.mp4'"),
         (["a.mp4"], "path,split\na.mp4,val\n", "l:1: a header without columns named path and label"),
         (["a.mp4"], "path,label,set\na.mp4,1,mine\n", "l:2: the split 'mine' must be train, val or test"),

@@ -205,7 +205,7 @@ def test_class_ids_are_places_in_the_published_order(tmp_path: Path) -> None:
 
 
 def test_other_kinetics_are_alphabetical_over_all_csv_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 classes, not all of Kinetics-400: give the dataset, --dataset"):
+    with pytest.raises(InputError, match="1 class, not all of Kinetics-400: give the dataset, --dataset"):
         read_kinetics(write_csv(tmp_path, ["zydeco"]), None, None)
     files = write_csv(tmp_path, ["aaa", "archery"], "kinetics-600_val.csv")
     with pytest.raises(InputError, match=r"3 classes, but k600 has 600; are CSV files missing\?; if 3 is"):
@@ -224,7 +224,7 @@ def test_a_class_name_file_overrides_the_order(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("zumba\n")
     with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is not one of the 1 classes"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"), 1)
-    with pytest.raises(InputError, match=r"names\.txt: 1 classes, but k400 has 400"):
+    with pytest.raises(InputError, match=r"names\.txt: 1 class, but k400 has 400"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"))
 
 

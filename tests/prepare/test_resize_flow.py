@@ -235,7 +235,7 @@ def test_a_folder_without_frames_is_named(tmp_path: Path, files: dict[str, bytes
 def test_one_frame_has_no_motion_and_some_names_must_be_numbers(tmp_path: Path) -> None:
     media.write_video(tmp_path / "one.mp4", 1)
     media.write_video(tmp_path / "two.mp4", 2)
-    with pytest.raises(MediaError, match="1 frames can be decoded, but two are needed"):
+    with pytest.raises(MediaError, match="1 frame can be decoded, but two are needed"):
         extract_flow(str(tmp_path / "one.mp4"), "one.mp4", str(tmp_path), FlowOptions())
     with pytest.raises(MediaError, match="needs a video whose name is a number"):
         extract_flow(

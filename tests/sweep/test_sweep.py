@@ -136,7 +136,7 @@ def test_a_sweep_of_trainings_names_what_failed_and_goes_on(folder: Path, call: 
     assert float(row["best_top1_mean"]) == pytest.approx(max(float(line["val_top1"]) for line in log))
     assert "num_segments-2_seed0" in (folder / "o/report.html").read_text()
     before = (folder / "o/output/num_segments-2_seed0.txt").read_text()
-    assert "1 of 2 runs are finished already" in call("tools/sweep.py", *command, status=1).out
+    assert "1 of 2 runs finished already" in call("tools/sweep.py", *command, status=1).out
     assert (folder / "o/output/num_segments-2_seed0.txt").read_text() == before
     changed = call("tools/sweep.py", *command, "--wd", "0.1", status=2).err
     assert "was made by another command" in changed and len(changed.splitlines()) == 1

@@ -1,5 +1,6 @@
 """Confidence intervals agree with scipy's, and a test of few videos gets the right verdict."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,14 @@ def test_videos_needed_is_the_smallest_number_that_beats_chance(chance: float) -
     [
         (
             [1, 1],
-            "only 2 test videos: even if all are right, the true accuracy may be as low as 34 %, which is not better",
+            "only 2 videos: even if all are right, the true accuracy may be as low as 34 %, which is not better",
         ),
-        ([2, 2], "only 4 test videos: the accuracy measured with them is uncertain by up to 35 percentage points"),
+        ([2, 2], "only 4 videos: the accuracy that it measures is uncertain by up to 35 percentage points"),
         (
             [20, 20, 9],
-            "only 49 test videos: the accuracy measured with them is uncertain by up to 13 percentage points",
+            "only 49 videos: the accuracy that it measures is uncertain by up to 13 percentage points",
         ),
-        ([5], "the 5 test videos are not of several classes"),
+        ([5], "all test videos (5) are of one class"),
         ([25, 25], ""),
     ],
 )
@@ -63,6 +64,24 @@ def test_few_videos_are_warned_of(counts: list[int], said: str) -> None:
 def test_the_verdict_compares_with_chance(confusion: list[list[int]], said: str, tmp_path: Path) -> None:
     np.save(tmp_path / "confusion.npy", np.array(confusion))
     assert said in verdict(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "right", "hinted"),
+    [
+        ("resnet18 without TAM, RGB, 8 frames", 10, True),
+        ("resnet18 without TAM, RGB, 8 frames", 20, False),
+        ("resnet18 with TAM, RGB, 8 frames", 10, False),
+        ("resnet18 without TAM, RGB + resnet18 with TAM, RGB", 10, False),
+        (None, 10, False),
+    ],
+)
+def test_plain_networks_at_chance_are_said_to_be_plain(
+    protocol: str | None, right: int, hinted: bool, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "confusion.npy", np.array([[right, 20 - right], [20 - right, right]]))
+    (tmp_path / "metrics.json").write_text(json.dumps({"protocol": protocol}) if protocol else "[]")
+    assert verdict(tmp_path).endswith("differ only in the order of frames") == hinted
 
 
 def test_a_test_without_a_result_is_named(tmp_path: Path) -> None:

@@ -177,4 +177,4 @@ def test_a_full_disk_ends_training_in_one_line_and_it_goes_on_later(call: Call, 
     assert done.returncode == 3 and "pth.tar: cannot be written" in done.stderr.splitlines()[-1], done.stderr
     assert {path.name: path.read_bytes() for path in folder.glob("ckpt*")} == before
     assert not list(folder.glob(".*"))
-    assert "1 epochs and 0 steps are done" in call(*train, "--epochs", "2", "--lr", "0.01").out
+    assert "1 epoch and 0 steps are done" in call(*train, "--epochs", "2", "--lr", "0.01").out

@@ -61,6 +61,18 @@ def test_the_command_line_wins(words: list[str], wanted: dict[str, Any], tmp_pat
     assert (ours.dataset, ours.modality) == ("kinetics", "RGB")
 
 
+def test_what_the_command_line_leaves_out_is_taken_from_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "args.json", {"arguments": vars(parse(*GIVEN))})
+    for words in (["kinetics", "--config", file], ["--config", file, "kinetics", "--lr_steps", "9"]):
+        parsed = parse(*words)
+        assert (parsed.dataset, parsed.modality, parsed.batch_size) == ("kinetics", "Flow", 6)
+    only = write(tmp_path / "lr.json", {"lr": 0.1, "dataset": "custom"})
+    with pytest.raises(InputError, match="required: modality"):
+        parse("kinetics", "--config", only)
+    with pytest.raises(InputError, match="required: dataset, modality"):
+        parse("--config", only)
+
+
 def test_a_file_of_ones_own_may_name_any_flag(tmp_path: Path) -> None:
     mine = {"dataset": "custom", "modality": "RGB", "batch-size": 4, "wd": 1, "store_name": "mine", "lr_steps": 3}
     args = parse(

@@ -1,5 +1,6 @@
 """The moving average of the weights agrees with a plain computation, also in a run that is interrupted."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,24 @@ def test_ema_is_the_moving_average_of_the_weights_after_each_step(tmp_path: Path
     assert "cannot be resumed: --ema is not set in the checkpoint, but 0.7 here" in refused
     evaluated = call(*train, "whole", "--evaluate").out  # evaluates the average, even without --ema
     assert f"{saved['meta']['results']['val_loss']:.4f}" in evaluated
+
+
+def test_steps_that_a_scaler_skips_add_nothing_to_the_average() -> None:
+    """A fused optimizer is called for them, and skips them on the device."""
+    model = build_model("resnet18", 2, 2)
+    average = ModelEma(model, 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    optimizer.register_step_post_hook(lambda optimizer, *_: average.update(optimizer))
+    scaler = torch.amp.GradScaler("cpu")
+    for gradient, updates in ((1.0, 1), (math.inf, 1), (1.0, 2)):
+        for weight in model.parameters():
+            weight.grad = torch.zeros_like(weight)
+        model.head.weight.grad = scaler.scale(torch.full_like(model.head.weight, gradient))
+        before = average.averaged.head.weight.clone()
+        scaler.step(optimizer)
+        scaler.update()
+        assert average.state()["ema"]["updates"] == updates
+        assert torch.equal(before, average.averaged.head.weight) == (gradient == math.inf)
 
 
 def test_a_checkpoint_without_the_trained_weights_is_refused() -> None:

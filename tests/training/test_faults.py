@@ -377,7 +377,7 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_epoch(
         assert said.count("error:") == 1 and "Traceback" not in said
         assert torch.load(run / LAST, weights_only=True)["epoch"] == 1
         (run / "bad_samples.csv").unlink(missing_ok=True)
-        assert "1 epochs and 0 steps are done" in call(*train, broken).out
+        assert "1 epoch and 0 steps are done" in call(*train, broken).out
         logs = []
         for folder in (run, tmp_path / "checkpoints/calm"):
             with (folder / "log.csv").open(newline="") as file:

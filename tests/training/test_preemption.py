@@ -18,6 +18,7 @@ from conftest import ROOT, Call
 from benchmarks.kernels import count_kernels
 from ops.common.errors import InputError
 from ops.common.preemption import Preemption
+from ops.common.stop_signals import WITH_PARENT, ChildProcesses
 from ops.data.decoders import DECODERS
 from ops.models.checkpoint import Checkpoint
 from ops.training.checkpoint_saver import CheckpointSaver, older_checkpoints, read_first
@@ -96,6 +97,16 @@ def test_a_missing_run_is_not_confused_with_one_of_a_similar_name(
     assert caplog.messages[-1].endswith("ucf101: no checkpoint to resume, starting a new run")
 
 
+def test_a_child_is_told_to_stop_when_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"import os, sys; sys.exit('{WITH_PARENT}' not in os.environ or 'A' not in os.environ)"
+    assert ChildProcesses().start([sys.executable, "-c", code], env={"A": "1"}).wait() == 0
+    cpu, watched = torch.device("cpu"), Preemption()
+    watched.parent = -1  # as if it had died
+    assert not watched.everywhere(cpu), "a training that a user started goes on, as under nohup"
+    monkeypatch.setenv(WITH_PARENT, "1")
+    assert not Preemption().everywhere(cpu) and watched.everywhere(cpu)
+
+
 def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: Call) -> None:
     """Each part uses the number of threads that the run started with, even if its environment asks for another one."""
     torch.set_num_threads(1)  # as in the first part; this process may have another number
@@ -110,13 +121,13 @@ def test_a_run_that_was_ended_and_killed_goes_on_bit_for_bit(clips: Path, call: 
         process.send_signal(number)
         printed = process.communicate(timeout=600)[0]
         assert "not as in the run so far" not in printed
-        assert ("using 1 threads as in the run so far, not 2" in printed) == (threads == 2) or not printed
+        assert ("using 1 thread as in the run so far, not 2" in printed) == (threads == 2) or not printed
         if number == signal.SIGTERM:
             assert process.returncode == 0 and "to continue, add --resume auto to the command" in printed, printed
             assert (clips / "runs/parts/preempted").read_text().startswith("signal 15: epoch")
         assert torch.load(checkpoint, weights_only=True)["epoch"] in (0, 1, 2)
     torch.set_num_threads(2)
-    assert "using 1 threads" in call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0").out
+    assert "using 1 thread" in call("online_main.py", *TRAIN, "--store_name", "parts", "-j", "0").out
     assert not (clips / "runs/parts/preempted").exists()
     whole, parts = state(clips, "whole"), state(clips, "parts")
     assert same(whole["state_dict"], parts["state_dict"])  # type: ignore[arg-type]

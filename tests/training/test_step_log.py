@@ -132,7 +132,7 @@ def test_a_full_disk_costs_no_step(
         patched.setattr(StepLog, "write", full)
         said = call(*train, "run", "--log_every", "1", status=3).err
     assert "(No space left on device); the run is saved nevertheless" in said
-    assert "1 epochs and 0 steps are done" in call(*train, "run", "--log_every", "1").out
+    assert "1 epoch and 0 steps are done" in call(*train, "run", "--log_every", "1").out
 
 
 def test_two_processes_log_the_loss_of_all_clips_once(tmp_path: Path) -> None:
