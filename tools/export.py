@@ -21,6 +21,7 @@ from ops.common.arguments import Parser, add_segments_option, positive
 from ops.common.console import start_logging
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.optional_packages import need
+from ops.common.text import counted
 from ops.export.options import FORMATS, check_target, computes_here, format_of, quiet_packages
 from ops.models.weights import check_weights
 from ops.predict.inputs import check_distinct
@@ -54,8 +55,8 @@ def main() -> int:
     if listed:
         before, after, count = accuracies(open_exported(form, args.target), predictor, listed)
         sys.stdout.write(
-            f"top-1 on {count} clips: PyTorch (fp32) {before:.2f} %, {FORMATS[form].runtime} ({args.precision}) "
-            f"{after:.2f} %\n"
+            f"top-1 on {counted(count, 'clip')}: PyTorch (fp32) {before:.2f} %, "
+            f"{FORMATS[form].runtime} ({args.precision}) {after:.2f} %\n"
         )
     sys.stdout.write(f"written: {args.target}, {size_of(args.target) / 1e6:.1f} MB\n")
     return EXIT_DONE

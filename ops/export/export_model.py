@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.common.text import counted
 from ops.export.options import FORMATS, computes_here
 from ops.export.verification import Exported
 from ops.models.runtimes import Session, open_session
@@ -66,6 +67,6 @@ def describe(done: Exported, form: str, precision: str, threads: int) -> list[st
         ]
     return [
         *lines,
-        f"one clip on this CPU, {threads} threads: PyTorch (fp32) {1e3 * done.torch_seconds:.1f} ms, "
+        f"one clip on this CPU, {counted(threads, 'thread')}: PyTorch (fp32) {1e3 * done.torch_seconds:.1f} ms, "
         f"{runtime} ({precision}) {1e3 * done.file_seconds:.1f} ms",
     ]
