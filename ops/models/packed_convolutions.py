@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ops.models.resnet import STAGES, BasicBlock, Bottleneck, ResNet
 from ops.models.temporal_block import TemporalBlock
@@ -50,6 +51,12 @@ class PackedConvolution(nn.Module):
             reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
             self._packed = reorder(weight.to_mkldnn(), *self._geometry, x.shape)
             self._weight = None
+        try:
+            return self._fused(x, added)
+        except RuntimeError:  # oneDNN of older releases refuses maps of one pixel
+            return self._plain(x, added)
+
+    def _fused(self, x: Tensor, added: Tensor | None) -> Tensor:
         arguments: tuple[Any, ...] = (self._packed, self._bias, *self._geometry)
         activation = "relu" if self._relu else "none"
         out: Tensor
@@ -60,6 +67,13 @@ class PackedConvolution(nn.Module):
                 x, added, *arguments, "add", 1.0, activation if self._relu else None, [], ""
             )
         return out
+
+    def _plain(self, x: Tensor, added: Tensor | None) -> Tensor:
+        assert self._packed is not None
+        padding, stride, dilation, groups = self._geometry
+        out = F.conv2d(x, self._packed.to_dense(), self._bias, stride, padding, dilation, groups)
+        out = out if added is None else out + added
+        return out.relu() if self._relu else out
 
 
 class PackedBlock(nn.Module):

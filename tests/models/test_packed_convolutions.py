@@ -1,6 +1,6 @@
 """Packed convolutions give the same scores; networks for which they are not made stay as they are."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute
 from ops.models import packed_convolutions
-from ops.models.packed_convolutions import PackedBlock, can_pack, pack_convolutions
+from ops.models.packed_convolutions import PackedBlock, PackedConvolution, can_pack, pack_convolutions
 from ops.models.recognizer import Recognizer
 from ops.models.runtimes import folded_network, inference_network
 from ops.models.temporal_options import TemporalOptions, temporal_flags
@@ -48,10 +48,24 @@ def test_scores_are_the_same_for_any_number_and_size_of_clips(name: str) -> None
     if can_pack() and not name.startswith("--"):
         assert packed_blocks(packed) == (0 if name == "mobilenet" else 4)
     with torch.inference_mode():
-        for count, size in ((3, 64), (1, 64), (2, 48)):
+        for count, size in ((3, 64), (1, 64), (2, 48), (2, 32)):
             pixels = clips(count, model.channels, size)
             wanted = folded(pixels)
             assert (packed(pixels) - wanted).norm() < 1e-6 * wanted.norm()
+
+
+@pytest.mark.parametrize("name", ["tam resnet50", "after conv3"])
+def test_what_onednn_refuses_is_computed_without_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> NoReturn:
+        raise RuntimeError("could not create a memory")
+
+    model = model_of(name)
+    pixels, folded, packed = clips(2), folded_network(model, CPU), inference_network(model, CPU)
+    with torch.inference_mode():
+        wanted = folded(pixels)
+        packed(pixels)
+        monkeypatch.setattr(PackedConvolution, "_fused", refuse)
+        assert (packed(pixels) - wanted).norm() < 1e-6 * wanted.norm()
 
 
 def test_the_model_itself_is_not_changed() -> None:
