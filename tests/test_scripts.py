@@ -411,7 +411,7 @@ BAD_TESTS = {
     "missing class file": (["--class_names", "nothing.txt"], "nothing.txt: cannot read the class names"),
     "odd sample": (["--sample", "dense"], "sample (dense) must be twice, or dense-N or uniform-N"),
     "odd crops": (["--test_crops", "4"], "invalid choice: 4"),
-    "coefficients": (["--coeff", "1,2"], "--coeff has 2 values for 1 models"),
+    "coefficients": (["--coeff", "1,2"], "--coeff has 2 values for 1 model"),
     "missing list": (["--test_list", "nothing.txt"], "nothing.txt: cannot read the list"),
     "missing weights": (["--weights", "nothing.pth"], "nothing.pth: cannot read the checkpoint"),
 }
