@@ -35,7 +35,7 @@ ARGS = {"lr": 0.01, "batch_size": 4, "no_fc_lr5": False, "lr_steps": [50], "work
         ({"workers": 0, "print_freq": 1}, {}, []),
         ({"lr": 0.02}, {}, ["lr 0.02, before 0.01"]),
         ({"no_fc_lr5": True, "lr_steps": [5]}, {}, ["lr_steps [5], before [50]", "no_fc_lr5 True, before False"]),
-        ({}, {"processes": 2}, ["1 processes, before 2"]),
+        ({}, {"processes": 2}, ["1 process, before 2"]),
         ({}, {"versions": {"torch": "1.0"}}, [f"torch {torch.__version__}, before 1.0"]),
         ({}, {"lists_sha256": {"t": "1", "v": "other"}}, ["the content of the lists train.txt, val.txt"]),
         ({}, {"lists_sha256": {"moved/train.txt": "1", "v": "2"}}, []),
