@@ -43,7 +43,7 @@ def model_in_words(args: argparse.Namespace, model: Recognizer) -> str:
     module = " ".join(name_parts(temporal_options(args))) or "no temporal module"
     parameters = [(value.numel(), value.requires_grad) for value in model.parameters()]
     total, trained = sum(size for size, _ in parameters), sum(size for size, learns in parameters if learns)
-    learning = "" if trained == total else f", {trained / 1e6:.2f} M of them trained"
+    learning = "" if trained == total else f", {trained / 1e6:{'.2f' if trained >= 1e6 else '.2g'}} M of them trained"
     pixels = args.input_size
     return (
         f"{args.arch}, {module}, {args.modality}, {counted(args.num_segments, 'frame')} of {pixels} x {pixels}; "
