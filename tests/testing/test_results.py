@@ -66,7 +66,7 @@ def test_predictions_name_classes_and_reasons(result: TestResult, tmp_path: Path
 def test_classes_and_mistakes_are_ranked(result: TestResult, tmp_path: Path) -> None:
     assert confusion_matrix(result).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     worst = write_per_class(tmp_path / "c.csv", result, NAMES)
-    assert worst[0].strip() == "50.0 %  pear (2 videos, 1 times predicted as apple)"
+    assert worst[0].strip() == "50.0 %  pear (2 videos, 1 time predicted as apple)"
     rows = list(csv.DictReader((tmp_path / "c.csv").open(newline="")))
     assert [(row["name"], row["videos"], row["top1"]) for row in rows] == [
         ("apple", "1", "100.00"), ("pear", "2", "50.00"), ("plum, ripe", "1", "100.00")
