@@ -57,7 +57,7 @@ def test_a_model_for_litert_computes_the_same_and_says_how_to_use_it(
     arguments = ("--weights", "w.pth.tar", "m.tflite", "--precision", precision, "--verify_list", "l.txt")
     done = call("tools/export.py", *arguments)
     assert done.out.count("litert and PyTorch, batch") == 2 and f"litert ({precision})" in done.out
-    assert "top-1 on 1 clips" in done.out
+    assert "top-1 on 1 clip:" in done.out
     wanted = wanted_logits(folder, clips)
     got = open_litert(folder / "m.tflite")(clips.numpy())
     assert got.dtype == np.float32 and np.linalg.norm(got - wanted) < bound * np.linalg.norm(wanted)
