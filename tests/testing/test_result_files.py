@@ -196,7 +196,7 @@ def test_a_video_that_was_replaced_is_scored_again(data: Path, call: Call, monke
         call(*test)
     media.write_video(data / "1.mp4", 8, seed=7)
     done = call(*test)
-    assert "going on with a test that was interrupted: 2 of 3 videos are scored" in done.out
+    assert "going on with a test that was interrupted: 2 of 3 videos scored" in done.out
     found = np.load(data / "s.npz")["scores"]
     call(*test, "--output", "anew")
     assert np.array_equal(found, np.load(data / "s.npz")["scores"])
@@ -247,7 +247,7 @@ def test_a_folder_that_becomes_a_file_ends_a_test(data: Path, call: Call, monkey
     assert (data / "out").read_text() == "mine"
     (data / "out").unlink()
     (data / "away").rename(data / "out")
-    assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
+    assert "3 of 3 videos scored" in call(*TEST, "--test_list", "labels.txt").out
 
 
 def test_a_folder_that_becomes_read_only_keeps_the_scores(
@@ -261,7 +261,7 @@ def test_a_folder_that_becomes_read_only_keeps_the_scores(
     assert error.startswith("error: out: ") and "Permission denied" in error, error
     assert error.endswith("scores are kept: run the same command again to continue")
     out.chmod(0o755)
-    assert "3 of 3 videos are scored" in call(*TEST, "--test_list", "labels.txt").out
+    assert "3 of 3 videos scored" in call(*TEST, "--test_list", "labels.txt").out
 
 
 @pytest.mark.parametrize("last", [True, False])
@@ -286,7 +286,7 @@ def test_a_file_that_cannot_be_written_does_not_prevent_the_others(last: bool, d
     assert ("scores are kept: run the same command again to continue" in done.err) != last
     if not last:
         (data / "s").unlink()
-        assert "3 of 3 videos are scored" in call(*TEST, *flags).out
+        assert "3 of 3 videos scored" in call(*TEST, *flags).out
 
 
 def test_processes_that_were_given_other_files_are_told_before_anything_is_scored(data: Path) -> None:
