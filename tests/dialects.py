@@ -2,12 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ops.models.checkpoint import load_model
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.resnet import STAGES
 from ops.models.temporal_options import TemporalOptions
+from ops.predict.predictor import Predictor, open_predictor
 
 REFERENCE = Path(__file__).parent / "reference"
 PUBLISHED: dict[str, tuple[int, ...]] = json.loads((REFERENCE / "tensors_tanet_r50_8f_k400.json").read_text())
@@ -64,3 +69,14 @@ def cut(model: Recognizer) -> Recognizer:
     for stage in STAGES:
         setattr(model.base_model, stage, getattr(model.base_model, stage)[:1])
     return model
+
+
+def open_cut_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let predictors have one block per stage of the network in their checkpoint."""
+    opened = open_predictor
+
+    def shallow(*args: object, **options: object) -> Predictor:
+        predictor = opened(*args, **options)  # type: ignore[arg-type]
+        return replace(predictor, model=cut(load_model(predictor.checkpoint.path)))
+
+    monkeypatch.setattr("ops.predict.predictor.open_predictor", shallow)

@@ -56,7 +56,7 @@ def options_of(args: argparse.Namespace, videos: list[Video]) -> "predict.Predic
     length = args.window or predict.LENGTH
     sample = parse_sample(args.sample) if args.sample and by_windows else predict.MIDDLES
     return predict.PredictOptions(
-        predict.Windows(length, args.stride or max(1, length // 4), sample),
+        predict.Windows(length, args.stride or predict.default_stride(length), sample),
         by_windows,
         predict.place_tables(videos, args.timeline),
         predict.place_drawings(videos, args.save),

@@ -14,7 +14,7 @@ from ops.common.errors import InputError, MediaError, memory_errors_as_media_err
 from ops.data.videos import open_video
 from ops.explain.explainer import ClipsDataset, Explanation, ShownClip, Video, explain_clip
 from ops.predict.predictor import Prediction, Predictor, predictor_of
-from ops.predict.windows import LENGTH, MIDDLES, Timeline, Windows, predict_windows
+from ops.predict.windows import LENGTH, MIDDLES, STRIDE, Timeline, Windows, default_stride, predict_windows
 
 MOST_WINDOWS = 240
 """A timeline has about as many windows at most: in longer videos, windows start less often."""
@@ -41,7 +41,7 @@ class Analyst:
     predictor: Predictor
     explainer: Predictor
     length: int = LENGTH
-    stride: int = LENGTH // 4
+    stride: int = STRIDE
 
     def __call__(self, path: str | os.PathLike[str], name: str) -> Analysis:
         """The analysis of the video file at `path`; MediaError with the reason if it cannot be used."""
@@ -85,4 +85,4 @@ def open_analyst(args: argparse.Namespace) -> Analyst:
         )
     explainer = replace(predictor, sample=predictor.sample.one_clip, crops=1, full_res=False)
     log.info("%s", predictor.protocol)
-    return Analyst(predictor, explainer, length, args.stride or max(1, length // 4))
+    return Analyst(predictor, explainer, length, args.stride or default_stride(length))

@@ -146,7 +146,7 @@ def explained_frames(analysis: Analysis) -> Iterator[Frame]:
 
 def importance_rows(explanation: Explanation) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Per block its name, and of each frame the mean importance over channels, and its place in the range of all."""
-    means = {block: values.mean(axis=0) for block, values in explanation.watch.importance.items()}
+    means = _block_means(explanation)
     if not means:
         return
     everything = np.concatenate(list(means.values()))
@@ -157,8 +157,13 @@ def importance_rows(explanation: Explanation) -> Iterator[tuple[str, list[tuple[
 
 def _mean_importance(explanation: Explanation) -> NDArray[np.float64] | None:
     """The mean of the blocks' means over channels, `[T]`; None for networks without TAM's local branch."""
-    values = list(explanation.watch.importance.values())
-    return np.mean([block.mean(axis=0) for block in values], axis=0, dtype=np.float64) if values else None
+    means = list(_block_means(explanation).values())
+    return np.mean(means, axis=0, dtype=np.float64) if means else None
+
+
+def _block_means(explanation: Explanation) -> dict[str, NDArray[Any]]:
+    """The importance of each frame in each block, the mean over channels: `[T]`."""
+    return {block: values.mean(axis=0) for block, values in explanation.watch.importance.items()}
 
 
 def _colours(timeline: Timeline) -> dict[int, str]:

@@ -13,9 +13,7 @@ from torch.nn import functional as F
 
 from ops.models.resnet import STAGES, BasicBlock, Bottleneck, ResNet
 from ops.models.temporal_block import TemporalBlock
-
-_PLACES = {"before_conv1": 0, "after_conv1": 1, "after_conv2": 2, "after_conv3": 3}
-"""The number of convolutions before the temporal module."""
+from ops.models.temporal_options import PLACES
 
 
 def can_pack() -> bool:
@@ -131,7 +129,7 @@ def _packed_block(block: nn.Module) -> PackedBlock | None:
     """The block in packed convolutions; None if it has layers of other kinds."""
     temporal, place, net = None, 0, block
     if isinstance(block, TemporalBlock):
-        temporal, place, net = block.temporal, _PLACES[block.place], block.net
+        temporal, place, net = block.temporal, PLACES.index(block.place), block.net
     if type(net) is not Bottleneck and type(net) is not BasicBlock:
         return None
     layers = [layer for name, layer in net.named_children() if name.startswith("conv")]

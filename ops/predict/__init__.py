@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ops.predict.windows import LENGTH as LENGTH
     from ops.predict.windows import MIDDLES as MIDDLES
     from ops.predict.windows import Windows as Windows
+    from ops.predict.windows import default_stride as default_stride
 
 __getattr__ = lazy_names(
     __name__,
@@ -42,5 +43,6 @@ __getattr__ = lazy_names(
         "LENGTH": "windows",
         "MIDDLES": "windows",
         "Windows": "windows",
+        "default_stride": "windows",
     },
 )

@@ -30,6 +30,12 @@ STRIDE = 16
 MIDDLES = Sample("uniform", 1)
 """One clip of the middle frames of equal parts, one per segment."""
 
+
+def default_stride(length: int) -> int:
+    """Windows of `length` frames start every so many frames, unless a flag says otherwise."""
+    return max(1, length // 4)
+
+
 Span = tuple[int, int]
 """The first frame of a window, and the one after its last frame."""
 

@@ -3,7 +3,6 @@
 import json
 import os
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import media
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from dialects import cut, distinct_model
+from dialects import cut, distinct_model, open_cut_models
 
 from ops.export.options import check_target, computes_here, format_of
 from ops.models.checkpoint import load_model, save_checkpoint
-from ops.predict.predictor import Predictor, open_predictor
 
 NAMES = ["run", "jump", "größer werden", "sit", "swim"]
 META = {"class_names": NAMES, "dataset": "custom", "sampling": "uniform", "input_size": 56, "num_segments": 4}
@@ -25,13 +23,7 @@ META = {"class_names": NAMES, "dataset": "custom", "sampling": "uniform", "input
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint, of which one block per stage is exported."""
     save_checkpoint(tmp_path / "w.pth.tar", distinct_model(), META)
-    opened = open_predictor
-
-    def shallow(*args: object, **options: object) -> Predictor:
-        predictor = opened(*args, **options)  # type: ignore[arg-type]
-        return replace(predictor, model=cut(load_model(predictor.checkpoint.path)))
-
-    monkeypatch.setattr("ops.predict.predictor.open_predictor", shallow)
+    open_cut_models(monkeypatch)
     return tmp_path
 
 

@@ -1,7 +1,6 @@
 """Models exported to OpenVINO compute the same as PyTorch (in int8 about the same) and describe how to use them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import media
@@ -9,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Call
-from dialects import cut, distinct_model
+from dialects import cut, distinct_model, open_cut_models
 
 from ops.models.checkpoint import load_model, save_checkpoint
 from ops.models.runtimes import open_session
-from ops.predict.predictor import Predictor, open_predictor
 
 NAMES = ["run", "jump", "größer werden", "sit", "swim"]
 META = {"class_names": NAMES, "dataset": "custom", "sampling": "uniform", "input_size": 56, "num_segments": 4}
@@ -25,13 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pytest.importorskip("openvino")
     pytest.importorskip("onnxscript")
     save_checkpoint(tmp_path / "w.pth.tar", distinct_model(), META)
-    opened = open_predictor
-
-    def shallow(*args: object, **options: object) -> Predictor:
-        predictor = opened(*args, **options)  # type: ignore[arg-type]
-        return replace(predictor, model=cut(load_model(predictor.checkpoint.path)))
-
-    monkeypatch.setattr("ops.predict.predictor.open_predictor", shallow)
+    open_cut_models(monkeypatch)
     for name, seed in (("a.mp4", 0), ("b.mp4", 1)):
         media.write_video(tmp_path / name, 9, seed=seed)
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
