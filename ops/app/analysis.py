@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ops.app.preview import Preview, make_preview
 from ops.common.errors import InputError, MediaError, memory_errors_as_media_errors
+from ops.common.text import counted
 from ops.data.videos import open_video
 from ops.explain.explainer import ClipsDataset, Explanation, ShownClip, Video, explain_clip
 from ops.predict.predictor import Prediction, Predictor, predictor_of
@@ -53,7 +54,8 @@ class Analyst:
                 count, seconds = len(source), source.seconds
             least = self.predictor.model.num_segments
             if count < least:
-                raise MediaError(name, f"is too short: it has {count} frames, and the network looks at {least}")
+                frames = counted(count, "frame")
+                raise MediaError(name, f"is too short: it has {frames}, and the network looks at {least}")
             prediction = self.predictor(path)
             timeline = predict_windows(self.predictor, path, self.windows(count))
             explanation = self._explain(path, int(prediction.probabilities.argmax()))

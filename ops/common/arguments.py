@@ -87,8 +87,8 @@ def number(kind: type, check: Any, wanted: str) -> Any:
 
 positive = number(int, lambda value: value >= 1, "an integer of at least 1")
 count = number(int, lambda value: value >= 0, "an integer of at least 0")
-not_negative = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
-above_zero = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+not_negative = number(float, lambda value: 0 <= value <= 1e9, "a number of at least 0, at most 1e9")
+above_zero = number(float, lambda value: 0 < value <= 1e9, "a number above 0, at most 1e9")
 fraction = number(float, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
 SEGMENT_FLAGS = ("--num_segments", "--test_segments", "--segments", "--to_segments")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ops.common.errors import InputError
 from ops.common.string_array import StringArray
+from ops.common.text import counted
 from ops.data.class_names import read_class_names
 from ops.prepare.annotations import (
     SPLITS,
@@ -235,7 +236,7 @@ def places_of(classes: Sequence[str]) -> Place:
 
 def _label(name: str, place: Place, where: str) -> int:
     if name not in place:
-        raise InputError(f"{where}: {name!r} is not one of the {len(place)} classes")
+        raise InputError(f"{where}: {name!r} is not in the list of {counted(len(place), 'class')}")
     return place[name]
 
 

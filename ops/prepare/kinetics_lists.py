@@ -198,7 +198,8 @@ def _class_ids(clips: Clips, names: Sequence[str]) -> NDArray[np.int32]:
     place = {_plain(name): index for index, name in enumerate(names)}
     for label, line in clips.classes.items():
         if _plain(label) not in place:
-            raise InputError(f"{clips.path}:{line}: the label {label!r} is not one of the {len(names)} classes")
+            known = counted(len(names), "class")
+            raise InputError(f"{clips.path}:{line}: the label {label!r} is not in the list of {known}")
     ids = [place[_plain(label)] for label in clips.classes]
     return np.array([*ids, -1], np.int32)[clips.labels]
 

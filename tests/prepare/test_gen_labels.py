@@ -121,18 +121,18 @@ def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
         (
             "ucf101",
             {"trainlist01.txt": "Nowhere/v_x.avi 1\n"},
-            "trainlist01.txt:1: 'Nowhere' is not one of the 2 classes",
+            "trainlist01.txt:1: 'Nowhere' is not in the list of 2 classes",
         ),
         ("hmdb51", {"wave_test_split1.txt": "\nw.avi\n"}, "split1.txt:2: expected 'video 0', 'video 1' or 'video 2'"),
         ("ucf101", {"trainlist01.txt": "Basketball/v_x.avi 2\n"}, "trainlist01.txt:1: Basketball has number 1 in cla"),
         ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is missing"),
-        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is not one of the 2 classes"),
+        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is not in the list of 2"),
         (
             "jester",
             {"jester-v1-validation.csv": "9223\n"},
             "validation.csv:1: no label, which val needs; expected",
         ),
-        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is not one of the 2 classes"),
+        ("jester", {"test-answers.csv": "1234;Up\n"}, "test-answers.csv:1: 'Up' is not in the list of 2 classes"),
         (
             "jester",
             {"new-train.csv": ""},
@@ -146,7 +146,11 @@ def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
         ("somethingv2", {"train.json": "[{"}, "train.json: not JSON"),
         ("somethingv2", {"train.json": "{}"}, "train.json: expected a JSON array"),
         ("somethingv2", {"train.json": '[{"template": "x"}]'}, "train.json: malformed entry"),
-        ("somethingv2", {"train.json": '[{"id": "1", "template": "[x]"}]'}, "train.json: video 1: 'x' is not one of"),
+        (
+            "somethingv2",
+            {"train.json": '[{"id": "1", "template": "[x]"}]'},
+            "train.json: video 1: 'x' is not in the list of",
+        ),
         ("somethingv2", {"labels.json": '{"a": "1"}'}, "labels.json: the labels must be 0 to 0, each once"),
         ("diving48", {"Diving48_V2_test.json": '[{"vid_name": "x", "label": 2}]'}, "x has label 2, not 0 to 1"),
     ],
@@ -205,7 +209,7 @@ def test_tables_with_a_header_are_read_by_its_columns(tmp_path: Path, call: Call
     [
         ({"Train.csv": f"video_id,{KAGGLE}7,,37,0,,jpg\n"}, "Train.csv:2: no label, which train needs"),
         ({"Train.csv": f"video_id,{KAGGLE}7,No gesture\n"}, "Train.csv:2: 2 columns, but the header has 6"),
-        ({"labels.csv": "Swiping Left\nNo gesture\n"}, "Train.csv:2: 'Swiping Right' is not one of the 2 classes"),
+        ({"labels.csv": "Swiping Left\nNo gesture\n"}, "Train.csv:2: 'Swiping Right' is not in the list of 2 classes"),
         (
             dict.fromkeys(("Train.csv", "Validation.csv", "Test.csv"), "name,frames\n7,37\n"),
             "…-labels.csv is missing",
@@ -235,7 +239,7 @@ def test_class_names_can_be_given_in_another_order(tmp_path: Path) -> None:
     annotations = FORMATS["jester"].read(write_files(tmp_path, "jester"), 1)
     other = reordered(annotations, ["Swiping Right", "No gesture", "Swiping Left"], "names.txt")
     assert pairs_of(other) == {"train": [("34870", 0), ("56557", 2)], "val": [("9223", 2)], "test": [("1234", -1)]}
-    with pytest.raises(InputError, match=r"names\.txt: 'Swiping Left' is not one of the 1 classes"):
+    with pytest.raises(InputError, match=r"names\.txt: 'Swiping Left' is not in the list of 1 class"):
         reordered(annotations, ["Swiping Right"], "names.txt")
 
 

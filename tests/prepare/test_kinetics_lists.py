@@ -222,7 +222,7 @@ def test_a_class_name_file_overrides_the_order(tmp_path: Path) -> None:
     files = write_csv(tmp_path, ["abseiling", "zumba"])
     assert read_kinetics(files, "k400", str(tmp_path / "names.txt"), 2)[1].splits[0].labels.tolist() == [1, 0]
     (tmp_path / "names.txt").write_text("zumba\n")
-    with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is not one of the 1 classes"):
+    with pytest.raises(InputError, match=r"train.csv:2: the label 'abseiling' is not in the list of 1 class"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"), 1)
     with pytest.raises(InputError, match=r"names\.txt: 1 class, but k400 has 400"):
         read_kinetics(files, "k400", str(tmp_path / "names.txt"))
