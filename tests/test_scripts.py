@@ -353,7 +353,8 @@ BAD_TRAINING = {
     "GPUs and a CPU": (["--gpus", "0", "1"], "cannot be combined with --device cpu"),
     "unknown device": (["--device", "abacus"], "--device (abacus) must be"),
     "negative rate": (["--lr", "-1"], "'-1' must be a number above 0"),
-    "rate beyond float32": (["--lr", "1e39"], "'1e39' must be a number above 0, at most 1e9"),
+    "rate beyond float32": (["--lr", "1e39"], "'1e39' must be a number above 0, at most 1e30"),
+    "norm beyond float32": (["--clip-gradient", "1e39"], "'1e39' must be a number above 0, at most 1e9"),
     "unknown flag": (["--what"], "unrecognized arguments: --what"),
     "abbreviated flag": (["--num_seg", "8"], "unrecognized arguments: --num_seg"),
 }  # fmt: skip

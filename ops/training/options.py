@@ -14,6 +14,7 @@ from ops.common.arguments import (
     count,
     fraction,
     not_negative,
+    number,
     positive,
     seed,
 )
@@ -26,6 +27,8 @@ from ops.training.config_file import ConfigParser
 from ops.training.save_interval import interval
 
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
+
+_rate = number(float, lambda value: 0 < value <= 1e30, "a number above 0, at most 1e30")  # float32 ends at 3.4e38
 
 NO_EFFECT = (
     "--k",
@@ -116,7 +119,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
                        help="raise the learning rate linearly over N epochs (default: 0)")  # fmt: skip
     group.add_argument("-b", "--batch-size", "--batch_size", type=positive, default=64, metavar="N",
                        help="clips per step, in total over all processes (default: 64)")  # fmt: skip
-    group.add_argument("--lr", "--learning-rate", type=above_zero, default=0.01, metavar="RATE",
+    group.add_argument("--lr", "--learning-rate", type=_rate, default=0.01, metavar="RATE",
                        help="learning rate (default: 0.01)")  # fmt: skip
     group.add_argument("--scale_lr", type=positive, metavar="B", help="multiply the learning rate by batch size / B")
     group.add_argument("--lr_type", default="step", choices=("step", "cos"),

@@ -68,6 +68,6 @@ def test_a_run_that_goes_on_is_left_as_it_is(data: Path, call: Call) -> None:
     said = call("online_main.py", *TRAIN, "--resume", "auto").out
     assert "1 epoch and 1 step are done" in said and "dry run: a batch of 2 clips" in said
     assert "nothing is left to do" in call("online_main.py", *TRAIN, "--resume", "auto", "--epochs", "1").out
-    failed = call("online_main.py", *TRAIN, "--resume", "auto", "--lr", "1e37", status=3).err
+    failed = call("online_main.py", *TRAIN, "--resume", "auto", "--lr", "1e30", status=3).err
     assert "epoch 2, step 2: " in failed.splitlines()[-1]
     assert {path: path.stat().st_mtime_ns for path in files_in(data)} == before
