@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --output benchmarks/results/cpu_runtimes
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only process --rounds 3
+    OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only network --runtimes "openvino int8"  # needs nncf
 
 The runtimes take turns. The scores of one clip and of three clips are measured in one process, tools/predict.py with
 a video of 10 seconds as a whole process. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
@@ -29,7 +30,7 @@ from ops.common.arguments import Parser, positive
 from ops.common.device import Compute
 from ops.common.errors import EXIT_DONE, run
 from ops.models.recognizer import build_model
-from ops.models.runtimes import choose_runtime, folded_network, inference_network
+from ops.models.runtimes import choose_runtime, folded_network, inference_network, open_session, openvino_core
 
 HEADER = ("what", "runtime", "CPU time", "ratio to torch", "target", "difference of the logits", "peak memory, MiB")
 
@@ -43,8 +44,12 @@ VARIANTS = {
     "onnxruntime": "≤ 0.65",
     "openvino": "≤ 0.65",
     "openvino bf16": "≤ 0.36",
+    "openvino int8": "≤ 0.36",
 }
 """Runtime (with its precision if that is not float32) → target for the time of the network, relative to PyTorch's."""
+
+INT8 = "openvino int8"
+"""The network as `tools/export.py --precision int8` writes it. It needs NNCF, and only the network is measured."""
 
 PROCESS_TARGET = "≤ 0.5"
 PARTS = ("network", "process")
@@ -99,8 +104,9 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this benchmark."""
     parser = Parser(prog="python benchmarks/runtimes.py", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="network or process")
-    parser.add_argument("--runtimes", nargs="+", choices=tuple(VARIANTS), default=tuple(VARIANTS), metavar="NAME",
-                        help=f"what to measure: {', '.join(VARIANTS)} (default: all)")  # fmt: skip
+    without_nncf = tuple(name for name in VARIANTS if name != INT8)
+    parser.add_argument("--runtimes", nargs="+", choices=tuple(VARIANTS), default=without_nncf, metavar="NAME",
+                        help=f"what to measure: {', '.join(VARIANTS)} (default: all but {INT8})")  # fmt: skip
     parser.add_argument("--arch", default="resnet50", metavar="NAME", help="default: resnet50")
     parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="default: 9")
@@ -128,8 +134,8 @@ def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
     wanted = model(pixels)
     steps, differences = {}, {}
     for variant in unique(("torch", *args.runtimes)):
-        compute = compute_for("torch" if variant == SINGLE else variant)
-        network = folded_network(model, compute) if variant == SINGLE else inference_network(model, compute)
+        compute = compute_for("torch" if variant in (SINGLE, INT8) else variant)
+        network = make_network(variant, model, compute, args.size)
         steps[variant] = partial(score, network, compute, pixels)
         differences[variant] = float((steps[variant]() - wanted).norm() / wanted.norm())
     times = compare(steps, args.rounds, clock=time.process_time)
@@ -138,6 +144,38 @@ def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
         Row(what, name, milliseconds(took), took.median / times["torch"].median, VARIANTS[name], differences[name])
         for name, took in times.items()
     ]
+
+
+def make_network(variant: str, model: nn.Module, compute: Compute, size: int) -> nn.Module:
+    """`model` as `variant` computes it."""
+    if variant == SINGLE:
+        return folded_network(model, compute)
+    if variant == INT8:
+        return Int8Network(model, size)
+    return inference_network(model, compute)
+
+
+class Int8Network(nn.Module):
+    """`model` quantised for OpenVINO, one clip at a time; the ranges of its values are those of random pixels."""
+
+    def __init__(self, model: nn.Module, size: int) -> None:
+        super().__init__()
+        import onnx
+        import openvino
+
+        from ops.export.onnx_export import to_onnx
+        from ops.export.openvino_export import quantised
+
+        clips = torch.randint(0, 256, (8, 1, 8, 3, size, size), dtype=torch.uint8).numpy()
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder, "model.onnx"), Path(folder, "model.xml")
+            onnx.save(to_onnx(model, (8, 3, size, size), "fp32"), source)
+            openvino.save_model(quantised(openvino_core().read_model(source), clips), target, compress_to_fp16=False)
+            self.session = open_session("openvino", target)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """`clips [N, T, C, H, W]` → logits `[N, K]`."""
+        return torch.cat([torch.from_numpy(self.session(clip[None].numpy())) for clip in clips])
 
 
 def score(network: nn.Module, compute: Compute, pixels: torch.Tensor) -> torch.Tensor:
@@ -163,7 +201,7 @@ def process_rows(args: argparse.Namespace) -> list[Row]:
             commands = {
                 name: partial(predict, Path(folder), name, sample)
                 for name in unique(("torch", *args.runtimes))
-                if name != SINGLE
+                if name not in (SINGLE, INT8)
             }
             rows += rows_of(f"predict.py, a video of 10 s, {sample}, {args.arch}, s", commands, args.rounds)
         return rows
