@@ -143,7 +143,7 @@ def main() -> int:
     from benchmarks.timing import machine, save, table
     from ops.data import motion
     from ops.data.dataset_configs import DATASETS
-    from ops.sweep.processes import run_all
+    from ops.sweep.run_sweep import run_all
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     out, data = Path(args.out).absolute(), DATASETS["motion"].root().absolute()

@@ -11,6 +11,8 @@ Writes DIR/sweep.csv, sweep.md and report.html: for each setting the validation 
 last and of the best epoch, as means with standard deviations over seeds. The output of each training goes to
 DIR/output/NAME.txt.
 
+--engine tune runs them as trials of Ray Tune, on a cluster if RAY_ADDRESS names one.
+
 The same command continues an interrupted sweep: finished runs are kept, and the others resume. Values and seeds can be
 added. Exit status: 0 done, 1 done but some runs failed (these are tried again next time), 2 bad input, 3 stopped.
 """
@@ -33,7 +35,7 @@ def main() -> int:
         sys.stdout.write("".join(f"{sweep.shown(run)}\n" for run in runs))
         return EXIT_DONE
     start_logging()
-    return sweep.run_all(Path(args.out), runs, args.gpus, args.jobs)
+    return sweep.run_all(Path(args.out), runs, args.gpus, args.jobs, args.engine)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ def sweep_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=positive, metavar="N",
                         help="runs at the same time (default: one per GPU, or 1 on a CPU)")  # fmt: skip
     parser.add_argument("--gpus", type=count, nargs="+", metavar="ID", help="GPUs to use (default: all)")
+    parser.add_argument("--engine", choices=("local", "tune"), default="local",
+                        help="tune: as trials of Ray Tune, on the cluster in RAY_ADDRESS if there is one")  # fmt: skip
     parser.add_argument("--dry_run", action="store_true", help="print the commands, and run none of them")
     return parser
 

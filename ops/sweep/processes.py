@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.common.device import check_gpus, visible_devices
-from ops.common.errors import EXIT_DONE, EXIT_STOPPED, EXIT_WITH_FAILURES, InputError, RunStoppedError
-from ops.common.folder_lock import locked_folder
+from ops.common.device import visible_devices
+from ops.common.errors import EXIT_DONE, EXIT_STOPPED, InputError
 from ops.common.stop_signals import PREEMPTED, ChildProcesses
-from ops.common.storage import appended_file, atomic_file, make_folder
+from ops.common.storage import appended_file, atomic_file
 from ops.common.text import counted
 from ops.common.threads import usable_cores
 from ops.sweep.runs import Run
-from ops.sweep.sweep_table import read_settings, write_results
 from ops.training.checkpoint_saver import LAST
 
 log = logging.getLogger(__name__)
@@ -49,16 +47,9 @@ class Sweep(ChildProcesses):
         left = [run for run in self.runs if not self.finished(run)]
         if len(left) < len(self.runs):
             log.info("%d of %s finished already", len(self.runs) - len(left), counted(len(self.runs), "run"))
-        with self.passing_signals():
-            try:
-                while (left and not self.signal) or self._going:
-                    for slot in range(self.jobs):
-                        if slot not in self._going and left and not self.signal:
-                            self._start(slot, left.pop(0))
-                    self._collect()
-            finally:
-                for _, process in self._going.values():  # only after an error here
-                    process.terminate()
+        if left:
+            with self.passing_signals():
+                self._run(left)
 
     def finished(self, run: Run) -> bool:
         """Whether a run has ended without an error."""
@@ -68,6 +59,27 @@ class Sweep(ChildProcesses):
     def failures(self) -> dict[str, str]:
         """The runs that are not finished, with the reason."""
         return {run.name: _reason(self._log_of(run)) for run in self.runs if not self.finished(run)}
+
+    def ended(self, run: Run, status: int) -> None:
+        """Record the exit status of a training."""
+        self._note(run, status)
+        done = sum(map(self.finished, self.runs))
+        if status == EXIT_DONE:
+            log.info("%s: finished (%d of %d)", run.name, done, len(self.runs))
+        elif not self.signal:
+            log.warning("%s: failed with status %d: %s", run.name, status, _reason(self._log_of(run)))
+
+    def _run(self, left: list[Run]) -> None:
+        """Train the runs in `left`, until a signal arrives."""
+        try:
+            while (left and not self.signal) or self._going:
+                for slot in range(self.jobs):
+                    if slot not in self._going and left and not self.signal:
+                        self._start(slot, left.pop(0))
+                self._collect()
+        finally:
+            for _, process in self._going.values():  # only after an error here
+                process.terminate()
 
     def _start(self, slot: int, run: Run) -> None:
         self._note(run, None)
@@ -92,12 +104,7 @@ class Sweep(ChildProcesses):
             del self._going[slot]
             if (self.out / run.name / PREEMPTED).exists():
                 status = EXIT_STOPPED
-            self._note(run, status)
-            done = sum(map(self.finished, self.runs))
-            if status == EXIT_DONE:
-                log.info("%s: finished (%d of %d)", run.name, done, len(self.runs))
-            elif not self.signal:
-                log.warning("%s: failed with status %d: %s", run.name, status, _reason(self._log_of(run)))
+            self.ended(run, status)
 
     def _note(self, run: Run, status: int | None) -> None:
         self.state[run.name] = {"words": list(run.words), "status": status}
@@ -106,36 +113,6 @@ class Sweep(ChildProcesses):
 
     def _log_of(self, run: Run) -> Path:
         return self.out / "output" / f"{run.name}.txt"
-
-
-def run_all(out: Path, runs: Sequence[Run], gpus: Sequence[int] | None, jobs: int | None) -> int:
-    """Run a sweep in the folder `out` and write its table and page; returns the exit status.
-
-    `gpus` and `jobs` are as given; by default all GPUs are used, with one run on each, or none
-    if the trainings are for the CPU.
-    """
-    on_cpu = any(run.device == "cpu" for run in runs)
-    if gpus and on_cpu:
-        raise InputError(f"--gpus {' '.join(map(str, gpus))} cannot be combined with --device cpu")
-    check_gpus(gpus or [])
-    gpus = [] if on_cpu else _all_gpus() if gpus is None else gpus
-    make_folder(out)
-    with locked_folder(out, "use another --out"):
-        make_folder(out / "output")
-        sweep = Sweep(out, runs, gpus, jobs or len(gpus) or 1)
-        sweep.run()
-        if sweep.signal:
-            raise RunStoppedError("stopped by a signal, everything is saved; the same command continues")
-        for name, reason in sweep.failures().items():
-            log.warning("failed: %s: %s", name, reason)
-        write_results(out, read_settings(out, [run for run in runs if sweep.finished(run)]))
-    return EXIT_WITH_FAILURES if sweep.failures() else EXIT_DONE
-
-
-def _all_gpus() -> list[int]:
-    import torch
-
-    return list(range(torch.cuda.device_count()))
 
 
 def _read_state(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -15,7 +15,8 @@ from conftest import ROOT, Call
 
 from ops.common.errors import InputError
 from ops.sweep.options import parse_sweep
-from ops.sweep.processes import Sweep, run_all
+from ops.sweep.processes import Sweep
+from ops.sweep.run_sweep import run_all
 from ops.sweep.runs import Run, runs_of
 from ops.sweep.sweep_table import read_settings, write_results
 
@@ -237,3 +238,24 @@ def test_a_state_that_cannot_be_read_is_one_line(folder: Path) -> None:
     (folder / "o/sweep.json").write_text("[1]")
     with pytest.raises(InputError, match=r"sweep.json: cannot be read; use another --out"):
         run_all(folder / "o", stand_ins(folder, 1), [], 1)
+
+
+def test_ray_tune_that_is_not_installed_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r'^--engine tune needs Ray Tune \(.*\): python -m pip install "ray\[tune\]"$'):
+        run_all(folder / "o", stand_ins(folder, 1), None, None, "tune")
+    with pytest.raises(InputError, match="--gpus cannot be combined with --engine tune"):
+        run_all(folder / "o", stand_ins(folder, 1), [0], None, "tune")
+
+
+def test_ray_tune_trains_the_same_runs(folder: Path) -> None:
+    pytest.importorskip("ray.tune")
+    sweep_runs = [*stand_ins(folder, 40, 60), Run({"lr": "1"}, 0, "lr-1_seed0", ["none.py"])]
+    assert run_all(folder / "o", sweep_runs, None, 2, "tune") == 1
+    (row,) = csv.DictReader((folder / "o/sweep.csv").open(newline=""))
+    assert float(row["val_top1_mean"]) == 50 and row["seeds"] == "0 1"
+    state = json.loads((folder / "o/sweep.json").read_text())
+    assert [state[run.name]["status"] for run in sweep_runs] == [0, 0, 2]
+    before = (folder / "o/output/lr-0_seed0.txt").read_text()
+    assert run_all(folder / "o", sweep_runs, None, 2, "tune") == 1, "only the one that failed is tried again"
+    assert (folder / "o/output/lr-0_seed0.txt").read_text() == before
