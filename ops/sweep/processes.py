@@ -60,8 +60,15 @@ class Sweep(ChildProcesses):
         """The runs that are not finished, with the reason."""
         return {run.name: _reason(self._log_of(run)) for run in self.runs if not self.finished(run)}
 
+    def started(self, run: Run, where: str) -> None:
+        """Record that a training begins, `where` being such as "on GPU 0"."""
+        self._note(run, None)
+        log.info("%s: started %s (%s)", run.name, where, self._log_of(run))
+
     def ended(self, run: Run, status: int) -> None:
-        """Record the exit status of a training."""
+        """Record the exit status of a training; one that a signal stopped ends with 0, but is not done."""
+        if (self.out / run.name / PREEMPTED).exists():
+            status = EXIT_STOPPED
         self._note(run, status)
         done = sum(map(self.finished, self.runs))
         if status == EXIT_DONE:
@@ -82,7 +89,6 @@ class Sweep(ChildProcesses):
                 process.terminate()
 
     def _start(self, slot: int, run: Run) -> None:
-        self._note(run, None)
         environment, place = dict(os.environ), "the CPU"
         if self.gpus:
             gpu = self.gpus[slot % len(self.gpus)]
@@ -90,7 +96,7 @@ class Sweep(ChildProcesses):
             place = f"GPU {gpu}"
         elif self.jobs > 1:  # otherwise each would use all cores
             environment.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // self.jobs, 1)))
-        log.info("%s: started on %s (%s)", run.name, place, self._log_of(run))
+        self.started(run, f"on {place}")
         with appended_file(self._log_of(run)) as output:
             self._going[slot] = run, self.start(run.command, stdout=output, stderr=subprocess.STDOUT, env=environment)
 
@@ -102,8 +108,6 @@ class Sweep(ChildProcesses):
             if status is None:
                 continue
             del self._going[slot]
-            if (self.out / run.name / PREEMPTED).exists():
-                status = EXIT_STOPPED
             self.ended(run, status)
 
     def _note(self, run: Run, status: int | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.common.errors import EXIT_DONE, EXIT_STOPPED, InputError
-from ops.common.stop_signals import PREEMPTED, WITH_PARENT
+from ops.common.stop_signals import WITH_PARENT
 from ops.common.storage import appended_file
 from ops.common.text import first_line
 from ops.sweep.processes import Sweep
@@ -70,11 +70,6 @@ class TuneSweep(Sweep):
             ),
         ).fit()
 
-    def started(self, run: Run) -> None:
-        """Record that a trial has begun."""
-        self._note(run, None)
-        log.info("%s: started by Ray Tune (%s)", run.name, self._log_of(run))
-
 
 def _import_tune() -> tuple[Any, Any]:
     """The packages `ray` and `ray.tune`, set up not to handle Ctrl-C, not to print and not to upload anything."""
@@ -114,7 +109,7 @@ def _callback(tune: Any, sweep: TuneSweep, runs: Mapping[str, Run]) -> Any:
 
     class Recorder(tune.Callback):  # type: ignore[misc, unused-ignore]
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            sweep.started(runs[_name_of(trial)])
+            sweep.started(runs[_name_of(trial)], "by Ray Tune")
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             status = (trial.last_result or {}).get("exit_status")
@@ -136,7 +131,6 @@ def train_in_trial(config: Mapping[str, Any]) -> None:
     from ray import tune
 
     run = config["run"]
-    folder = Path(run["folder"])
     environment = {**os.environ, WITH_PARENT: "1"}
     if not os.environ.get("CUDA_VISIBLE_DEVICES"):
         environment.setdefault("OMP_NUM_THREADS", "1")
@@ -145,16 +139,13 @@ def train_in_trial(config: Mapping[str, Any]) -> None:
             run["command"], cwd=run["cwd"], env=environment,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    validations = _validations(folder / "log.csv")
+    validations = _validations(Path(run["folder"], "log.csv"))
     while process.poll() is None:
         time.sleep(0.2)
         for figures in next(validations):
             tune.report(figures)
-    status = process.returncode
-    if (folder / PREEMPTED).exists():
-        status = EXIT_STOPPED
-    last = [*next(validations)][-1:] if status == EXIT_DONE else []
-    tune.report({**(last[0] if last else {}), "exit_status": status})
+    last = next(validations)[-1:] if process.returncode == EXIT_DONE else []
+    tune.report({**(last[0] if last else {}), "exit_status": process.returncode})
 
 
 def _validations(path: Path) -> Iterator[list[dict[str, float]]]:

@@ -126,7 +126,11 @@ def test_a_dataset_may_have_several_published_splits(tmp_path: Path) -> None:
         ("hmdb51", {"wave_test_split1.txt": "\nw.avi\n"}, "split1.txt:2: expected 'video 0', 'video 1' or 'video 2'"),
         ("ucf101", {"trainlist01.txt": "Basketball/v_x.avi 2\n"}, "trainlist01.txt:1: Basketball has number 1 in cla"),
         ("hmdb51", {"jump_test_split2.txt": "j.avi 1\n"}, "--annotations: jump_test_split1.txt is missing"),
-        ("jester", {"jester-v1-train.csv": "1;Swiping Up\n"}, "train.csv:1: 'Swiping Up' is not in the list of 2"),
+        (
+            "jester",
+            {"jester-v1-train.csv": "1;Swiping Up\n"},
+            "train.csv:1: 'Swiping Up' is not in the list of 2 classes",
+        ),
         (
             "jester",
             {"jester-v1-validation.csv": "9223\n"},
