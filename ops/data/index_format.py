@@ -54,7 +54,7 @@ def _parse(data: bytes) -> VideoIndex:
         offset += int(width) * count
     size = (count + 7) // 8
     keys, shown = (
-        np.unpackbits(np.frombuffer(body, np.uint8, size, offset + part * size), count=count).astype(bool)
+        np.unpackbits(np.frombuffer(body, np.uint8, size, offset + part * size), count=count).view(bool)
         for part in (0, 1)
     )
     if not inflate.eof or not 0 < count <= MAX_PACKETS or offset + 2 * size != len(body):

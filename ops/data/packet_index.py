@@ -65,11 +65,12 @@ class PacketIndex:
         last = np.searchsorted(keys, frames, side="right") - 1
         while (late := (self.when[keys[last]] > self.when[frames]) & (last > 0)).any():
             last -= late
+        count = len(self.keys)
         giving = np.flatnonzero(self.shown)
         after = np.searchsorted(giving, frames, side="right")
-        ends = np.append(giving, len(self.keys))[after] - 1
-        count = len(self.keys)
-        balance = np.bincount(keys[last], minlength=count) - np.bincount(ends, minlength=count)
-        needed: NDArray[np.bool_] = np.cumsum(balance) + np.bincount(ends, minlength=count) > 0
+        ends = np.where(after < len(giving), giving[np.minimum(after, len(giving) - 1)], count)
+        needed = np.zeros(count, bool)
+        for start, end in zip(keys[last].tolist(), ends.tolist(), strict=True):
+            needed[start:end] = True
         needed[0] |= self.first
         return needed

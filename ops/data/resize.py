@@ -17,9 +17,13 @@ def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:
     """`frame` (uint8 `[C, h, w]`) at `size` (height, width): uint8 `[C, *size]`; itself if it has that size."""
     if tuple(frame.shape[-2:]) == size:
         return frame
-    image = frame.reshape(1, *frame.shape)
-    if image.is_contiguous(memory_format=torch.channels_last) and image.stride(0) != image.numel():
-        # Without this, PyTorch does not recognise channels last in a batch of one and gives another memory order.
-        image = image.as_strided(image.shape, (image.numel(), *image.stride()[1:]))
+    channels, _, width = frame.shape
+    if frame.stride(0) == 1 and frame.stride(2) == channels:  # channels last
+        # As a batch of one with exactly these strides, PyTorch resizes it in its memory format. From a crop, or with
+        # another stride of the batch, it would make a result with channels first, and copying that is slow.
+        pixels = frame.permute(1, 2, 0).contiguous()
+        image = pixels.as_strided((1, *frame.shape), (pixels.numel(), 1, width * channels, channels))
+    else:
+        image = frame.reshape(1, *frame.shape)
     resized = interpolate(image if _NATIVE else image.float(), size, mode="bilinear", antialias=True)
     return (resized if _NATIVE else resized.round_().to(frame.dtype))[0]
