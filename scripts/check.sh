@@ -4,7 +4,8 @@
 #     bash scripts/check.sh [--all] [pytest arguments]
 #
 #   --all   the tests once more with the lowest versions of the requirements on the lowest Python, and with the newest
-#           ones on the newest Python (noxfile.py), as far as these Pythons are installed
+#           ones on the newest Python, as far as these Pythons are installed, and the tests that need the libraries of
+#           requirements-extra.txt (noxfile.py)
 #
 # Tests run side by side, up to four files at a time, each with one thread; -n 0 runs them one after the other.
 set -euo pipefail
