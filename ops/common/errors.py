@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
+from ops.common.heap import reuse_large_blocks
 from ops.common.text import counted, one_line, printable
 from ops.common.threads import limit_spinning
 
@@ -142,6 +143,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     """Call `main` and exit with its status; bad input ends in one line and exit status 2."""
     _open_standard_streams()
     limit_spinning()
+    reuse_large_blocks()
     streams = sys.stdout, sys.stderr
     output = _Output(sys.stdout)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, _Output(sys.stderr))

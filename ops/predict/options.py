@@ -39,6 +39,6 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
                        help="video decoder: pyav (default) or opencv")  # fmt: skip
     add_device_option(group)
     group.add_argument("--views_per_forward", type=positive, metavar="N",
-                       help="views in one forward pass (default: GPU 30, CPU 3)")  # fmt: skip
+                       help="views in one forward pass (default: GPU 30, CPU 2)")  # fmt: skip
     add_compute_options(group)
     add_runtime_option(group)

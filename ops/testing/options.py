@@ -33,7 +33,7 @@ def test_parser(description: str | None, decoders: Sequence[str] = ()) -> argpar
     group.add_argument("--batch_size", type=positive, default=1, metavar="N",
                        help="videos that a loader process delivers at once (default: 1)")  # fmt: skip
     group.add_argument("--views_per_forward", type=positive, metavar="N",
-                       help="views in one forward pass (default: 30 on a GPU, 3 on a CPU)")  # fmt: skip
+                       help="views in one forward pass (default: 30 on a GPU, 2 on a CPU)")  # fmt: skip
     add_no_effect_options(parser, also=("--pretrain",))
     return parser
 
