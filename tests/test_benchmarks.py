@@ -12,11 +12,12 @@ import torch
 from conftest import ROOT, Call
 from media import write_video
 
-from benchmarks import options
+from benchmarks import heap, options
 from benchmarks.decoders import difference
 from benchmarks.network import frozen_rows
 from benchmarks.peers import PEERS, installed_peers
 from ops.common.errors import MediaError
+from ops.common.heap import is_glibc
 from ops.data.decoders import DECODERS
 from ops.data.opencv_videos import OpenCVReader
 from ops.training.options import train_parser
@@ -97,6 +98,14 @@ def test_a_clip_of_a_film_is_compared_to_a_clip_of_its_video(call: Call, tmp_pat
         assert all(0 < number < math.inf for each in figures.values() for number in each)
         assert figures["film"][1] < 0.5 < figures["clip of 10 s"][1]
     assert "no main.py in it" in call("benchmarks/films.py", video, "--against", ".", status=2).err
+
+
+@pytest.mark.skipif(not is_glibc(), reason="only glibc is set")
+def test_each_way_of_keeping_memory_has_its_figures() -> None:
+    figures = heap.measured("scores", "resnet18", 2, 64, rounds=1, steps=1)
+    rows = heap.rows_of("scores", figures)
+    assert all(0 <= number < math.inf for rounds in figures.values() for number in rounds[0])
+    assert [row[:2] for row in rows] == [("scores", heap.DEFAULT), ("scores", heap.REUSED)] and rows[0][4] == "1.00"
 
 
 def test_a_decoder_that_fails_says_why(call: Call, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,14 @@ def reuse_large_blocks() -> bool:
     Another C library is left as it is, and so are settings of the user (`MALLOC_…`, or `GLIBC_TUNABLES` of malloc).
     """
     chosen = any(name.startswith("MALLOC_") for name in os.environ)
-    if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or not _is_glibc():
+    if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or not is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
 
 
-def _is_glibc() -> bool:
+def is_glibc() -> bool:
+    """Whether this process uses the GNU C library."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
     except (AttributeError, OSError, ValueError):  # another system or library, which has no such name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from ops.common.heap import _is_glibc
+from ops.common.heap import is_glibc
 
 PAGES, TIMES = 2**26 // 4096, 8
 """The pages of a block of 64 MiB, and how often one is made."""
@@ -37,12 +37,12 @@ def new_pages(tmp_path: Path, **variables: str) -> float:
     return int(done.stdout) / PAGES
 
 
-@pytest.mark.skipif(not _is_glibc(), reason="only glibc is set")
+@pytest.mark.skipif(not is_glibc(), reason="only glibc is set")
 def test_large_blocks_are_used_again(tmp_path: Path) -> None:
     assert new_pages(tmp_path) < 1.5
 
 
-@pytest.mark.skipif(not _is_glibc(), reason="only glibc is set")
+@pytest.mark.skipif(not is_glibc(), reason="only glibc is set")
 @pytest.mark.parametrize(
     ("name", "value"), [("MALLOC_ARENA_MAX", "2"), ("GLIBC_TUNABLES", "glibc.malloc.mmap_max=65536")]
 )
