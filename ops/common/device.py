@@ -64,6 +64,11 @@ class Compute:
         """Whether the optimizer is a fused one, with few kernels per step; on a CPU this has no advantage."""
         return self.device.type == "cuda"
 
+    @property
+    def views_at_once(self) -> int:
+        """How many views of a video are computed at once by default; on a CPU, more are not faster."""
+        return 30 if self.device.type == "cuda" else 2
+
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass: convolutions and matrix products in the lower precision, if one is set."""
         return torch.autocast(self.device.type, PRECISIONS[self.amp], enabled=self.amp != "off")

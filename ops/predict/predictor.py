@@ -110,7 +110,7 @@ class Predictor:
 
         For a model for several labels per video, the mean probabilities.
         """
-        chunk = self.views_per_forward or (30 if self.compute.device.type == "cuda" else 2)
+        chunk = self.views_per_forward or self.compute.views_at_once
         scores = score_views(self.network, views, views.clips[0], self.partners, chunk, self.compute, self.multi_label)
         check_finite(scores.numpy(), self.checkpoint.path)
         return scores

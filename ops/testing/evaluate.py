@@ -174,7 +174,7 @@ def score_item(
     """Score one video, whose frames have been read; it fails if they could not be, or if its scores are not finite."""
     if item.failure:
         return None, item.failure.reason
-    chunk = args.views_per_forward or (30 if compute.device.type == "cuda" else 2)
+    chunk = args.views_per_forward or compute.views_at_once
     try:
         with memory_errors_as_media_errors(""):
             scores = ensemble.scores(item, models, args.softmax, chunk, compute).numpy()

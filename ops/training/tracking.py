@@ -111,7 +111,7 @@ class _Wandb:
     def __init__(self, folder: Path, settings: Mapping[str, Any], before: str | None) -> None:
         self._wandb = importlib.import_module("wandb")
         self._name = re.sub(r"[^\w.-]", "-", folder.name)[:100]
-        # Its process that writes resolves a relative folder against the directory in which it was started.
+        # wandb's service resolves a relative folder against the directory in which that service was started.
         self._run = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), name=folder.name, id=before, resume="allow",
             config=dict(settings), dir=os.path.abspath(os.environ.get("WANDB_DIR", folder)), allow_val_change=True,
