@@ -1,5 +1,6 @@
 """Measuring commands as whole processes, in this checkout and in another one."""
 
+import os
 import resource
 import statistics
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.common.errors import InputError
+from ops.common.threads import SPINNING
 
 ROOT = Path(__file__).resolve().parents[1]
 """This checkout."""
@@ -32,13 +34,19 @@ def other_checkout(folder: str | None) -> Path | None:
     return Path(folder).resolve()
 
 
+def users_environment() -> dict[str, str]:
+    """The environment without what `limit_spinning` has set in this process: another checkout may not set it."""
+    return {name: value for name, value in os.environ.items() if SPINNING.get(name) != value}
+
+
 def cost_of(
     command: Sequence[str],
     folder: Path | None = None,
     status: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Cost:
-    """Run `command` in `folder`; InputError unless it exits with `status`."""
+    """Run `command` in `folder`, by default in the user's environment; InputError unless it exits with `status`."""
+    environment = users_environment() if environment is None else environment
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.processes import ROOT, Cost, cost_of, other_checkout, spread
+from benchmarks.processes import ROOT, Cost, cost_of, other_checkout, spread, users_environment
 from ops.common.arguments import Parser, positive
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.common.threads import SPINNING
@@ -147,7 +147,7 @@ def cost(command: str, root: Path, settings: Mapping[str, str], folder: Path, ou
     """The cost of one run of a command."""
     script, *arguments = COMMANDS[command]
     where = ["--output", str(output)] if command == "test" else ["--root_log", str(output), "--root_model", str(output)]
-    environment = {**os.environ, "TAM_DATASETS": str(folder), **settings}
+    environment = {**users_environment(), "TAM_DATASETS": str(folder), **settings}
     return cost_of([sys.executable, str(root / script), *arguments, *where], folder, environment=environment)
 
 

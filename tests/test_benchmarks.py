@@ -16,8 +16,10 @@ from benchmarks import heap, options
 from benchmarks.decoders import difference
 from benchmarks.network import frozen_rows
 from benchmarks.peers import PEERS, installed_peers
+from benchmarks.processes import cost_of
 from ops.common.errors import MediaError
 from ops.common.heap import is_glibc
+from ops.common.threads import SPINNING
 from ops.data.decoders import DECODERS
 from ops.data.opencv_videos import OpenCVReader
 from ops.training.options import train_parser
@@ -116,6 +118,16 @@ def test_a_decoder_that_fails_says_why(call: Call, film: Path, monkeypatch: pyte
     monkeypatch.setitem(DECODERS, "opencv", Blind)
     printed = call("benchmarks/decoders.py", film, "--rounds", 1).out
     assert printed.count("| opencv | cannot see |") == 2 and printed.count("| pyav, the default |") == 2
+
+
+@pytest.mark.parametrize(("given", "kept"), [("1000", False), ("7", True)])
+def test_another_checkout_does_not_get_what_this_one_sets(
+    given: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    monkeypatch.setenv("KMP_BLOCKTIME", SPINNING["KMP_BLOCKTIME"])
+    shown = cost_of([sys.executable, "-c", "import os; print(*sorted(os.environ))"]).printed.split()
+    assert ("GOMP_SPINCOUNT" in shown, "KMP_BLOCKTIME" in shown) == (kept, False) and "PATH" in shown
 
 
 def test_differences_of_pixels_are_counted() -> None:
