@@ -109,8 +109,8 @@ def measured(kind: str, arch: str, clips: int, size: int, rounds: int, steps: in
     """For both settings, the figures of each round: wall and CPU seconds, MiB of new pages, MiB at the peak."""
     found: dict[str, list[list[float]]] = {DEFAULT: [], REUSED: []}
     for _ in range(rounds):
-        for number, each in enumerate(found.values()):
-            work = (str(number), kind, arch, str(clips), str(size), str(steps))
+        for name, each in found.items():
+            work = (str(int(name == REUSED)), kind, arch, str(clips), str(size), str(steps))
             printed = cost_of([sys.executable, "-c", WORKER, str(ROOT), *work]).printed
             each.append([float(figure) for figure in printed.split()])
     return found
