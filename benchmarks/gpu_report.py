@@ -26,6 +26,7 @@ from benchmarks.timing import Row, Timing, compare, machine, save, table
 from ops.common.arguments import AMP, Parser, above_zero, positive
 from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import EXIT_DONE, InputError, run
+from ops.models.fused_filter import can_fuse
 
 RESULTS = Path(__file__).resolve().parent / "results"
 AS_RUN_TODAY = "published method as its code runs today"
@@ -77,7 +78,10 @@ class Report:
 
     def add(self, setting: Setting, what: str, times: Mapping[str, Timing], targets: Mapping[str, str]) -> None:
         """Add rows that compare ours with each other variant; `targets` holds targets for some of the ratios."""
-        names = {"plain": "ResNet-50 without TAM", "published": "published method", "today": AS_RUN_TODAY}
+        names = {
+            "plain": "ResNet-50 without TAM", "unfused": "TAM without its Triton kernels",
+            "published": "published method", "today": AS_RUN_TODAY,
+        }  # fmt: skip
         for name, against in names.items():
             if name in times:
                 target = targets.get(name, "≤ reported" if name == "plain" else "≥ reported")
@@ -161,7 +165,7 @@ def measure(report: Report, setting: Setting, compute: Compute, load: Load, roun
     if targets and trained.clips >= ENOUGH_CLIPS:
         wanted["plain"] = TARGETS["training"]
     report.add(setting, f"training step, {trained.clips} × 8 × {size}²", trained.times, wanted)
-    for name in VARIANTS:
+    for name in _variants(compute):
         speeds = (f"{measured.clips / measured.times[name].median:.1f}" for measured in (trained, tested))
         memory = f"{trained.memory[name]:.0f}" if trained.memory else ""
         report.speeds.append([str(setting), name, *speeds, memory])
@@ -190,9 +194,10 @@ def fitting(step: Callable[[int], Measured], clips: int) -> Measured:
 
 def train(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
     """Measure a training step of each variant."""
-    memory = {name: _peak(name, compute, load) for name in VARIANTS} if compute.device.type == "cuda" else {}
+    names = _variants(compute)
+    memory = {name: _peak(name, compute, load) for name in names} if compute.device.type == "cuda" else {}
     _free()
-    steps = {name: training_step(name, compute, load) for name in VARIANTS}
+    steps = {name: training_step(name, compute, load) for name in names}
     steps["today"] = _with_tf32(training_step("published", today, load))
     return Measured(load.clips, compare(steps, rounds, wait_for(compute.device), warmups=2), memory)
 
@@ -201,12 +206,18 @@ def test(compute: Compute, today: Compute, load: Load, rounds: int) -> Measured:
     """Measure the scores of clips by each variant. Batch norms are folded, except in the published method."""
     if compute.compile:
         torch.compiler.reset()  # drops networks compiled for other sizes
-    models = {name: make_model(name, compute, load.arch).eval() for name in VARIANTS}
-    networks = {name: compute.for_inference(models[name]) for name in ("ours", "plain")}
-    steps = {name: scoring(networks.get(name, models[name]), compute, load) for name in VARIANTS}
+    models = {name: make_model(name, compute, load.arch).eval() for name in _variants(compute)}
+    networks = {name: compute.for_inference(model) for name, model in models.items() if name != "published"}
+    steps = {name: scoring(networks.get(name, model), compute, load) for name, model in models.items()}
     published = make_model("published", today, load.arch).eval()
     steps["today"] = _with_tf32(scoring(published, today, load))
     return Measured(load.clips, compare(steps, rounds, wait_for(compute.device), warmups=3))
+
+
+def _variants(compute: Compute) -> tuple[str, ...]:
+    """The networks to measure; where TAM has kernels of its own, also the same network without them."""
+    fused = not compute.compile and can_fuse(torch.empty(1, device=compute.device))
+    return (*VARIANTS, "unfused") if fused else VARIANTS
 
 
 def _peak(name: str, compute: Compute, load: Load) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.published import PublishedTAM, use_published_tam
+from benchmarks.published import PublishedTAM, UnfusedTAM, use_tam
 from benchmarks.timing import Row, compare, milliseconds
 from ops.common.device import Compute
 from ops.data.collate import ClipBatch
@@ -25,6 +25,9 @@ from ops.training.optimizer import complete_momentum
 from ops.training.train_step import accumulate, forward
 
 VARIANTS = ("ours", "published", "plain")
+TAMS = {"published": PublishedTAM, "unfused": UnfusedTAM}
+"""The variants, and one more for GPUs, in which TAM is computed in another way."""
+
 STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
 """Channels and strides of the feature maps in the four stages of a ResNet-50, where TAM is applied."""
 
@@ -170,11 +173,11 @@ def _clips(load: Load, device: torch.device) -> Tensor:
 
 
 def make_model(name: str, compute: Compute, arch: str = "resnet50") -> Recognizer:
-    """The network of one of `VARIANTS`, in training mode, on the device."""
+    """The network of one of `VARIANTS`, or "unfused", in training mode, on the device."""
     torch.manual_seed(0)
     model = build_model(arch, 400, 8, tam=name != "plain")
-    if name == "published":
-        use_published_tam(model)
+    if name in TAMS:
+        use_tam(TAMS[name], model)
     compute.prepare(model)
     return model
 

@@ -29,11 +29,18 @@ class PublishedTAM(TAM):
         return mixed.permute(0, 2, 1, 3, 4).contiguous().view(frames, c, h, w)
 
 
-def use_published_tam(model: Recognizer) -> None:
-    """Make `model` compute TAM with the published method and the same weights, in place."""
+class UnfusedTAM(TAM):
+    """TAM by PyTorch's operations on a GPU too, as on a CPU."""
+
+    def _fuses(self, x: Tensor) -> bool:
+        return False
+
+
+def use_tam(kind: type[TAM], model: Recognizer) -> None:
+    """Make `model` compute TAM as `kind` does, with the same weights, in place."""
     for module in model.modules():
         if type(module) is TAM:
-            module.__class__ = PublishedTAM
+            module.__class__ = kind
 
 
 def decode_by_seeking(path: str, clips: NDArray[np.int64]) -> list[Image.Image]:

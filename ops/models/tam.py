@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ops.models.fused_filter import can_fuse, filter_by_logits
 from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_block import on_features
 from ops.models.temporal_filter import taps_inside, temporal_filter
@@ -100,6 +101,8 @@ class TAM(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # coefficients are small, so full precision is cheap
             weight = next(self.parameters())
             pooled = SpatialMean.apply(x, weight.dtype).view(-1, t, c)
+            if self._fuses(x):
+                return filter_by_logits(x, *self.logits(pooled), t)
             kernel, importance = self.coefficients(pooled)  # [N, C, K], [N, C, T]
             if importance is None:
                 assert kernel is not None
@@ -122,6 +125,27 @@ class TAM(nn.Module):
         if self.L is not None:
             importance = self._importance(self.L, pooled).transpose(1, 2)
         return kernel, importance
+
+    def logits(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """`coefficients` before softmax and sigmoid, in as few kernels as possible: `[N, K, C]` and `[N, C, T]`.
+
+        G's layers are convolutions over the frames, as channels, at every channel, as a position.
+        """
+        kernel = importance = None
+        if self.G is not None:
+            first, norm, relu, last, _ = self.G.children()
+            assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+            hidden = relu(norm(F.conv1d(pooled, first.weight[..., None], first.bias)))
+            kernel = F.conv1d(hidden, last.weight[..., None])
+        if self.L is not None:
+            importance = self.L[:-1](pooled.transpose(1, 2))
+        return kernel, importance
+
+    def _fuses(self, x: Tensor) -> bool:
+        """Whether one kernel computes softmax, sigmoid and filter; a hook on a branch must get the branch's output."""
+        if not can_fuse(x):
+            return False
+        return not any(part._forward_hooks or part._forward_pre_hooks for part in self.modules() if part is not self)
 
     @staticmethod
     def _importance(branch: nn.Sequential, pooled: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ on a CPU.
 """
 
 import shutil
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from ops.training.optimizer import make_optimizer
 from ops.training.options import train_parser
 from ops.training.train_step import accumulate, forward
 
+pytestmark = pytest.mark.usefixtures("float32_is_float32")
 LOGITS_WITHIN = {"off": 1e-4, "bf16": 1.5e-2, "fp16": 2e-3}
 GRADIENTS_WITHIN = {"off": 5e-3, "bf16": 0.1, "fp16": 0.05}
 FAR_TOO_LARGE = 2.0**20
@@ -35,15 +35,6 @@ FAR_TOO_LARGE = 2.0**20
 
 NAME = "tanet_r50_8f_k400"
 TESTED = Compute(torch.device("cpu"))
-
-
-@pytest.fixture(autouse=True)
-def _float32_is_float32() -> Iterator[None]:
-    """Turn TF32 off, as the scripts do, and restore the settings after each test."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def compute_on(device: str, amp: str = "off", channels_last: bool = False, compiled: bool = False) -> Compute:

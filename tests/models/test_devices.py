@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from ops.common.device import Compute
 from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views
+from ops.models.fused_filter import FusedFilter
 from ops.models.recognizer import Recognizer, build_model
 from ops.models.tam import SpatialMean
 from ops.models.temporal_filter import TemporalFilter
@@ -132,6 +133,20 @@ def test_gradients_of_tams_own_functions_are_made_on_the_gpu(dtype: torch.dtype)
         assert (out.device, grads[0].device, grads[0].dtype, grads[0].shape) == (GPU, GPU, dtype, x.shape)
         if isinstance(other, Tensor):
             assert (grads[1].device, grads[1].dtype, grads[1].shape) == (GPU, dtype, other.shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.usefixtures("fake")
+def test_gradients_of_the_fused_filter_are_made_on_the_gpu(dtype: torch.dtype) -> None:
+    context, x = Context(), on_gpu(4, 8, 7, 7, dtype=dtype)
+    out = FusedFilter.forward(context, x, on_gpu(2, 3, 8), on_gpu(2, 8, 2), 2)
+    grads = FusedFilter.backward(context, out)[:3]
+    assert (out.device, out.dtype, out.shape) == (GPU, dtype, x.shape)
+    assert [(grad.device, grad.dtype, grad.shape) for grad in grads if grad is not None] == [
+        (GPU, dtype, x.shape),
+        (GPU, torch.float32, (2, 3, 8)),
+        (GPU, torch.float32, (2, 8, 2)),
+    ]
 
 
 class MakesItsOwn(nn.Module):

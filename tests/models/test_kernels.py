@@ -14,6 +14,7 @@ from ops.common.preemption import Preemption
 from ops.data.collate import ClipBatch
 from ops.data.transforms import Box, FramePlan
 from ops.data.views import Views
+from ops.models import fused_filter
 from ops.models.recognizer import build_model
 from ops.training.engine import EpochResult, score_views, train_epoch
 from ops.training.metrics import Meter
@@ -22,6 +23,43 @@ from ops.training.train_step import Stepper
 
 CPU = Compute(torch.device("cpu"))
 PIXELS = torch.zeros(2, 8, 3, 32, 32, dtype=torch.uint8)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TAM takes the way that it takes on a GPU; its own kernels are counted, but compute nothing."""
+    monkeypatch.setattr("ops.models.tam.can_fuse", lambda features: True)
+    monkeypatch.setattr(fused_filter, "launch_filter", lambda x, *_: torch.zeros_like(x))
+    monkeypatch.setattr(
+        fused_filter,
+        "launch_filter_gradient",
+        lambda x, grad, kernel, importance, t: (torch.zeros_like(x), x.new_zeros(1, len(x) // t, t, 3, x.shape[1])),
+    )
+    monkeypatch.setattr(
+        fused_filter, "launch_logit_gradients", lambda dots, *logits: tuple(map(torch.zeros_like, logits))
+    )
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_kernels_of_a_forward_pass_in_a_test_on_a_gpu() -> None:
+    network = CPU.for_inference(build_model("resnet50", 5, 8, tam=True))
+    with torch.inference_mode(), count_kernels() as counts:
+        network(PIXELS[:1])
+    assert 0 < counts.kernels.total() <= 254 and counts.kernels["filter"] == 16, counts.kernels
+    assert not counts.reads
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_kernels_of_a_training_step_on_a_gpu() -> None:
+    model = build_model("resnet50", 5, 8, tam=True)
+    with count_kernels() as counts:
+        loss = F.cross_entropy(model(PIXELS), torch.tensor([0, 1]))
+    assert 0 < counts.kernels.total() <= 433 and counts.kernels["filter"] == 16, counts.kernels
+    assert not counts.reads
+    with count_kernels() as counts:
+        loss.backward()
+    assert 0 < counts.kernels.total() <= 409 and not counts.reads, counts.kernels
+    assert counts.kernels["filter_gradient"] == counts.kernels["logit_gradients"] == 16
 
 
 @pytest.mark.parametrize(("tam", "most"), [(True, 382), (False, 128)])
