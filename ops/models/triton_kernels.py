@@ -58,11 +58,11 @@ def filter_forward(
         for k in tl.static_range(taps):
             s = t + k - taps // 2
             inside = (s >= 0) & (s < frames)
-            frame = tl.load(x + tile + s * of_frame, mask=keep_tile & inside, other=0.0).to(tl.float32)
+            frame = tl.load(x + tile + s * of_frame, mask=tl.where(inside, keep_tile, False), other=0.0).to(tl.float32)
             if has_kernel:
                 frame *= _softmax(kernel + k * k_tap, largest, total, keep)[:, None]
             if has_importance:
-                frame *= _sigmoid(importance + s * i_frame, keep & inside)[:, None]
+                frame *= _sigmoid(importance + s * i_frame, tl.where(inside, keep, False))[:, None]
             mixed += frame
         tl.store(out + tile + t * of_frame, mixed.to(out.dtype.element_ty), mask=keep_tile)
 
@@ -95,7 +95,9 @@ def filter_backward(
         for k in tl.static_range(taps):
             t = s - k + taps // 2
             inside = (t >= 0) & (t < frames)
-            change = tl.load(grad + tile + t * of_frame, mask=keep_tile & inside, other=0.0).to(tl.float32)
+            change = tl.load(grad + tile + t * of_frame, mask=tl.where(inside, keep_tile, False), other=0.0).to(
+                tl.float32
+            )
             tl.store(dots + (s * taps + k) * channels, tl.sum(frame * change, axis=1), mask=keep)
             if has_kernel:
                 change *= _softmax(kernel + k * k_tap, largest, total, keep)[:, None]
