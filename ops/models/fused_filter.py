@@ -22,6 +22,9 @@ from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_filter import taps_inside, temporal_filter
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
+OPTIONS = {"enable_fp_fusion": True}
+"""Multiplications and additions are fused whatever Triton's default is, which differs between its releases."""
+
 TILE = 2048
 """Elements that a program of a kernel computes per frame."""
 
@@ -117,6 +120,7 @@ def launch_filter(x: Tensor, kernel: Tensor | None, importance: Tensor | None, t
         filter_forward[_grid(x, t)](
             x, *_pointers(x, kernel, importance), out, x.shape[1], _pixels(x), *maps, *_strides_of_logits(kernel),
             *_strides_of_logits(importance), t, *_branches(kernel, importance), *tile,
+            **OPTIONS,
         )  # fmt: skip
     return out
 
@@ -133,6 +137,7 @@ def launch_filter_gradient(
         filter_backward[_grid(x, t)](
             x, grad, *_pointers(x, kernel, importance), grad_x, dots, len(x) // t, x.shape[1], _pixels(x), *maps,
             *_strides_of_logits(kernel), *_strides_of_logits(importance), t, *_branches(kernel, importance), *tile,
+            **OPTIONS,
         )  # fmt: skip
     return grad_x, dots
 
@@ -148,6 +153,7 @@ def launch_logit_gradients(dots: Tensor, kernel: Tensor | None, importance: Tens
         logits_backward[(-(-c // block), n)](
             dots, *_pointers(dots, kernel, importance), grad_kernel, grad_importance, n, c, tiles,
             *_strides_of_logits(kernel), *_strides_of_logits(importance), t, *_branches(kernel, importance), block,
+            **OPTIONS,
         )  # fmt: skip
     return grad_kernel, grad_importance
 

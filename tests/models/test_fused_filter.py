@@ -15,6 +15,7 @@ import torch
 
 from ops.explain.tam_hooks import watch_tams
 from ops.models import fused_filter, tam
+from ops.models.fused_filter import OPTIONS
 from ops.models.recognizer import build_model
 
 pytest.importorskip("triton", reason="Triton exists for Linux only")
@@ -55,7 +56,7 @@ def test_the_kernels_compile_for_gpus(architecture: int, tmp_path: Path, monkeyp
             names = [parameter.name for parameter in kernel.params]
             signature = {name: "constexpr" if name in fixed else pointers.get(name, "i32") for name in names}
             source = ASTSource(kernel, signature, {name: value for name, value in fixed.items() if name in names})
-            compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32))
+            compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=OPTIONS)
             assert f".target sm_{architecture}" in compiled.asm["ptx"] and compiled.asm["cubin"]
 
 
