@@ -46,11 +46,11 @@ def watch_tams(model: nn.Module) -> Iterator[TamRecorder]:
     watch = TamRecorder()
     handles = []
     for name, tam in tams_of(model).items():
-        keep_kernel = partial(_keep_kernel, watch.kernels, name, tam.in_channels)
+        keep_kernel = partial(_keep_kernel, watch.kernels, name)
         keep_importance = partial(_keep_importance, watch.importance, name, tam.num_segments)
-        if tam.G is not None:
-            handles.append(tam.G.register_forward_hook(keep_kernel))
-        if tam.L is not None:  # TAM calls its layers one by one
+        if tam.G is not None:  # TAM calls the layers of its branches one by one
+            handles.append(tam.G[-1].register_forward_hook(keep_kernel))
+        if tam.L is not None:
             handles.append(tam.L[-1].register_forward_hook(keep_importance))
     try:
         yield watch
@@ -65,7 +65,7 @@ def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> 
     handles = []
     for name, tam in tams_of(model).items():
         if tam.G is not None:
-            handles.append(tam.G.register_forward_hook(partial(_replace_kernel, kernels[name])))
+            handles.append(tam.G[-1].register_forward_hook(partial(_replace_kernel, kernels[name])))
     try:
         yield
     finally:
@@ -74,10 +74,10 @@ def fixed_kernels(model: nn.Module, kernels: dict[str, NDArray[np.float32]]) -> 
 
 
 def _keep_kernel(
-    store: dict[str, NDArray[np.float32]], name: str, channels: int, module: nn.Module, inputs: Any, output: Tensor
+    store: dict[str, NDArray[np.float32]], name: str, module: nn.Module, inputs: Any, output: Tensor
 ) -> None:
-    """`output [N·C, K]`."""
-    store[name] = output.detach()[:channels].float().cpu().numpy()
+    """`output [N, K, C]`."""
+    store[name] = output.detach()[0].T.float().cpu().numpy()
 
 
 def _keep_importance(
@@ -88,6 +88,5 @@ def _keep_importance(
 
 
 def _replace_kernel(kernel: NDArray[np.float32], module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """`output [N·C, K]` → the same shape."""
-    fixed = output.new_tensor(kernel)  # [C, K]
-    return fixed.repeat(len(output) // len(fixed), 1)
+    """`output [N, K, C]` → the same shape."""
+    return output.new_tensor(kernel).T.expand_as(output)

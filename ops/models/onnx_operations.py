@@ -144,6 +144,12 @@ def _addmm(graph: Graph, given: Arguments, out: Tensor) -> str:
     return graph.add("Gemm", *operands, alpha=float(given["alpha"]), beta=float(given["beta"]))
 
 
+def _baddbmm(graph: Graph, given: Arguments, out: Tensor) -> str:
+    assert given["alpha"] == given["beta"] == 1
+    product = graph.add("MatMul", graph.name(given["batch1"]), graph.name(given["batch2"]))
+    return graph.add("Add", product, graph.name(given["self"]))
+
+
 def _batch_norm(graph: Graph, given: Arguments, out: tuple[Tensor, ...]) -> str:
     assert not given.get("training")
     mean, variance = given["running_mean"], given["running_var"]
@@ -173,6 +179,7 @@ OPERATIONS: dict[str, Operation] = {
     "addmm": _addmm,
     "alias": _same,
     "as_strided_": _restride,
+    "baddbmm": _baddbmm,
     "bmm": _matmul,
     "cat": _cat,
     "clone": _same,

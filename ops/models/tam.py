@@ -33,6 +33,26 @@ class SpatialMean(torch.autograd.Function):
         return (grad / (h * w)).to(ctx.dtype)[..., None, None].expand(ctx.shape), None
 
 
+class Neighbours(torch.autograd.Function):
+    """Each frame beside its neighbours, with zeros outside the clip: the input of a convolution with 3 taps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """`x [N, T, C]` → `[N, T, C, 3]`."""
+        padded = F.pad(x, (0, 0, 1, 1))
+        return torch.stack([padded[:, :-2], x, padded[:, 2:]], dim=3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """`[N, T, C, 3]` → `[N, T, C]`, in 3 operations; autograd alone takes 10."""
+        before, itself, after = grad.unbind(3)
+        grad_x = itself.clone()
+        grad_x[:, :-1] += before[:, 1:]
+        grad_x[:, 1:] += after[:, :-1]
+        return grad_x
+
+
 class TAM(nn.Module):
     """Mixes each frame's features with those of its neighbours, by a kernel that it computes from the video itself.
 
@@ -74,12 +94,12 @@ class TAM(nn.Module):
         self.register_buffer("inside", taps_inside(taps, num_segments), persistent=False)
         self.G = self.L = None
         if branches != "local":
-            self.G = nn.Sequential(  # over time, shared by all channels
+            self.G = nn.Sequential(  # over time, shared by all channels: `[channels, T]` → `[channels, K]`
                 nn.Linear(num_segments, units, bias=False),
                 nn.BatchNorm1d(units),
                 nn.ReLU(inplace=True),
                 nn.Linear(units, kernel_size, bias=False),
-                nn.Softmax(dim=-1),
+                nn.Softmax(dim=1),
             )
         if branches != "global":
             self.L = nn.Sequential(
@@ -102,44 +122,10 @@ class TAM(nn.Module):
             weight = next(self.parameters())
             pooled = SpatialMean.apply(x, weight.dtype).view(-1, t, c)
             if self._fuses(x):
-                return filter_by_logits(x, *self.logits(pooled), t)
-            kernel, importance = self.coefficients(pooled)  # [N, C, K], [N, C, T]
-            if importance is None:
-                assert kernel is not None
-                taps = kernel[..., None].expand(-1, -1, -1, t)
-            elif kernel is None:
-                taps = importance[:, :, None]
-            else:
-                taps = kernel[..., None] * importance[:, :, None]  # [N, C, K, T]
-            return temporal_filter(x, taps.permute(2, 0, 3, 1), self.inside)
-
-    def coefficients(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Spatial means `[N, T, C]` → the global branch's kernels `[N, C, K]`, the local one's `[N, C, T]`.
-
-        None for a branch that the module does not have.
-        """
-        n, t, c = pooled.shape
-        kernel = importance = None
-        if self.G is not None:
-            kernel = self.G(pooled.transpose(1, 2).reshape(n * c, t)).view(n, c, self.kernel_size)
-        if self.L is not None:
-            importance = self._importance(self.L, pooled).transpose(1, 2)
-        return kernel, importance
-
-    def logits(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """`coefficients` before softmax and sigmoid, in as few kernels as possible: `[N, K, C]` and `[N, C, T]`.
-
-        G's layers are convolutions over the frames, as channels, at every channel, as a position.
-        """
-        kernel = importance = None
-        if self.G is not None:
-            first, norm, relu, last, _ = self.G.children()
-            assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-            hidden = relu(norm(F.conv1d(pooled, first.weight[..., None], first.bias)))
-            kernel = F.conv1d(hidden, last.weight[..., None])
-        if self.L is not None:
-            importance = self.L[:-1](pooled.transpose(1, 2))
-        return kernel, importance
+                kernel = None if self.G is None else self._kernel_logits(self.G, pooled)
+                importance = None if self.L is None else self.L[:-1](pooled.transpose(1, 2))
+                return filter_by_logits(x, kernel, importance, t)
+            return temporal_filter(x, self._taps(pooled), self.inside)
 
     def _fuses(self, x: Tensor) -> bool:
         """Whether one kernel computes softmax, sigmoid and filter; a hook on a branch must get the branch's output."""
@@ -147,14 +133,30 @@ class TAM(nn.Module):
             return False
         return not any(part._forward_hooks or part._forward_pre_hooks for part in self.modules() if part is not self)
 
+    def _taps(self, pooled: Tensor) -> Tensor:
+        """The taps of each frame from spatial means: `[N, T, C]` → `[K, N, T, C]`."""
+        importance = None if self.L is None else self._importance(self.L, pooled)
+        if self.G is None:
+            assert importance is not None
+            return importance[None]
+        kernel: Tensor = self.G[-1](self._kernel_logits(self.G, pooled))
+        spread = kernel.transpose(0, 1).contiguous()[:, :, None]  # [K, N, 1, C]; otherwise the taps would be copied
+        return spread.expand(-1, -1, self.num_segments, -1) if importance is None else spread * importance
+
+    @staticmethod
+    def _kernel_logits(branch: nn.Sequential, pooled: Tensor) -> Tensor:
+        """G before its softmax: `[N, T, C]` → `[N, K, C]`. Channels stay last, so that nothing is copied."""
+        first, norm, relu, last, _ = branch.children()
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        return _over_time(last, relu(norm(_over_time(first, pooled))))
+
     @staticmethod
     def _importance(branch: nn.Sequential, pooled: Tensor) -> Tensor:
         """L, with its convolutions over few positions written as matrix products: `[N, T, C]` → the same shape."""
         n, t, c = pooled.shape
         narrow, norm, relu, wide, gate = branch.children()
         assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
-        padded = F.pad(pooled, (0, 0, 1, 1))
-        windows = torch.stack([padded[:, :-2], pooled, padded[:, 2:]], dim=3).view(n * t, c * 3)
+        windows = Neighbours.apply(pooled).view(n * t, c * 3)
         hidden = F.linear(windows, narrow.weight.flatten(1), narrow.bias)  # [C / 4, C, 3] → [C / 4, C · 3]
         importance: Tensor = gate(F.linear(relu(norm(hidden)), wide.weight.squeeze(2)))
         return importance.view(n, t, c)
@@ -171,6 +173,12 @@ class TAM(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"in_channels={self.in_channels}, num_segments={self.num_segments}"
+
+
+def _over_time(layer: nn.Linear, x: Tensor) -> Tensor:
+    """`layer` along the second dimension: `x [N, in, C]` → `[N, out, C]`."""
+    weight = layer.weight.expand(x.shape[0], -1, -1)  # not len(x): an exported network takes any number of clips
+    return torch.bmm(weight, x) if layer.bias is None else torch.baddbmm(layer.bias[:, None], weight, x)
 
 
 def _make(channels: int, num_segments: int, options: TemporalOptions) -> TAM:

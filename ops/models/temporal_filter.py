@@ -37,10 +37,10 @@ class TemporalFilter(torch.autograd.Function):
         middle = len(spread) // 2
         grad_taps = torch.zeros_like(taps)
         product = x * grad  # one buffer for all products and for the result
-        grad_taps[middle] = product.sum(dim=(2, 3))
+        torch.sum(product, dim=(2, 3), out=grad_taps[middle])
         for shift, _ in _around(spread):
             met = torch.mul(_earlier(x, shift), _later(grad, shift), out=product[abs(shift) :])
-            _earlier(grad_taps[middle - shift], shift).copy_(met.sum(dim=(2, 3)))
+            torch.sum(met, dim=(2, 3), out=_earlier(grad_taps[middle - shift], shift))
         grad_x = torch.mul(grad, spread[middle], out=product)
         for shift, tap in _around(spread):
             _earlier(grad_x, shift).addcmul_(_later(grad, shift), _earlier(tap, shift))
