@@ -1,11 +1,13 @@
-"""Compare the runtimes of a trained network on a CPU: CPU time and memory, relative to those of PyTorch.
+"""Compare the runtimes of a trained network on a CPU: CPU time and memory, relative to PyTorch or an earlier checkout.
 
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --output benchmarks/results/cpu_runtimes
+    OMP_NUM_THREADS=1 python benchmarks/runtimes.py --against ../earlier --runtimes torch onnxruntime openvino
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only process --rounds 3
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --only network --runtimes "openvino int8"  # needs nncf
 
 The runtimes take turns. The scores of one clip and of three clips are measured in one process, tools/predict.py with
 a video of 10 seconds as a whole process. Times are medians with the range. --output NAME writes NAME.json and NAME.md.
+With --against FOLDER, PyTorch in another checkout takes part, ratios are relative to it, and the targets are shown.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
+from benchmarks.other_scores import OtherCheckout
 from benchmarks.prepare import draw_video
-from benchmarks.processes import ROOT, cost_of, spread
+from benchmarks.processes import ROOT, cost_of, other_checkout, spread
 from benchmarks.timing import compare, machine, milliseconds, save, table
 from ops.common.arguments import Parser, positive
 from ops.common.device import Compute
@@ -32,27 +36,30 @@ from ops.common.errors import EXIT_DONE, run
 from ops.models.recognizer import build_model
 from ops.models.runtimes import choose_runtime, folded_network, inference_network, open_session, openvino_core
 
-HEADER = ("what", "runtime", "CPU time", "ratio to torch", "target", "difference of the logits", "peak memory, MiB")
+HEADER = ("what", "runtime", "CPU time", "ratio", "target", "difference of the logits", "peak memory, MiB")
 
 SINGLE = "torch, single operations"
 """PyTorch without packed convolutions, to see what they save. Only the network is measured."""
 
 VARIANTS = {
-    "torch": "",
+    "torch": "≤ 0.65",
     SINGLE: "",
-    "torch bf16": "",
+    "torch bf16": "≤ 0.36",
     "onnxruntime": "≤ 0.65",
     "openvino": "≤ 0.65",
     "openvino bf16": "≤ 0.36",
     "openvino int8": "≤ 0.36",
 }
-"""Runtime (with its precision if that is not float32) → target for the time of the network, relative to PyTorch's."""
+"""Runtime (with its precision if that is not float32) → target for the time of the network, relative to `--against`."""
 
 INT8 = "openvino int8"
 """The network as `tools/export.py --precision int8` writes it. It needs NNCF, and only the network is measured."""
 
 PROCESS_TARGET = "≤ 0.5"
 PARTS = ("network", "process")
+
+EARLIER = "torch, the other checkout"
+"""PyTorch in the checkout of `--against`."""
 
 WITH_PEAK = """
 import atexit, os, re, runpy, sys
@@ -107,6 +114,9 @@ def make_parser() -> argparse.ArgumentParser:
     without_nncf = tuple(name for name in VARIANTS if name != INT8)
     parser.add_argument("--runtimes", nargs="+", choices=tuple(VARIANTS), default=without_nncf, metavar="NAME",
                         help=f"what to measure: {', '.join(VARIANTS)} (default: all but {INT8})")  # fmt: skip
+    parser.add_argument(
+        "--against", metavar="FOLDER", help="another checkout of this project, for example an earlier one"
+    )
     parser.add_argument("--arch", default="resnet50", metavar="NAME", help="default: resnet50")
     parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="default: 9")
@@ -138,12 +148,19 @@ def network_rows(args: argparse.Namespace, clips: int) -> list[Row]:
         network = make_network(variant, model, compute, args.size)
         steps[variant] = partial(score, network, compute, pixels)
         differences[variant] = float((steps[variant]() - wanted).norm() / wanted.norm())
-    times = compare(steps, args.rounds, clock=time.process_time)
-    what = f"scores of {clips} × 8 × {args.size}², {args.arch}, ms"
+    what, base = f"scores of {clips} × 8 × {args.size}², {args.arch}, ms", EARLIER if args.against else "torch"
+    with ExitStack() as stack:
+        if args.against:
+            other = stack.enter_context(OtherCheckout(other_checkout(args.against), args.arch, clips, args.size))
+            steps[EARLIER] = other.score
+            times = compare(steps, args.rounds, clock=lambda: time.process_time() + other.seconds)
+        else:
+            times = compare(steps, args.rounds, clock=time.process_time)
     return [
-        Row(what, name, milliseconds(took), took.median / times["torch"].median, VARIANTS[name], differences[name])
+        Row(what, name, milliseconds(took), took.median / times[base].median,
+            VARIANTS.get(name, "") if args.against else "", differences.get(name))
         for name, took in times.items()
-    ]
+    ]  # fmt: skip
 
 
 def make_network(variant: str, model: nn.Module, compute: Compute, size: int) -> nn.Module:
@@ -203,16 +220,19 @@ def process_rows(args: argparse.Namespace) -> list[Row]:
                 for name in unique(("torch", *args.runtimes))
                 if name not in (SINGLE, INT8)
             }
+            if args.against:
+                commands[EARLIER] = partial(predict, Path(folder), "", sample, other_checkout(args.against))
             rows += rows_of(f"predict.py, a video of 10 s, {sample}, {args.arch}, s", commands, args.rounds)
         return rows
 
 
-def predict(folder: Path, variant: str, sample: str) -> tuple[float, float]:
-    """CPU seconds and peak memory in MiB of one prediction."""
+def predict(folder: Path, variant: str, sample: str, checkout: Path | None = None) -> tuple[float, float]:
+    """CPU seconds and peak memory in MiB of one prediction, by default in this checkout; "" is PyTorch in float32."""
     runtime, _, amp = variant.partition(" ")
     script = ("tools/predict.py", "v.mp4", "--weights", "w.pth.tar", "--device", "cpu", "-j", "1", "--sample", sample)
-    command = [sys.executable, "-c", WITH_PEAK, str(ROOT / script[0]), *script[1:], "--runtime", runtime]
-    cost = cost_of([*command, "--amp", amp or "off"], folder)
+    how = ["--runtime", runtime, "--amp", amp or "off"] if runtime else []  # an older script has no --runtime
+    command = [sys.executable, "-c", WITH_PEAK, str((checkout or ROOT) / script[0]), *script[1:], *how]
+    cost = cost_of(command, folder)
     return cost.cpu, float(cost.printed.rsplit("peak", 1)[1]) / 1024
 
 
@@ -225,10 +245,10 @@ def rows_of(what: str, commands: Mapping[str, Callable[[], tuple[float, float]]]
             if number:
                 costs[name].append(cost)
     seconds = {name: [cpu for cpu, _ in each] for name, each in costs.items()}
-    base = statistics.median(seconds["torch"])
+    base = statistics.median(seconds[EARLIER if EARLIER in seconds else "torch"])
     return [
         Row(what, name, spread(seconds[name], 2), statistics.median(seconds[name]) / base,
-            "" if name.startswith("torch") else PROCESS_TARGET, peak=max(peak for _, peak in costs[name]))
+            PROCESS_TARGET if EARLIER in seconds and name != EARLIER else "", peak=max(peak for _, peak in costs[name]))
         for name in commands
     ]  # fmt: skip
 

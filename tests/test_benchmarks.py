@@ -130,6 +130,24 @@ def test_another_checkout_does_not_get_what_this_one_sets(
     assert ("GOMP_SPINCOUNT" in shown, "KMP_BLOCKTIME" in shown) == (kept, False) and "PATH" in shown
 
 
+def test_runtimes_are_compared_with_another_checkout(call: Call) -> None:
+    flags = ("--only", "network", "--arch", "resnet18", "--size", 32, "--rounds", 1, "--runtimes", "torch")
+    alone = call("benchmarks/runtimes.py", *flags).out.splitlines()[4:]
+    rows = call("benchmarks/runtimes.py", *flags, "--against", ROOT).out.splitlines()[4:]
+    assert (len(alone), len(rows)) == (2, 4)
+    assert all("≤" not in row and "| 1.00 |" in row for row in alone)  # targets are relative to the other checkout
+    assert all("| ≤ 0.65 |" in row for row in rows[::2])
+    assert all("other checkout" in row and "| 1.00 |" in row for row in rows[1::2])
+
+
+def test_a_checkout_that_computes_no_scores_is_named(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/main.py").touch()
+    flags = ("--only", "network", "--arch", "resnet18", "--size", 32, "--rounds", 1, "--runtimes", "torch")
+    done = call("benchmarks/runtimes.py", *flags, "--against", "other", status=2)
+    assert "error: --against: that checkout does not compute scores; its error is above\n" in done.err
+
+
 def test_differences_of_pixels_are_counted() -> None:
     frame = torch.full((3, 4, 5), 100, dtype=torch.uint8)
     other = frame.clone()
