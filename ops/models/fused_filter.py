@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ops.common.text import first_line
 from ops.models.plain_operations import wants_plain_operations
 from ops.models.temporal_filter import taps_inside, temporal_filter
 
@@ -118,9 +119,8 @@ def launch_filter(x: Tensor, kernel: Tensor | None, importance: Tensor | None, t
     maps, tile = _strides_of_maps(x), _tile(x)
     with _current(x):
         filter_forward[_grid(x, t)](
-            x, *_pointers(x, kernel, importance), out, x.shape[1], _pixels(x), *maps, *_strides_of_logits(kernel),
-            *_strides_of_logits(importance), t, *_branches(kernel, importance), *tile,
-            **OPTIONS,
+            x, *_pointers(x, kernel, importance), out, x.shape[1], _pixels(x), *maps,
+            *_shapes(kernel, importance, t), *tile, **OPTIONS,
         )  # fmt: skip
     return out
 
@@ -136,8 +136,7 @@ def launch_filter_gradient(
     with _current(x):
         filter_backward[_grid(x, t)](
             x, grad, *_pointers(x, kernel, importance), grad_x, dots, len(x) // t, x.shape[1], _pixels(x), *maps,
-            *_strides_of_logits(kernel), *_strides_of_logits(importance), t, *_branches(kernel, importance), *tile,
-            **OPTIONS,
+            *_shapes(kernel, importance, t), *tile, **OPTIONS,
         )  # fmt: skip
     return grad_x, dots
 
@@ -152,8 +151,7 @@ def launch_logit_gradients(dots: Tensor, kernel: Tensor | None, importance: Tens
     with _current(dots):
         logits_backward[(-(-c // block), n)](
             dots, *_pointers(dots, kernel, importance), grad_kernel, grad_importance, n, c, tiles,
-            *_strides_of_logits(kernel), *_strides_of_logits(importance), t, *_branches(kernel, importance), block,
-            **OPTIONS,
+            *_shapes(kernel, importance, t), block, **OPTIONS,
         )  # fmt: skip
     return grad_kernel, grad_importance
 
@@ -203,21 +201,21 @@ def _pointers(unused: Tensor, kernel: Tensor | None, importance: Tensor | None) 
     return unused if kernel is None else kernel, unused if importance is None else importance
 
 
-def _strides_of_logits(logits: Tensor | None) -> tuple[int, int, int]:
-    if logits is None:
-        return 0, 0, 0
-    clip, row, column = logits.stride()
-    return clip, row, column
+def _shapes(kernel: Tensor | None, importance: Tensor | None, t: int) -> tuple[int, ...]:
+    """What every kernel is told of the logits: their strides, T, K, and whether each branch exists."""
+    strides = (
+        size for logits in (kernel, importance) for size in (logits.stride() if logits is not None else (0, 0, 0))
+    )
+    return (*strides, t, _taps(kernel), kernel is not None, importance is not None)
 
 
-def _branches(kernel: Tensor | None, importance: Tensor | None) -> tuple[int, bool, bool]:
-    """K, and whether there is a global and a local branch."""
-    return 1 if kernel is None else kernel.shape[1], kernel is not None, importance is not None
+def _taps(kernel: Tensor | None) -> int:
+    """K, which is 1 without a global branch."""
+    return 1 if kernel is None else kernel.shape[1]
 
 
 def _new_dots(x: Tensor, kernel: Tensor | None, t: int) -> Tensor:
-    taps = _branches(kernel, None)[0]
-    return x.new_empty((_grid(x, t)[0], len(x) // t, t, taps, x.shape[1]), dtype=torch.float32)
+    return x.new_empty((_grid(x, t)[0], len(x) // t, t, _taps(kernel), x.shape[1]), dtype=torch.float32)
 
 
 def _new_gradient(dots: Tensor, logits: Tensor | None) -> Tensor:
@@ -237,8 +235,7 @@ def _works_on(device: torch.device) -> bool:
     try:
         wrong = largest_difference(device)
     except Exception as err:  # compiling needs a C compiler and a folder to write to, and knows not every GPU
-        reason = str(err).strip().splitlines()
-        problem = f"{type(err).__name__}: {reason[0] if reason else 'no message'}"
+        problem = f"{type(err).__name__}: {first_line(err)}"
     else:
         if wrong < 1e-4:
             return True

@@ -33,26 +33,6 @@ class SpatialMean(torch.autograd.Function):
         return (grad / (h * w)).to(ctx.dtype)[..., None, None].expand(ctx.shape), None
 
 
-class Neighbours(torch.autograd.Function):
-    """Each frame beside its neighbours, with zeros outside the clip: the input of a convolution with 3 taps."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """`x [N, T, C]` → `[N, T, C, 3]`."""
-        padded = F.pad(x, (0, 0, 1, 1))
-        return torch.stack([padded[:, :-2], x, padded[:, 2:]], dim=3)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """`[N, T, C, 3]` → `[N, T, C]`, in 3 operations; autograd alone takes 10."""
-        before, itself, after = grad.unbind(3)
-        grad_x = itself.clone()
-        grad_x[:, :-1] += before[:, 1:]
-        grad_x[:, 1:] += after[:, :-1]
-        return grad_x
-
-
 class TAM(nn.Module):
     """Mixes each frame's features with those of its neighbours, by a kernel that it computes from the video itself.
 
@@ -156,7 +136,8 @@ class TAM(nn.Module):
         n, t, c = pooled.shape
         narrow, norm, relu, wide, gate = branch.children()
         assert isinstance(narrow, nn.Conv1d) and isinstance(wide, nn.Conv1d)
-        windows = Neighbours.apply(pooled).view(n * t, c * 3)
+        padded = F.pad(pooled, (0, 0, 1, 1))
+        windows = torch.stack([padded[:, :-2], pooled, padded[:, 2:]], dim=3).view(n * t, c * 3)
         hidden = F.linear(windows, narrow.weight.flatten(1), narrow.bias)  # [C / 4, C, 3] → [C / 4, C · 3]
         importance: Tensor = gate(F.linear(relu(norm(hidden)), wide.weight.squeeze(2)))
         return importance.view(n, t, c)

@@ -36,6 +36,23 @@ def _sigmoid(importance, keep):
 
 
 @triton.jit
+def _tile_of_program(channels, pixels, of_channel, of_pixel, of_clip, tile_c: tl.constexpr, tile_p: tl.constexpr):
+    """The clip, the channels and which exist; where the tile is in the clip's first frame, and what of it exists."""
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * tile_c + tl.arange(0, tile_c)
+    p = tl.program_id(0) * tile_p + tl.arange(0, tile_p)
+    keep = c < channels
+    tile = n * of_clip + c[:, None] * of_channel + p[None, :] * of_pixel
+    return n, c, keep, tile, keep[:, None] & (p < pixels)[None, :]
+
+
+@triton.jit
+def _features(tile, keep_tile, inside):
+    """A tile of a frame in float32; zeros unless `inside`, which says whether the frame is in the clip."""
+    return tl.load(tile, mask=tl.where(inside, keep_tile, False), other=0.0).to(tl.float32)
+
+
+@triton.jit
 def filter_forward(
     x, kernel, importance, out, channels, pixels, of_frame, of_channel, of_pixel,
     k_clip, k_tap, k_channel, i_clip, i_channel, i_frame,
@@ -43,12 +60,9 @@ def filter_forward(
     tile_c: tl.constexpr, tile_p: tl.constexpr,
 ):  # fmt: skip
     """`out[t] = Σ_k softmax(kernel)[k] · sigmoid(importance)[s] · x[s]` with `s = t + k - K // 2` within the clip."""
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * tile_c + tl.arange(0, tile_c)
-    p = tl.program_id(0) * tile_p + tl.arange(0, tile_p)
-    keep = c < channels
-    keep_tile = keep[:, None] & (p < pixels)[None, :]
-    tile = n * frames * of_frame + c[:, None] * of_channel + p[None, :] * of_pixel
+    n, c, keep, tile, keep_tile = _tile_of_program(
+        channels, pixels, of_channel, of_pixel, frames * of_frame, tile_c, tile_p
+    )
     kernel += n * k_clip + c * k_channel
     importance += n * i_clip + c * i_channel
     if has_kernel:
@@ -58,7 +72,7 @@ def filter_forward(
         for k in tl.static_range(taps):
             s = t + k - taps // 2
             inside = (s >= 0) & (s < frames)
-            frame = tl.load(x + tile + s * of_frame, mask=tl.where(inside, keep_tile, False), other=0.0).to(tl.float32)
+            frame = _features(x + tile + s * of_frame, keep_tile, inside)
             if has_kernel:
                 frame *= _softmax(kernel + k * k_tap, largest, total, keep)[:, None]
             if has_importance:
@@ -78,26 +92,21 @@ def filter_backward(
 
     `dots [tiles of pixels, N, T, K, C]`: for frame s and tap k, the gradient at `t = s - k + K // 2`.
     """
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * tile_c + tl.arange(0, tile_c)
-    p = tl.program_id(0) * tile_p + tl.arange(0, tile_p)
-    keep = c < channels
-    keep_tile = keep[:, None] & (p < pixels)[None, :]
-    tile = n * frames * of_frame + c[:, None] * of_channel + p[None, :] * of_pixel
+    n, c, keep, tile, keep_tile = _tile_of_program(
+        channels, pixels, of_channel, of_pixel, frames * of_frame, tile_c, tile_p
+    )
     kernel += n * k_clip + c * k_channel
     importance += n * i_clip + c * i_channel
     dots += (tl.program_id(0) * clips + n) * frames * taps * channels + c
     if has_kernel:
         largest, total = _softmax_terms(kernel, k_tap, keep, taps)
     for s in range(frames):
-        frame = tl.load(x + tile + s * of_frame, mask=keep_tile, other=0.0).to(tl.float32)
+        frame = _features(x + tile + s * of_frame, keep_tile, True)
         mixed = tl.zeros([tile_c, tile_p], tl.float32)
         for k in tl.static_range(taps):
             t = s - k + taps // 2
             inside = (t >= 0) & (t < frames)
-            change = tl.load(grad + tile + t * of_frame, mask=tl.where(inside, keep_tile, False), other=0.0).to(
-                tl.float32
-            )
+            change = _features(grad + tile + t * of_frame, keep_tile, inside)
             tl.store(dots + (s * taps + k) * channels, tl.sum(frame * change, axis=1), mask=keep)
             if has_kernel:
                 change *= _softmax(kernel + k * k_tap, largest, total, keep)[:, None]

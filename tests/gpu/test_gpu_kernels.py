@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from devices import gpus
+from devices import gpus, on_gpu
 from torch import Tensor
 
 from benchmarks.published import UnfusedTAM
@@ -52,10 +52,9 @@ def test_a_tam_gives_the_same_numbers(
         assert torch.equal(got, again)
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs 2 GPUs")
-def test_the_kernels_run_on_the_gpu_of_their_input() -> None:
+@pytest.mark.parametrize("device", [on_gpu("cuda:1", count=2)])
+def test_the_kernels_run_on_the_gpu_of_their_input(device: str) -> None:
     x = torch.randn(8, 16, 4, 4)
     module = TAM(16, 8).eval()
     expected = module(x)
-    other = torch.device("cuda", 1)
-    assert torch.allclose(module.to(other)(x.to(other)).cpu(), expected, atol=1e-5)
+    assert torch.allclose(module.to(device)(x.to(device)).cpu(), expected, atol=1e-5)
