@@ -1,7 +1,7 @@
 """Serve a page on this machine that predicts and explains videos in a browser.
 
     python tools/app.py --weights ckpt.best.pth.tar
-    python tools/app.py --weights ckpt.best.pth.tar --port 8000 --max_mb 50 --runtime auto
+    python tools/app.py --weights ckpt.best.pth.tar --port 8000 --max_mb 50
 
 Drop a video on the page or record one with the camera. Nothing is kept. Ctrl-C ends it.
 """

@@ -46,7 +46,7 @@ def main() -> int:
 
     predictor = open_predictor(
         args.weights, args.dataset, args.class_names, f"{args.sampling}-1" if args.sampling else None,
-        full_res=args.full_res, input_size=args.input_size, segments=args.segments,
+        full_res=args.full_res, input_size=args.input_size, segments=args.segments, runtime="torch",
     )  # fmt: skip
     listed = read_clips(predictor, args.verify_list, args.root_path) if args.verify_list else None
     clips = read_clips(predictor, args.calibrate, args.root_path, MOST_CLIPS).clips if args.calibrate else ()

@@ -43,6 +43,7 @@ def main() -> int:
         raise InputError(f"{args.videos[0]}: all its videos are in a folder for results; use another one for these")
     options = options_of(args, videos)
     predictor = predict.predictor_of(args)
+    predictor = predictor.in_runtime(args.runtime, predict.expected_clips(predictor, videos, options))
     check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
     results = [*options.tables.values(), *options.drawings.values(), *filter(None, (args.json, args.csv))]
     with no_empty_folders(*(Path(result).parent for result in results)):

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ class Analyst:
 
 def open_analyst(args: argparse.Namespace) -> Analyst:
     """The analyst that the arguments ask for; InputError if its settings contradict each other."""
-    predictor = predictor_of(args)
+    predictor = predictor_of(args).in_runtime(args.runtime, math.inf)
     if predictor.model.modality != "RGB":
         raise InputError(
             f"{args.weights}: the page shows RGB videos, and this network needs {predictor.model.modality}"

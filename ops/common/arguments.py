@@ -12,7 +12,7 @@ from ops.common.errors import InputError
 AMP = ("off", "bf16", "fp16")
 """Values of --amp: the precision of convolutions and matrix products."""
 
-RUNTIMES = ("torch", "auto", "onnxruntime", "openvino")
+RUNTIMES = ("auto", "torch", "onnxruntime", "openvino")
 """Values of --runtime: what computes a trained network."""
 
 
@@ -123,5 +123,5 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
 
 def add_runtime_option(group: argparse._ArgumentGroup) -> None:
     """The flag of tools that only compute scores, see `ops.models.runtimes`."""
-    group.add_argument("--runtime", choices=RUNTIMES, default="torch",
-                       metavar="NAME", help="torch (default), onnxruntime, openvino, or auto")  # fmt: skip
+    group.add_argument("--runtime", choices=RUNTIMES, default="auto", metavar="NAME",
+                       help="torch, onnxruntime, openvino, or auto (default): the fastest here")  # fmt: skip

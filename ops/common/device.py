@@ -26,7 +26,8 @@ PRECISIONS = dict(zip(AMP, (torch.float32, torch.bfloat16, torch.float16), stric
 class Compute:
     """A device and the settings that speed up computing on it; see `add_compute_options`.
 
-    `runtime` is what computes a trained network, one of `RUNTIMES`; see `ops.models.runtimes`.
+    `runtime` is what computes a trained network, one of `RUNTIMES` except "auto"; see `ops.models.runtimes`. If "auto"
+    chose it, it `may_fall_back`: PyTorch takes over if it cannot compute the network.
     """
 
     device: torch.device
@@ -34,6 +35,7 @@ class Compute:
     channels_last: bool = False
     compile: bool = False
     runtime: str = "torch"
+    may_fall_back: bool = False
 
     def prepare(self, model: nn.Module) -> None:
         """Move `model` to the device, in place, and set its memory format."""

@@ -111,7 +111,9 @@ def open_explainer(
     need("captum")
     compute = Compute(pick_device(None, device))
     sample = f"{kind}-1" if kind else None
-    predictor = open_predictor(weights, dataset, class_names, sample, segments=segments, compute=compute)
+    predictor = open_predictor(
+        weights, dataset, class_names, sample, segments=segments, compute=compute, runtime="torch"
+    )
     return replace(predictor, sample=predictor.sample.one_clip)
 
 

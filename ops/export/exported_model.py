@@ -44,8 +44,7 @@ class PixelsToLogits(nn.Module):
 
 def clip_shape(predictor: Predictor) -> tuple[int, int, int, int]:
     """The shape `[T, C, H, W]` of a clip that the model of `predictor` is exported for."""
-    size = predictor.shape.scale_size if predictor.full_res else predictor.shape.input_size
-    return predictor.model.num_segments, predictor.model.channels, size, size
+    return predictor.model.clip_shape(predictor.pixels)
 
 
 def facts_for_users(predictor: Predictor, size: int, precision: str, clips: str = "uint8 [N") -> dict[str, Any]:

@@ -40,15 +40,19 @@ class Inference(threading.Thread):
 
     def __init__(self, predictor: Predictor, windows: SlidingWindows, capture: Capture, name: str) -> None:
         super().__init__(name="inference", daemon=True)
-        self._predictor, self._windows, self._capture, self._name = predictor, windows, capture, name
+        self._windows, self._capture, self._name = windows, capture, name
         self._network = SlidingPredictor(predictor, windows)
-        self._network.warm_up()
         self._done, self.skipped = -1, 0
         self._captured: dict[int, float] = {}  # slot → when its frame was captured
         self._stop_asked = threading.Event()
         self.results: queue.SimpleQueue[LivePrediction] = queue.SimpleQueue()
         self.error: BaseException | None = None
         self.ended = False
+
+    @property
+    def protocol(self) -> str:
+        """The network, its views and the runtime that computes it, in words."""
+        return self._network.predictor.protocol
 
     def run(self) -> None:
         """Predict until the capture ends or `stop` is called."""
@@ -104,7 +108,7 @@ class Inference(threading.Thread):
         start, stop = windows.span(number)
         self.results.put(
             LivePrediction(
-                self._predictor.prediction(self._name, logits), start, stop, time.monotonic() - last,
+                self._network.predictor.prediction(self._name, logits), start, stop, time.monotonic() - last,
                 self._capture.fps, self._capture.lost, self.skipped,
             )
         )  # fmt: skip

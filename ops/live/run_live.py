@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ def live_predictor(args: argparse.Namespace) -> Predictor:
     predictor = open_predictor(
         args.weights, args.dataset, args.class_names, args.sample, args.test_crops, args.full_res, args.input_size,
         args.test_segments, compute=compute, runtime=args.runtime,
-    )  # fmt: skip
+    ).in_runtime(args.runtime, math.inf)  # fmt: skip
     return predictor if args.sample else replace(predictor, sample=predictor.sample.one_clip)
 
 
@@ -63,10 +64,10 @@ def predict_live(predictor: Predictor, options: LiveOptions, dataset: str | None
     camera = open_camera(options.camera, options.speed)
     try:
         windows = windows_for(predictor, camera.rate, options, dataset)
-        log.info("%s", describe(camera, windows, predictor))
         display = make_display(options, f"{camera.name} – {predictor.model.arch}", predictor.class_names)
         capture = Capture(camera, windows, predictor.plan(), display.shows_images)
         inference = Inference(predictor, windows, capture, camera.name)
+        log.info("%s", describe(camera, windows, inference.protocol))
     except BaseException:
         camera.close()
         raise
@@ -104,11 +105,11 @@ def windows_for(predictor: Predictor, rate: float, options: LiveOptions, dataset
     )
 
 
-def describe(camera: Camera, windows: SlidingWindows, predictor: Predictor) -> str:
+def describe(camera: Camera, windows: SlidingWindows, protocol: str) -> str:
     """The camera, the windows and the network in one line."""
     rate = f"{camera.rate:.3g} frames per second" if camera.rate else "unknown frame rate"
     length, stride = windows.length / windows.rate, windows.stride / windows.rate
-    return f"{one_line(camera.name)}: {rate}; windows of {length:.2f} s every {stride:.2f} s; {predictor.protocol}"
+    return f"{one_line(camera.name)}: {rate}; windows of {length:.2f} s every {stride:.2f} s; {protocol}"
 
 
 def make_display(options: LiveOptions, title: str, names: list[str] | None) -> Display:

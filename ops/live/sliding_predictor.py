@@ -1,5 +1,7 @@
 """Scores of sliding windows; the features of each frame are computed once for all windows that contain it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,25 +9,32 @@ from torch import Tensor
 
 from ops.live.sliding_windows import SlidingWindows
 from ops.models.frame_features import divided_network
+from ops.models.runtimes import with_fallback
 from ops.predict.predictor import Predictor, check_finite
 
 
 class SlidingPredictor:
-    """The network of `predictor` on `windows`; `computed` counts the frames that went through its first part."""
+    """The network of `predictor` on `windows`; `computed` counts the frames that went through its first part.
+
+    `predictor` has the runtime that is used: PyTorch if the one that "auto" chose cannot compute the network.
+    """
 
     def __init__(self, predictor: Predictor, windows: SlidingWindows) -> None:
-        self._predictor, self._windows, self._compute = predictor, windows, predictor.compute
-        self._encode, self._score = divided_network(predictor.model, predictor.compute)
+        self._windows = windows
         plan = predictor.plan()(predictor.shape.input_size, predictor.shape.input_size)
         self._mirrored = plan.mirrored  # for each view
         self._size = plan.views[0].height, plan.views[0].width
         partners = predictor.partners
         self._partners = np.where(partners < 0, np.arange(len(partners)), partners)
         self._features: dict[int, Tensor] = {}
+        _, compute = with_fallback(predictor.compute, lambda compute: self._open(replace(predictor, compute=compute)))
+        self.predictor = replace(predictor, compute=compute)
         self.computed = 0
 
-    def warm_up(self) -> None:
+    def _open(self, predictor: Predictor) -> None:
         """Score a black window, because runtimes translate the network, and compilers compile it, at first use."""
+        self._predictor, self._compute = predictor, predictor.compute
+        self._encode, self._score = divided_network(predictor.model, predictor.compute)
         black = self._features_of(torch.zeros(len(self._mirrored), 3, *self._size, dtype=torch.uint8))
         self._features = {int(slot): black for slot in self._windows.slots(0).flat}
         self.logits(0)

@@ -103,6 +103,10 @@ class Recognizer(nn.Module):
         channels: int = self.base_model.first_conv.in_channels
         return channels
 
+    def clip_shape(self, pixels: int) -> tuple[int, int, int, int]:
+        """`[T, C, H, W]` of a clip of frames of `pixels` × `pixels`."""
+        return self.num_segments, self.channels, pixels, pixels
+
     @property
     def head(self) -> nn.Linear:
         """The linear classifier."""

@@ -3,12 +3,13 @@
 import copy
 import functools
 import logging
+import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata, util
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,22 +34,42 @@ off: the tolerance of this project towards the published code; another order of 
 bf16: each rounding is up to 2^-8 of a value, which gives 2e-2 in TANet-50; five times that would be an error.
 """
 
+EXACT = 1e-5
+"""The bound in float32 for a runtime that `auto` chose, because PyTorch can replace it."""
+
 PACKAGES = {"torch": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 
 AUTOMATIC = {"off": ("onnxruntime", "openvino"), "bf16": ("openvino",)}
 """The runtimes that `auto` tries in turn for each `--amp`, before PyTorch."""
 
+WORTH_STARTING = 4e12
+"""From so many multiply-adds on, `auto` takes another runtime than PyTorch, which needs a second to start.
 
-def choose_runtime(compute: Compute, name: str) -> Compute:
-    """`compute` with the runtime `name`; "auto" chooses an installed one. InputError if it cannot be used."""
+They are 93 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. The bound is the same for any number of threads or
+processes, on which scores must not depend.
+"""
+
+T = TypeVar("T")
+
+
+def choose_runtime(compute: Compute, name: str, work: float = math.inf) -> Compute:
+    """`compute` with the runtime `name`. InputError if it cannot be used.
+
+    "auto" chooses the fastest one that is installed for `work`, the number of multiply-adds of all clips together. It
+    returns the same logits as PyTorch up to 1e-5 of their norm, with the precision of `compute`.
+    """
     if name == "auto":
         usable = AUTOMATIC.get(compute.amp, ()) if compute.device.type == "cpu" and not compute.compile else ()
+        if work < WORTH_STARTING:
+            usable = ()
         installed = (runtime for runtime in usable if all(map(util.find_spec, PACKAGES[runtime])))
-        return replace(compute, runtime=next(installed, "torch"))
+        chosen = next(installed, "torch")
+        return replace(compute, runtime=chosen, may_fall_back=chosen != "torch")
     if name not in PACKAGES:
         raise InputError(f"runtime ({name}) must be auto, {', '.join(PACKAGES)}")
+    compute = replace(compute, runtime=name, may_fall_back=False)
     if name == "torch":
-        return replace(compute, runtime=name)
+        return compute
     if compute.device.type != "cpu":
         raise InputError(f"--runtime {name} computes on the CPU, but the device is {compute.device}: add --device cpu")
     if compute.compile:
@@ -57,7 +78,24 @@ def choose_runtime(compute: Compute, name: str) -> Compute:
     if compute.amp not in allowed:
         raise InputError(f"--runtime {name} has no --amp {compute.amp}: use {' or '.join(allowed)}")
     need(*PACKAGES[name])
-    return replace(compute, runtime=name)
+    return compute
+
+
+def with_fallback(compute: Compute, attempt: Callable[[Compute], T]) -> tuple[T, Compute]:
+    """What `attempt` returns for `compute`, or for PyTorch if the runtime fails and `auto` chose it; and which it was.
+
+    `attempt` should compute a clip, because runtimes are opened only then. Its error is raised if there is no fallback.
+    """
+    if not compute.may_fall_back:
+        return attempt(compute), compute
+    try:
+        return attempt(compute), replace(compute, may_fall_back=False)
+    except Exception as error:  # if it is the network's own fault, PyTorch will fail, too
+        known = isinstance(error, RunStoppedError)
+        reason = str(error) if known else f"{compute.runtime} cannot use the network ({first_line(error)})"
+        log.warning("%s; this run now uses PyTorch", reason)
+    compute = replace(compute, runtime="torch", may_fall_back=False)
+    return attempt(compute), compute
 
 
 def describe_runtime(compute: Compute) -> str:
@@ -72,6 +110,15 @@ def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
     network = compute.for_inference(model)
     plain = compute.device.type == "cpu" and compute.amp == "off" and not compute.compile
     return pack_convolutions(network) if plain else network
+
+
+@torch.inference_mode()
+def opened_network(model: nn.Module, compute: Compute, shape: Sequence[int]) -> nn.Module:
+    """`inference_network`, ready for clips of `shape` `[T, C, H, W]`. RunStoppedError if the runtime cannot do it."""
+    network = inference_network(model, compute)
+    if isinstance(network, RuntimeNetwork):
+        network(torch.randint(256, (1, *shape), generator=torch.Generator().manual_seed(0)).byte())
+    return network
 
 
 def folded_network(model: nn.Module, compute: Compute) -> nn.Module:
@@ -107,9 +154,11 @@ class RuntimeNetwork(nn.Module):
         return session(clip.numpy())
 
     def _open(self, clip: Tensor) -> tuple[Session, Tensor]:
-        from ops.models.onnx_recorder import record_onnx
-
         name = self._compute.runtime
+        try:
+            from ops.models.onnx_recorder import record_onnx
+        except ImportError as error:  # installed, but not for this version of Python or of another package
+            raise RunStoppedError(f"onnx cannot be imported ({first_line(error)}): use --runtime torch") from None
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             try:
                 with torch.inference_mode(False):
@@ -129,10 +178,11 @@ class RuntimeNetwork(nn.Module):
             return  # the fault of the network, which the caller reports
         difference = float(np.linalg.norm(got - wanted) / max(np.linalg.norm(wanted), np.finfo(np.float32).tiny))
         name, amp = self._compute.runtime, self._compute.amp
-        if not difference <= BOUNDS[amp]:
+        bound = EXACT if self._compute.may_fall_back and amp == "off" else BOUNDS[amp]
+        if not difference <= bound:
             raise RunStoppedError(
                 f"the logits of {name} differ from PyTorch's by {difference:.1e} of their norm, but only "
-                f"{BOUNDS[amp]:g} is allowed: use --runtime torch"
+                f"{bound:g} is allowed: use --runtime torch"
             )
         log.debug("%s: the first logits differ from PyTorch's by %.1e of their norm", name, difference)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ops.predict.options import add_predictor_options as add_predictor_options
     from ops.predict.predict_videos import PredictOptions as PredictOptions
     from ops.predict.predict_videos import check_places as check_places
+    from ops.predict.predict_videos import expected_clips as expected_clips
     from ops.predict.predict_videos import is_file_name as is_file_name
     from ops.predict.predict_videos import place_drawings as place_drawings
     from ops.predict.predict_videos import place_tables as place_tables
@@ -36,6 +37,7 @@ __getattr__ = lazy_names(
         "find_inputs": "inputs",
         "PredictOptions": "predict_videos",
         "check_places": "predict_videos",
+        "expected_clips": "predict_videos",
         "is_file_name": "predict_videos",
         "place_drawings": "predict_videos",
         "place_tables": "predict_videos",

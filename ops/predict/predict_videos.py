@@ -1,6 +1,7 @@
 """Processing all videos of a command line: predictions, timelines, and videos with predictions drawn on them."""
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from ops.common.storage import check_writable, make_folder
 from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
 from ops.data.video_writer import FORMATS
+from ops.data.videos import header_count
 from ops.data.views import Views
 from ops.predict.inputs import Video, check_apart, check_distinct, output_names
 from ops.predict.predictions import TOP, Outcome, Terminal, write_csv, write_json
@@ -22,6 +24,9 @@ from ops.predict.windows import Timeline, Windows, predict_windows
 from ops.testing.evaluation_protocol import SIGMOID
 
 log = logging.getLogger(__name__)
+
+SOME = 50
+"""From at most so many videos' headers, the number of windows is estimated."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,26 @@ def check_places(videos: Sequence[Video], options: PredictOptions) -> None:
         make_folder(folder)
 
 
+def expected_clips(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> float:
+    """About how many clips will be scored, for the choice of a runtime.
+
+    The numbers of frames, which windows depend on, are those in the headers of some of the videos.
+    """
+    clips = 0 if options.by_windows else predictor.sample.clips
+    if not options.wants_windows:
+        return clips * len(videos)
+    some = videos[:: math.ceil(len(videos) / SOME)]
+    windows = sum(len(options.windows.spans(_claimed_frames(video.path))) for video in some) / len(some)
+    return (clips + windows * options.windows.sample.clips) * len(videos)
+
+
+def _claimed_frames(path: str) -> int:
+    try:
+        return len(os.listdir(path)) if os.path.isdir(path) else header_count(path)
+    except (MediaError, OSError):  # reported when it is read
+        return 0
+
+
 def predict_all(predictor: Predictor, videos: Sequence[Video], options: PredictOptions) -> int:
     """Predict, print and write everything; returns the exit status, 1 if a video could not be read.
 
@@ -134,6 +159,7 @@ def _write(outcomes: Sequence[Outcome], predictor: Predictor, options: PredictOp
         "protocol": f"mean of the {scores} of the windows" if options.by_windows else predictor.protocol,
         "windows": windows if options.wants_windows else None,
         "decoder": predictor.reader.decoder,
+        "runtime": predictor.runtime,
         "class_names": predictor.class_names,
     }
     errors = []

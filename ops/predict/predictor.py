@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,13 +22,14 @@ from ops.data.frames import frame_reader
 from ops.data.mirror import mirror_partners
 from ops.data.mixed_reader import MixedReader
 from ops.data.open_lists import count_classes, find_class_names
-from ops.data.pipelines import ClipShape, choose_views, test_plan_for
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, view_pixels
 from ops.data.sampling import DENSE_WINDOW, Indices, Sample, parse_sample
 from ops.data.videos import VideoSource
 from ops.data.views import MakePlan, Views, views_of
 from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.models.flops import multiply_adds
 from ops.models.recognizer import Recognizer
-from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
+from ops.models.runtimes import choose_runtime, describe_runtime, inference_network, opened_network, with_fallback
 from ops.testing.ensemble import default_sample
 from ops.testing.evaluation_protocol import SIGMOID, describe_views
 from ops.training.engine import score_views, sigmoid
@@ -136,18 +137,44 @@ class Predictor:
         """Height and width of a video → how its frames are resized and cropped."""
         return test_plan_for(self.shape, self.crops, self.full_res)
 
+    @property
+    def pixels(self) -> int:
+        """The side of a view."""
+        return view_pixels(self.shape, self.crops, self.full_res)
+
+    def in_runtime(self, name: str, clips: float | None = None) -> "Predictor":
+        """This predictor with the runtime `name`; InputError if it cannot be used.
+
+        "auto" chooses the fastest exact one that is installed for about so many `clips` (default: those of one video),
+        each of which is scored in all `crops`. It is PyTorch if there are few, because the others take longer to start.
+        """
+        views = (self.sample.clips if clips is None else clips) * self.crops
+        return replace(self, compute=choose_runtime(self.compute, name, views * multiply_adds(self.model, self.pixels)))
+
     @cached_property
+    def _opened(self) -> tuple[nn.Module, Compute]:
+        """The network, and what computes it: PyTorch if the runtime that "auto" chose cannot."""
+        if not self.compute.may_fall_back:
+            return inference_network(self.model, self.compute), self.compute
+        shape = self.model.clip_shape(self.pixels)
+        return with_fallback(self.compute, lambda compute: opened_network(self.model, compute, shape))
+
+    @property
     def network(self) -> nn.Module:
         """The fastest form of the model in its runtime: with folded batch norms, and compiled if requested."""
-        return inference_network(self.model, self.compute)
+        return self._opened[0]
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network, see `describe_runtime`."""
+        return describe_runtime(self._opened[1] if self.compute.may_fall_back else self.compute)
 
     @property
     def protocol(self) -> str:
         """The model, its views and its runtime in words."""
-        runtime = describe_runtime(self.compute)
         scores = SIGMOID if self.multi_label else "logits"
         return describe_views(
-            [(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=runtime, scores=scores
+            [(self.model, self.shape)], self.sample, self.crops, self.full_res, runtime=self.runtime, scores=scores
         )
 
 
@@ -178,7 +205,7 @@ def open_predictor(
     compute: Compute | None = None,
     device: str = "cpu",
     views_per_forward: int | None = None,
-    runtime: str = "torch",
+    runtime: str = "auto",
 ) -> Predictor:
     """The model in the file `weights`, ready for videos; InputError if settings contradict each other.
 
@@ -190,8 +217,11 @@ def open_predictor(
             defaults.
         decoder: "pyav" or "opencv".
         compute: device and precision (default: `device`, "cpu", "cuda" or "cuda:N", and fp32).
-        runtime: "torch", "onnxruntime", "openvino", or "auto", the fastest exact one that is installed.
+        runtime: "torch", "onnxruntime", "openvino", or "auto", the fastest exact one for a single video; see
+            `Predictor.in_runtime`, also for many.
     """
+    compute = compute or Compute(pick_device(None, device))
+    choose_runtime(compute, runtime)  # an error about it comes before the file is read
     checkpoint = read_checkpoint(weights)
     model = model_of(checkpoint, segments)
     if checkpoint.meta.get("untrained"):
@@ -210,16 +240,15 @@ def open_predictor(
     if asked != model.num_classes:
         source = class_names or f"dataset {config.name}"
         raise InputError(f"{weights}: has {counted(model.num_classes, 'class')}, but {source} has {asked}")
-    compute = compute or Compute(pick_device(None, device))
-    compute = choose_runtime(compute, runtime)
     compute.prepare(model)
     size = input_size or int(checkpoint.meta.get("input_size") or 224)
     reader = MixedReader(video_reader(config, model.modality, decoder), frame_reader(config, model.modality))
-    return Predictor(
+    predictor = Predictor(
         checkpoint, model, ClipShape(model.num_segments, model.modality, size), views, crops, full_res, names,
         mirror_partners(config, model.num_classes, names), reader, compute,
         views_per_forward,
     )  # fmt: skip
+    return predictor.in_runtime(runtime)
 
 
 def guess_dataset(checkpoint: Checkpoint) -> DatasetConfig:

@@ -20,10 +20,12 @@ from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import Stream, VideoItem
 from ops.data.mirror import mirror_partners
 from ops.data.open_lists import MakeReader, count_classes, find_class_names, open_list
-from ops.data.pipelines import ClipShape, choose_views, test_plan_for
+from ops.data.pipelines import ClipShape, choose_views, test_plan_for, view_pixels
 from ops.data.sampling import DENSE_WINDOW, Sample, parse_sample
 from ops.models.checkpoint import Checkpoint, model_of, read_checkpoint
+from ops.models.flops import multiply_adds
 from ops.models.recognizer import Recognizer
+from ops.models.runtimes import choose_runtime, opened_network, with_fallback
 from ops.testing.top_k_accuracy import TOP_K
 from ops.training.engine import score_views
 
@@ -127,6 +129,26 @@ def open_ensemble(args: argparse.Namespace, config: DatasetConfig, make_reader: 
         )
     _check_same_videos(streams)
     return Ensemble(members, streams, sample, names, mirror_partners(config, num_classes, names))
+
+
+def open_networks(
+    ensemble: Ensemble, compute: Compute, runtime: str, crops: int, full_res: bool
+) -> tuple[list[nn.Module], Compute]:
+    """The networks of the models, ready to compute, and `compute` with the runtime that computes them.
+
+    `runtime` may be "auto", which depends on the number of videos and views. RunStoppedError if the runtime that the
+    user asked for cannot compute a model.
+    """
+    inputs = [(member.model, view_pixels(member.shape, crops, full_res)) for member in ensemble.members]
+    for model, _ in inputs:
+        compute.prepare(model)
+    views = len(ensemble.streams[0].records) * ensemble.sample.clips * crops
+    work = views * sum(multiply_adds(model, pixels) for model, pixels in inputs)
+
+    def attempt(compute: Compute) -> list[nn.Module]:
+        return [opened_network(model, compute, model.clip_shape(pixels)) for model, pixels in inputs]
+
+    return with_fallback(choose_runtime(compute, runtime, work), attempt)
 
 
 def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[None]:

@@ -36,10 +36,10 @@ from ops.data.dataset_configs import DatasetConfig
 from ops.data.datasets import VideoItem, ViewsDataset
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
-from ops.models.runtimes import choose_runtime, describe_runtime, inference_network
+from ops.models.runtimes import choose_runtime, describe_runtime
 from ops.models.weights import results_beside
 from ops.testing import multi_label_results, results
-from ops.testing.ensemble import Ensemble, open_ensemble
+from ops.testing.ensemble import Ensemble, open_ensemble, open_networks
 from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
 from ops.testing.multi_label_results import MultiLabelResult
 from ops.testing.partial_scores import PartialScores
@@ -66,13 +66,15 @@ def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
     allow_open_files(args.workers, PER_LOADER)
     device = pick_device(args.gpus, args.device)
     config = dataset_of(args)
-    compute = choose_runtime(compute_of(args, device, fixed_shapes=True), args.runtime)
+    compute = compute_of(args, device, fixed_shapes=True)
+    choose_runtime(compute, args.runtime)  # an error about it comes before the files are read
     ensemble = open_ensemble(args, config, make_reader)
     check_outputs(args, config, ensemble)
+    networks, compute = open_networks(ensemble, compute, args.runtime, args.test_crops, args.full_res)
     protocol = describe_protocol(args, ensemble, describe_runtime(compute))
     log.info("protocol: %s", protocol)
     with locked_output(args):
-        result = run_test(args, config, ensemble, protocol, compute)
+        result = run_test(args, config, ensemble, protocol, networks, compute)
     return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
 
 
@@ -82,8 +84,9 @@ def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def run_test(
-    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, compute: Compute
-) -> TestResult:
+    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, networks: Sequence[nn.Module],
+    compute: Compute,
+) -> TestResult:  # fmt: skip
     """Score all videos; the first process then logs and writes the results."""
     distributed.start(compute.device)
     try:
@@ -92,7 +95,7 @@ def run_test(
         check_same_everywhere(facts)
         partial = partial_scores(args, ensemble, facts, compute.device)
         with noting_hangs(output_folder(args)):
-            result = put_together(ensemble, score_share(args, ensemble, compute, partial), args.topk)
+            result = put_together(ensemble, score_share(args, ensemble, networks, compute, partial), args.topk)
         seconds = time.perf_counter() - began
     finally:
         distributed.stop()
@@ -134,13 +137,10 @@ def output_folder(args: argparse.Namespace) -> Path:
 
 
 def score_share(
-    args: argparse.Namespace, ensemble: Ensemble, compute: Compute, partial: PartialScores
-) -> dict[int, Outcome]:
+    args: argparse.Namespace, ensemble: Ensemble, networks: Sequence[nn.Module], compute: Compute,
+    partial: PartialScores,
+) -> dict[int, Outcome]:  # fmt: skip
     """Score this process's share of the videos: index in the list → outcome. Those in `partial` are skipped."""
-    for member in ensemble.members:
-        compute.prepare(member.model)
-    device = compute.device
-    models = [inference_network(member.model, compute) for member in ensemble.members]
     dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
     outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]
@@ -150,7 +150,7 @@ def score_share(
         )
     share = shard_sampler(len(dataset), skip=done)
     loader = make_loader(
-        dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
+        dataset, args.workers, list, compute.device, None, share, args.batch_size, patience=args.decode_timeout
     )
     labels = ensemble.streams[0].records.labels
     hits = np.zeros(len(args.topk) + 1)  # hits for each k, and the number of labelled videos
@@ -159,7 +159,7 @@ def score_share(
         for items in loader:
             for item in items:
                 bar.update()
-                scores, note = outcomes[item.index] = score_item(args, ensemble, item, models, compute)
+                scores, note = outcomes[item.index] = score_item(args, ensemble, item, networks, compute)
                 if scores is not None:
                     partial.add(item.index, scores, note, item.stamp)
                     label = -1 if ensemble.multi_label else int(labels[item.index])

@@ -44,8 +44,8 @@ def describe_views(
             f"{kind}, {counted(shape.num_segments, 'frame')} of {pixels} x {pixels} (short side {shape.scale_size})"
         )
     views = f"{counted(crops, 'crop')} x {counted(sample.clips, 'clip')} ({sample})"
-    computed = "" if runtime == "torch" else f"; computed by {runtime}"
-    return f"{' + '.join(parts)}; {views}, mean of the {scores}{fused}{computed}"
+    computed = "PyTorch" if runtime == "torch" else runtime
+    return f"{' + '.join(parts)}; {views}, mean of the {scores}{fused}; computed by {computed}"
 
 
 def _temporal(model: Recognizer) -> str:

@@ -156,31 +156,6 @@ def test_settings_that_contradict_a_runtime_are_refused(runtime: str, settings: 
         choose_runtime(Compute(**{"device": torch.device("cpu"), **settings}), runtime)
 
 
-@pytest.mark.parametrize(
-    ("absent", "settings", "chosen"),
-    [
-        ((), {}, "onnxruntime"),
-        (("onnxruntime",), {}, "openvino"),
-        (("onnxruntime", "openvino"), {}, "torch"),
-        (("onnx",), {}, "torch"),
-        ((), {"amp": "bf16"}, "openvino"),
-        ((), {"amp": "fp16"}, "torch"),
-        ((), {"compile": True}, "torch"),
-        ((), {"device": torch.device("cuda")}, "torch"),
-    ],
-)
-def test_auto_selects_an_installed_runtime_with_exact_results(
-    absent: tuple[str, ...], settings: dict[str, Any], chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in (*absent, chosen):
-        if name not in absent:
-            pytest.importorskip(name)
-        else:
-            monkeypatch.setitem(sys.modules, name, None)
-    compute = choose_runtime(Compute(**{"device": torch.device("cpu"), **settings}), "auto")
-    assert compute.runtime == chosen and compute.amp == settings.get("amp", "off")
-
-
 def test_a_missing_runtime_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     from ops.models.checkpoint import save_checkpoint
 

@@ -1,0 +1,214 @@
+"""Without --runtime, a CPU computes in the fastest exact runtime for the amount of work, and results say in which."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Call, NewFolder
+from media import write_frames, write_video
+from small_runs import save_small_checkpoint
+
+from ops.common.device import Compute
+from ops.common.errors import RunStoppedError
+from ops.models import runtimes
+from ops.models.runtimes import choose_runtime, describe_runtime, with_fallback
+from ops.predict.inputs import Video
+from ops.predict.predict_videos import PredictOptions, expected_clips
+from ops.predict.predictor import open_predictor
+from ops.predict.windows import Windows
+
+NAMES = ["left", "right", "jump", "sit"]
+FEW, MANY = 3e12, 5e12
+"""Multiply-adds just too few, and enough, for the other runtimes to pay off."""
+
+
+@pytest.fixture(scope="module")
+def weights(new_folder: NewFolder) -> Path:
+    """A TANet-18 of four classes and four segments at 32 pixels, whose scores differ visibly."""
+    return save_small_checkpoint(new_folder("weights") / "ckpt.pth.tar", NAMES)
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """A folder of three videos, and a list of them."""
+    (tmp_path / "clips").mkdir()
+    for number in range(3):
+        write_video(tmp_path / f"clips/{number}.mp4", 40, seed=number)
+    (tmp_path / "l.txt").write_text("".join(f"{number}.mp4 40 {number}\n" for number in range(3)))
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def starting_is_free(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let "auto" take onnxruntime however little there is to compute; returns its name and version."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(runtimes, "WORTH_STARTING", 0)
+    return describe_runtime(Compute(torch.device("cpu"), runtime="onnxruntime"))
+
+
+@pytest.fixture
+def nothing_translates(starting_is_free: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let onnxruntime lack an operation; returns the message about it."""
+    from ops.models.onnx_operations import OPERATIONS
+
+    monkeypatch.delitem(OPERATIONS, "max_pool2d_with_indices")
+    return "uses aten.max_pool2d_with_indices.default, which cannot be translated: use --runtime torch"
+
+
+@pytest.mark.parametrize(
+    ("absent", "settings", "work", "chosen"),
+    [
+        ((), {}, MANY, "onnxruntime"),
+        ((), {}, FEW, "torch"),
+        (("onnxruntime",), {}, MANY, "openvino"),
+        (("onnxruntime", "openvino"), {}, MANY, "torch"),
+        (("onnx",), {}, MANY, "torch"),
+        ((), {"amp": "bf16"}, MANY, "openvino"),
+        ((), {"amp": "bf16"}, FEW, "torch"),
+        ((), {"amp": "fp16"}, MANY, "torch"),
+        ((), {"compile": True}, MANY, "torch"),
+        ((), {"device": torch.device("cuda")}, MANY, "torch"),
+    ],
+)
+def test_auto_selects_an_installed_runtime_with_exact_results(
+    absent: tuple[str, ...], settings: dict[str, Any], work: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*absent, chosen):
+        if name not in absent:
+            pytest.importorskip(name)
+        else:
+            monkeypatch.setitem(sys.modules, name, None)
+    asked = Compute(**{"device": torch.device("cpu"), **settings})
+    compute = choose_runtime(asked, "auto", work)
+    assert compute.runtime == chosen and compute.amp == asked.amp and compute.may_fall_back == (chosen != "torch")
+    assert choose_runtime(compute, "auto", FEW).runtime == "torch", "an earlier choice does not matter"
+
+
+@pytest.mark.parametrize(
+    ("error", "warning"),
+    [
+        (RunStoppedError("no space: use --runtime torch"), "no space: use --runtime torch; this run now uses PyTorch"),
+        (KeyError("dim"), "onnxruntime cannot use the network ('dim'); this run now uses PyTorch"),
+    ],
+)
+def test_only_an_automatic_choice_falls_back(error: Exception, warning: str, caplog: pytest.LogCaptureFixture) -> None:
+    def attempt(compute: Compute) -> str:
+        if compute.runtime != "torch":
+            raise error
+        return "done"
+
+    asked = Compute(torch.device("cpu"), runtime="onnxruntime")
+    with pytest.raises(type(error)):
+        with_fallback(asked, attempt)
+    done, compute = with_fallback(Compute(torch.device("cpu"), runtime="onnxruntime", may_fall_back=True), attempt)
+    assert done == "done" and compute == Compute(torch.device("cpu"))
+    assert caplog.messages == [warning]
+    assert with_fallback(compute, attempt) == ("done", compute)
+
+
+def scored(call: Call, folder: Path, weights: Path, *flags: object) -> tuple[dict[str, Any], str, Any]:
+    """The metrics, all that is printed, and the scores of a test of the list in `folder`."""
+    (folder / "out").mkdir(exist_ok=True)
+    done = call("online_test_models.py", "custom", "--weights", weights, "--test_list", "l.txt", "--root_path", "clips",
+                "--save_scores", "s.npz", "--output", "out", "-j", "1", *flags)  # fmt: skip
+    metrics = json.loads((folder / "out/metrics.json").read_text())
+    return metrics, done.out + done.err, np.load(folder / "s.npz")["scores"]
+
+
+def test_a_small_test_is_computed_by_pytorch(call: Call, videos: Path, weights: Path) -> None:
+    metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
+    assert metrics["runtime"] == "torch" and metrics["protocol"].endswith("; computed by PyTorch")
+    assert printed.count(f"protocol: {metrics['protocol']}\n") == 2
+
+
+def test_a_large_test_is_computed_by_onnxruntime(
+    call: Call, videos: Path, weights: Path, starting_is_free: str
+) -> None:
+    metrics, printed, scores = scored(call, videos.parent, weights, "--device", "cpu")
+    assert metrics["runtime"] == starting_is_free and metrics["protocol"].endswith(f"; computed by {starting_is_free}")
+    assert printed.count(f"protocol: {metrics['protocol']}\n") == 2
+    *_, same = scored(call, videos.parent, weights, "--device", "cpu", "--runtime", "onnxruntime")
+    metrics, _, other = scored(call, videos.parent, weights, "--device", "cpu", "--runtime", "torch")
+    assert scores.tobytes() == same.tobytes() and metrics["runtime"] == "torch"
+    assert np.allclose(scores, other, rtol=1e-5, atol=1e-5) and len(scores) == 3
+
+
+def test_pytorch_takes_over_where_a_network_cannot_be_translated(
+    call: Call, videos: Path, weights: Path, nothing_translates: str, tmp_path: Path
+) -> None:
+    metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
+    assert metrics["runtime"] == "torch" and metrics["protocol"].endswith("; computed by PyTorch")
+    assert printed.count(nothing_translates + "; this run now uses PyTorch\n") == 1
+    call("tools/predict.py", "clips", "--weights", weights, "--device", "cpu", "--json", "p.json")
+    assert json.loads((tmp_path / "p.json").read_text())["runtime"] == "torch"
+    live = call("tools/live.py", "clips/0.mp4", "--weights", weights, "--device", "cpu", "--window", 0.64,
+                "--speed", 8, "--display", "terminal")  # fmt: skip
+    assert nothing_translates in live.err and "; computed by PyTorch\n" in live.out + live.err
+    asked = ("--device", "cpu", "--runtime", "onnxruntime")
+    done = call("tools/predict.py", "clips", "--weights", weights, *asked, status=None)
+    assert done.status and done.err.endswith(f"{nothing_translates}\n")
+
+
+def test_an_installation_that_cannot_be_imported_is_passed_over(
+    call: Call, videos: Path, weights: Path, starting_is_free: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ops.models.onnx_recorder", None)
+    metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
+    assert metrics["runtime"] == "torch" and "onnx cannot be imported (" in printed
+
+
+def test_the_default_must_be_exact(
+    call: Call, videos: Path, weights: Path, starting_is_free: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = runtimes.open_session
+
+    def inexact(*args: Any) -> runtimes.Session:
+        session = opened(*args)
+        return lambda clips: session(clips) * np.float32(1 + 3e-5)
+
+    monkeypatch.setattr(runtimes, "open_session", inexact)
+    metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
+    assert metrics["runtime"] == "torch" and "but only 1e-05 is allowed: use --runtime torch; this run now" in printed
+    metrics, *_ = scored(call, videos.parent, weights, "--device", "cpu", "--runtime", "onnxruntime")
+    assert metrics["runtime"] == starting_is_free, "a user who asked for it gets it within 1e-4"
+
+
+def test_live_has_no_end_and_always_takes_the_fastest(call: Call, videos: Path, weights: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    done = call("tools/live.py", "clips/0.mp4", "--weights", weights, "--device", "cpu", "--window", 0.64,
+                "--speed", 8, "--display", "terminal")  # fmt: skip
+    assert "; computed by onnxruntime 1" in done.out + done.err
+
+
+def test_predictions_name_their_runtime(
+    call: Call, videos: Path, weights: Path, starting_is_free: str, tmp_path: Path
+) -> None:
+    predictor = open_predictor(str(weights))
+    prediction = predictor(videos / "0.mp4")
+    assert predictor.runtime == starting_is_free and predictor.protocol.endswith(f"computed by {starting_is_free}")
+    other = open_predictor(str(weights), runtime="torch")
+    assert other.runtime == "torch" and other.protocol.endswith("computed by PyTorch")
+    assert np.allclose(other(videos / "0.mp4").logits, prediction.logits, rtol=1e-5, atol=1e-5)
+    call("tools/predict.py", "clips/0.mp4", "--weights", weights, "--device", "cpu", "--json", "p.json", "--window", 16)
+    assert json.loads((tmp_path / "p.json").read_text())["runtime"] == starting_is_free
+
+
+def test_the_number_of_clips_is_estimated_from_headers(videos: Path, weights: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames", 24)
+    predictor = open_predictor(str(weights), sample="dense-3")
+    found = [Video(str(videos / f"{number}.mp4"), "") for number in range(3)]
+    windows = Windows(16, 8)  # 4 in 40 frames, 2 in 24
+    folder, lost = Video(str(tmp_path / "frames"), ""), Video(str(tmp_path / "lost.mp4"), "")
+    table = {"drawings": {"0.mp4": "drawn.mp4"}}
+    assert expected_clips(predictor, found, PredictOptions(windows)) == 9
+    assert expected_clips(predictor, found, PredictOptions(windows, by_windows=True)) == 12
+    assert expected_clips(predictor, found, PredictOptions(windows, **table)) == 9 + 12
+    assert expected_clips(predictor, [folder, lost], PredictOptions(windows, by_windows=True)) == 2 + 1
+    assert expected_clips(predictor, found[:1] * 1000, PredictOptions(windows, by_windows=True)) == 4000
+    many, few = predictor.in_runtime("auto", 10**6), predictor.in_runtime("auto", 1)
+    assert few.compute.runtime == "torch" and many.compute.may_fall_back == (many.compute.runtime != "torch")
