@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute
 from ops.models.mobilenet import InvertedResidual
+from ops.models.packed_convolutions import pack_convolutions
 from ops.models.recognizer import Recognizer
 from ops.models.resnet import BasicBlock, Bottleneck
-from ops.models.runtimes import RuntimeNetwork, folded_network
+from ops.models.runtimes import RuntimeNetwork, folded_network, packs
 from ops.models.temporal_block import TemporalBlock
 
 _BLOCKS = (BasicBlock, Bottleneck, InvertedResidual)
@@ -25,11 +26,11 @@ class FrameFeatures(nn.Module):
 
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._place = model, first_temporal(model)
 
     def forward(self, frames: Tensor) -> Tensor:
         """The features; if a residual block is divided, those of its layers and of its shortcut, side by side."""
-        network, place = self.model.base_model, _first_temporal(self.model)
+        network, place = self.model.base_model, self._place
         x = self.model.normalize(frames)
         layers = network.layers()
         for layer in layers[:place]:
@@ -45,12 +46,12 @@ class ClipScores(nn.Module):
 
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._place = model, first_temporal(model)
 
     def forward(self, clips: Tensor) -> Tensor:
         """The scores, from the features of each frame of a clip."""
         n, t = clips.shape[:2]
-        network, place = self.model.base_model, _first_temporal(self.model)
+        network, place = self.model.base_model, self._place
         layers = network.layers()
         x = clips.flatten(0, 1)  # [N·T, D, h, w]
         if place == len(layers):
@@ -74,6 +75,9 @@ def divided_network(model: Recognizer, compute: Compute) -> tuple[nn.Module, nn.
     assert isinstance(folded, Recognizer)
     parts = FrameFeatures(folded), ClipScores(folded)
     if compute.runtime == "torch":
+        if packs(compute):
+            layers = folded.base_model.layers()
+            pack_convolutions(folded, leave=next(iter(layers[first_temporal(folded) :]), None))
         return compute.compiled(parts[0]), compute.compiled(parts[1])
     return RuntimeNetwork(parts[0], compute), RuntimeNetwork(parts[1], compute)
 
@@ -92,7 +96,7 @@ def _parts(block: TemporalBlock, x: Tensor) -> tuple[Tensor, Tensor]:
     return out, shortcut
 
 
-def _first_temporal(model: Recognizer) -> int:
+def first_temporal(model: Recognizer) -> int:
     """The index of the first of the network's layers that mixes frames; the number of layers if none does."""
     layers = model.base_model.layers()
     return next((place for place, layer in enumerate(layers) if not _is_per_frame(layer)), len(layers))

@@ -103,10 +103,10 @@ class PackedBlock(nn.Module):
         return (mixed + shortcut).relu_()
 
 
-def pack_convolutions(model: nn.Module) -> nn.Module:
+def pack_convolutions(model: nn.Module, leave: nn.Module | None = None) -> nn.Module:
     """Pack the convolutions of the residual blocks of a folded `model` on a CPU, in place; returns the model.
 
-    Other blocks, such as those of I3D and MobileNetV2, stay as they are.
+    The block `leave` and blocks of other kinds, such as those of I3D and MobileNetV2, stay as they are.
     """
     network = getattr(model, "base_model", None)
     if not isinstance(network, ResNet) or not can_pack():
@@ -114,7 +114,7 @@ def pack_convolutions(model: nn.Module) -> nn.Module:
     for name in STAGES:
         stage = getattr(network, name)
         for index, block in enumerate(stage):
-            packed = _packed_block(block)
+            packed = None if block is leave else _packed_block(block)
             if packed is not None:
                 stage[index] = packed
     first = network.conv1

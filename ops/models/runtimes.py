@@ -108,8 +108,12 @@ def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
     if compute.runtime != "torch":
         return RuntimeNetwork(model, compute)
     network = compute.for_inference(model)
-    plain = compute.device.type == "cpu" and compute.amp == "off" and not compute.compile
-    return pack_convolutions(network) if plain else network
+    return pack_convolutions(network) if packs(compute) else network
+
+
+def packs(compute: Compute) -> bool:
+    """Whether PyTorch computes in packed convolutions, which are for float32 on a CPU."""
+    return compute.device.type == "cpu" and compute.amp == "off" and not compute.compile
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ops.common.device import Compute
 from ops.models import packed_convolutions
+from ops.models.frame_features import divided_network
 from ops.models.packed_convolutions import PackedBlock, PackedConvolution, can_pack, pack_convolutions
 from ops.models.recognizer import Recognizer
 from ops.models.runtimes import folded_network, inference_network
@@ -52,6 +53,19 @@ def test_scores_are_the_same_for_any_number_and_size_of_clips(name: str) -> None
             pixels = clips(count, model.channels, size)
             wanted = folded(pixels)
             assert (packed(pixels) - wanted).norm() < 1e-6 * wanted.norm()
+
+
+@pytest.mark.skipif(not can_pack(), reason="needs oneDNN on x86-64")
+@pytest.mark.parametrize(("name", "count"), [("tam", 3), ("mobilenet", 0), ("flow", 4)])
+def test_a_divided_network_is_packed_but_for_the_block_that_is_divided(name: str, count: int) -> None:
+    model = model_of(name)
+    pixels = clips(1, model.channels)
+    encode, score = divided_network(model, CPU)
+    assert packed_blocks(score) == count
+    with torch.inference_mode():
+        wanted = model(pixels)
+        assert (score(encode(pixels[0])[None]) - wanted).norm() < 1e-5 * wanted.norm()
+    assert packed_blocks(divided_network(model, Compute(torch.device("cpu"), "bf16"))[1]) == 0
 
 
 @pytest.mark.parametrize("name", ["tam resnet50", "after conv3"])
