@@ -9,7 +9,6 @@ writes NAME.json and NAME.md. Preparing data has its own benchmark: python bench
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from benchmarks import network, reading
 from benchmarks.decoders import describe_video
 from benchmarks.prepare import draw_video
-from benchmarks.timing import Row, machine, save, table
+from benchmarks.timing import Row, machine, publish, table
 from ops.common.arguments import Parser, add_compute_options, positive
 from ops.common.device import Compute, compute_of, pick_device
 from ops.common.errors import EXIT_DONE, run
@@ -43,10 +42,8 @@ def main() -> int:
     if args.video and rows:
         title += f"; {describe_video(args.video)}"
     text = describe(title, rows, memory)
-    sys.stdout.write(text)
-    if args.output:
-        facts = {"title": title, "rows": [row.plain() for row in rows], "memory_mib": memory}
-        save(args.output, text, facts)
+    facts = {"title": title, "rows": [row.plain() for row in rows], "memory_mib": memory}
+    publish(text, args.output, facts)
     return EXIT_DONE
 
 

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.peers import Read, installed_peers, versions
-from benchmarks.timing import Timing, compare, machine, milliseconds, save, table
+from benchmarks.timing import Timing, compare, machine, milliseconds, publish, table
 from ops.common.arguments import Parser, positive
 from ops.common.errors import EXIT_DONE, MediaError, run
 from ops.data.decoders import DECODERS
@@ -77,9 +77,7 @@ def main() -> int:
     title = ", ".join([machine(torch.device("cpu")), f"OpenCV {cv2.__version__}", *versions(peers)])
     title += f"; rounds: {args.rounds}" + ("; CPU time" if args.cpu_time else "")
     text = f"{title}\n\n{table(HEADER, [figure.cells() for figure in figures])}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "default": DEFAULT, "rows": [asdict(figure) for figure in figures]})
+    publish(text, args.output, {"title": title, "default": DEFAULT, "rows": [asdict(figure) for figure in figures]})
     return EXIT_DONE
 
 

@@ -76,7 +76,7 @@ def main() -> int:
     """Measure, print and write the results."""
     args = make_parser().parse_args()
     other = other_checkout(args.against)
-    from benchmarks.timing import machine, save, table
+    from benchmarks.timing import machine, publish, table
 
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         files = make_files(args.video, Path(folder), args.hours)
@@ -90,9 +90,7 @@ def main() -> int:
 
     title = f"{machine(torch.device('cpu'))}; a film of {args.hours} h; median of {args.rounds} rounds (range)"
     text = f"{title}\n\n{table(HEADER, rows_of(ours, theirs))}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "ours": ours, "other": theirs})
+    publish(text, args.output, {"title": title, "ours": ours, "other": theirs})
     return EXIT_DONE
 
 

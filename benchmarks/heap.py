@@ -76,7 +76,7 @@ WORK = {
 def main() -> int:
     """Measure, print and write the results."""
     args = make_parser().parse_args()
-    from benchmarks.timing import machine, save, table
+    from benchmarks.timing import machine, publish, table
 
     rows, facts = [], []
     for name, (kind, arch, counts, size) in WORK.items():
@@ -89,9 +89,7 @@ def main() -> int:
 
     title = f"{machine(torch.device('cpu'))}, {torch.get_num_threads()} threads; median of {args.rounds} rounds (range)"
     text = f"{title}\n\n{table(HEADER, rows)}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "rows": facts})
+    publish(text, args.output, {"title": title, "rows": facts})
     return EXIT_DONE
 
 

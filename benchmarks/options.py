@@ -140,7 +140,7 @@ def main() -> int:
     """Draw the films, make the lists, train, and write the tables."""
     args = make_parser().parse_args()
     from benchmarks.network import frozen_rows
-    from benchmarks.timing import machine, save, table
+    from benchmarks.timing import machine, publish, table
     from ops.data import motion
     from ops.data.dataset_configs import DATASETS
     from ops.sweep.run_sweep import run_all
@@ -158,9 +158,7 @@ def main() -> int:
 
     text = f"{machine(torch.device('cpu'))}\n\n{markdown_table(COLUMNS, rows_of(results))}\n"
     text += table(("frozen", "CPU time of a step of 8 clips, ms", "ratio"), frozen_rows(args.rounds))
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {name: {seed: vars(each) for seed, each in of.items()} for name, of in results.items()})
+    publish(text, args.output, {name: {seed: vars(each) for seed, each in of.items()} for name, of in results.items()})
     return status
 
 

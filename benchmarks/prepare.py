@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.timing import machine, save
+from benchmarks.timing import machine, publish
 from ops.common.arguments import Parser, count, positive
 from ops.common.errors import EXIT_DONE, InputError, run
 from ops.data.file_search import find_videos
@@ -65,10 +65,8 @@ def main() -> int:
     title = f"{machine(torch.device('cpu'))}; {len(videos)} {source}, {size / 1000:.0f} kB on average"
     memory = simulate_apart(args.simulate) if args.simulate else {}
     text = describe(title, rows, overhead, args.jobs, memory)
-    sys.stdout.write(text)
-    if args.output:
-        facts = {"title": title, "rows": rows, "pool": overhead, "memory": memory}
-        save(args.output, text, facts)
+    facts = {"title": title, "rows": rows, "pool": overhead, "memory": memory}
+    publish(text, args.output, facts)
     return EXIT_DONE
 
 

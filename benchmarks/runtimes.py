@@ -29,7 +29,7 @@ from torch import nn
 from benchmarks.other_scores import OtherCheckout
 from benchmarks.prepare import draw_video
 from benchmarks.processes import ROOT, cost_of, other_checkout, spread
-from benchmarks.timing import compare, machine, milliseconds, save, table
+from benchmarks.timing import compare, machine, milliseconds, publish, table
 from ops.common.arguments import Parser, positive
 from ops.common.device import Compute
 from ops.common.errors import EXIT_DONE, run
@@ -101,9 +101,7 @@ def main() -> int:
     cpu = machine(torch.device("cpu"))
     title = f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     text = f"{title}\n\n{table(HEADER, [row.cells() for row in rows])}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "rows": [vars(row) for row in rows]})
+    publish(text, args.output, {"title": title, "rows": [vars(row) for row in rows]})
     return EXIT_DONE
 
 

@@ -72,7 +72,7 @@ def main() -> int:
     """Measure, print and write the results."""
     args = make_parser().parse_args()
     other = other_checkout(args.against)
-    from benchmarks.timing import machine, save, table
+    from benchmarks.timing import machine, publish, table
 
     with tempfile.TemporaryDirectory() as folder:
         make_files(Path(folder))
@@ -81,9 +81,7 @@ def main() -> int:
 
     title = f"{machine(torch.device('cpu'))}; CPU seconds of whole processes, median of {args.rounds} (range)"
     text = f"{title}\n\n{table(HEADER, [cells for cells, _ in rows])}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "rows": [plain for _, plain in rows]})
+    publish(text, args.output, {"title": title, "rows": [plain for _, plain in rows]})
     return EXIT_DONE
 
 

@@ -51,7 +51,7 @@ def main() -> int:
         if not equals:
             raise InputError(f"--try {setting}: expected NAME=VALUE, an environment variable")
         variants[setting] = (ROOT, {name: value})
-    from benchmarks.timing import machine, save, table
+    from benchmarks.timing import machine, publish, table
 
     with tempfile.TemporaryDirectory() as folder, busy(args.loaded):
         rows = compare(args.only or tuple(COMMANDS), variants, Path(folder), args.rounds)
@@ -60,9 +60,7 @@ def main() -> int:
     state = "beside one busy process per core" if args.loaded else "otherwise idle"
     title = f"{machine(torch.device('cpu'))}; {state}; median of {args.rounds} (range)"
     text = f"{title}\n\n{table(HEADER, [cells_of(row) for row in rows])}"
-    sys.stdout.write(text)
-    if args.output:
-        save(args.output, text, {"title": title, "rows": rows})
+    publish(text, args.output, {"title": title, "rows": rows})
     return EXIT_DONE
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -88,6 +89,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as Markdown."""
     lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
     return "".join(f"{line}\n" for line in [*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def publish(text: str, output: str | None, facts: Mapping[str, Any]) -> None:
+    """Print the text; if `output` is a name, also `save` the text and the facts under it."""
+    sys.stdout.write(text)
+    if output:
+        save(output, text, facts)
 
 
 def save(name: str, text: str, facts: Mapping[str, Any]) -> None:

@@ -124,4 +124,4 @@ def add_compute_options(group: argparse._ArgumentGroup) -> None:
 def add_runtime_option(group: argparse._ArgumentGroup) -> None:
     """The flag of tools that only compute scores, see `ops.models.runtimes`."""
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", metavar="NAME",
-                       help="torch, onnxruntime, openvino, or auto (default): the fastest here")  # fmt: skip
+                       help="auto (default), torch, onnxruntime or openvino")  # fmt: skip

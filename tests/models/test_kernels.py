@@ -26,8 +26,13 @@ PIXELS = torch.zeros(2, 8, 3, 32, 32, dtype=torch.uint8)
 
 
 @pytest.fixture
-def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TAM takes the way that it takes on a GPU; its own kernels are counted, but compute nothing."""
+def own_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often each of TAM's own kernels should be launched: 16 times if the parameter is True, and then as on a GPU.
+
+    They are counted, but compute nothing.
+    """
+    if not request.param:
+        return 0
     monkeypatch.setattr("ops.models.tam.can_fuse", lambda features: True)
     monkeypatch.setattr(fused_filter, "launch_filter", lambda x, *_: torch.zeros_like(x))
     monkeypatch.setattr(
@@ -38,47 +43,37 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         fused_filter, "launch_logit_gradients", lambda dots, *logits: tuple(map(torch.zeros_like, logits))
     )
+    return 16
 
 
-@pytest.mark.usefixtures("as_on_a_gpu")
-def test_kernels_of_a_forward_pass_in_a_test_on_a_gpu() -> None:
-    network = CPU.for_inference(build_model("resnet50", 5, 8, tam=True))
-    with torch.inference_mode(), count_kernels() as counts:
-        network(PIXELS[:1])
-    assert 0 < counts.kernels.total() <= 254 and counts.kernels["filter"] == 16, counts.kernels
-    assert not counts.reads
-
-
-@pytest.mark.usefixtures("as_on_a_gpu")
-def test_kernels_of_a_training_step_on_a_gpu() -> None:
-    model = build_model("resnet50", 5, 8, tam=True)
-    with count_kernels() as counts:
-        loss = F.cross_entropy(model(PIXELS), torch.tensor([0, 1]))
-    assert 0 < counts.kernels.total() <= 433 and counts.kernels["filter"] == 16, counts.kernels
-    assert not counts.reads
-    with count_kernels() as counts:
-        loss.backward()
-    assert 0 < counts.kernels.total() <= 472 and not counts.reads, counts.kernels
-    assert counts.kernels["filter_gradient"] == counts.kernels["logit_gradients"] == 16
-
-
-@pytest.mark.parametrize(("tam", "most"), [(True, 382), (False, 128)])
-def test_kernels_of_a_forward_pass_in_a_test(tam: bool, most: int) -> None:
+@pytest.mark.parametrize(
+    ("own_kernels", "tam", "most"),
+    [(True, True, 254), (False, True, 382), (False, False, 128)],
+    indirect=["own_kernels"],
+)
+def test_kernels_of_a_forward_pass_in_a_test(own_kernels: int, tam: bool, most: int) -> None:
     network = CPU.for_inference(build_model("resnet50", 5, 8, tam=tam))
     with torch.inference_mode(), count_kernels() as counts:
         network(PIXELS[:1])
     assert 0 < counts.kernels.total() <= most and not counts.reads, counts.kernels
+    assert counts.kernels["filter"] == own_kernels
 
 
-@pytest.mark.parametrize(("tam", "forward", "backward"), [(True, 592, 810), (False, 240, 185)])
-def test_kernels_of_a_training_step(tam: bool, forward: int, backward: int) -> None:
+@pytest.mark.parametrize(
+    ("own_kernels", "tam", "forward", "backward"),
+    [(True, True, 433, 472), (False, True, 592, 810), (False, False, 240, 185)],
+    indirect=["own_kernels"],
+)
+def test_kernels_of_a_training_step(own_kernels: int, tam: bool, forward: int, backward: int) -> None:
     model = build_model("resnet50", 5, 8, tam=tam)
     with count_kernels() as counts:
         loss = F.cross_entropy(model(PIXELS), torch.tensor([0, 1]))
     assert 0 < counts.kernels.total() <= forward and not counts.reads, counts.kernels
+    assert counts.kernels["filter"] == own_kernels
     with count_kernels() as counts:
         loss.backward()
     assert 0 < counts.kernels.total() <= backward and not counts.reads, counts.kernels
+    assert counts.kernels["filter_gradient"] == counts.kernels["logit_gradients"] == own_kernels
 
 
 def test_a_training_step_on_a_gpu_reads_nothing() -> None:
