@@ -33,6 +33,7 @@ from benchmarks.timing import compare, machine, milliseconds, publish, table
 from ops.common.arguments import Parser, positive
 from ops.common.device import Compute
 from ops.common.errors import EXIT_DONE, run
+from ops.common.text import counted
 from ops.models.recognizer import build_model
 from ops.models.runtimes import choose_runtime, folded_network, inference_network, open_session, openvino_core
 
@@ -117,6 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--arch", default="resnet50", metavar="NAME", help="default: resnet50")
     parser.add_argument("--size", type=positive, default=224, metavar="PIXELS", help="input size (default: 224)")
+    parser.add_argument("--videos", type=positive, default=1, metavar="N", help="videos for predict.py (default: 1)")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="default: 9")
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.md")
     return parser
@@ -206,9 +208,11 @@ def unique(names: tuple[str, ...]) -> list[str]:
 
 
 def process_rows(args: argparse.Namespace) -> list[Row]:
-    """Rows of `tools/predict.py` with a video of 10 seconds: CPU seconds and peak memory of whole processes."""
+    """Rows of `tools/predict.py` with videos of 10 seconds: CPU seconds and peak memory of whole processes."""
     with tempfile.TemporaryDirectory() as folder:
-        draw_video(Path(folder, "v.mp4"), 0)
+        Path(folder, "v").mkdir()
+        for number in range(args.videos):
+            draw_video(Path(folder, f"v/{number}.mp4"), number)
         weights = {"state_dict": make_model(args.arch).state_dict(), "arch": args.arch}
         torch.save(weights, Path(folder, "w.pth.tar"))
         rows = []
@@ -220,14 +224,16 @@ def process_rows(args: argparse.Namespace) -> list[Row]:
             }
             if args.against:
                 commands[EARLIER] = partial(predict, Path(folder), "", sample, other_checkout(args.against))
-            rows += rows_of(f"predict.py, a video of 10 s, {sample}, {args.arch}, s", commands, args.rounds)
+            rows += rows_of(
+                f"predict.py, {counted(args.videos, 'video')} of 10 s, {sample}, {args.arch}, s", commands, args.rounds
+            )
         return rows
 
 
 def predict(folder: Path, variant: str, sample: str, checkout: Path | None = None) -> tuple[float, float]:
-    """CPU seconds and peak memory in MiB of one prediction, by default in this checkout; "" is PyTorch in float32."""
+    """CPU seconds and peak memory in MiB of the predictions, by default in this checkout; "" is PyTorch in float32."""
     runtime, _, amp = variant.partition(" ")
-    script = ("tools/predict.py", "v.mp4", "--weights", "w.pth.tar", "--device", "cpu", "-j", "1", "--sample", sample)
+    script = ("tools/predict.py", "v", "--weights", "w.pth.tar", "--device", "cpu", "-j", "1", "--sample", sample)
     how = ["--runtime", runtime, "--amp", amp or "off"] if runtime else []  # an older script has no --runtime
     command = [sys.executable, "-c", WITH_PEAK, str((checkout or ROOT) / script[0]), *script[1:], *how]
     cost = cost_of(command, folder)

@@ -39,14 +39,12 @@ EXACT = 1e-5
 
 PACKAGES = {"torch": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 
-AUTOMATIC = {"off": ("onnxruntime", "openvino"), "bf16": ("openvino",)}
-"""The runtimes that `auto` tries in turn for each `--amp`, before PyTorch."""
+WORTH_STARTING, WORTH_COMPILING = 4e12, 4e13
+"""From so many multiply-adds on, `auto` takes another runtime than PyTorch, and from so many on, it prefers OpenVINO.
 
-WORTH_STARTING = 4e12
-"""From so many multiply-adds on, `auto` takes another runtime than PyTorch, which needs a second to start.
-
-They are 93 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. The bound is the same for any number of threads or
-processes, on which scores must not depend.
+onnxruntime starts a second later than PyTorch, and OpenVINO another second later, but it saves most per clip. These are
+93 and 930 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. The bounds are the same for any number of threads
+or processes, on which scores must not depend.
 """
 
 T = TypeVar("T")
@@ -59,10 +57,8 @@ def choose_runtime(compute: Compute, name: str, work: float = math.inf) -> Compu
     returns the same logits as PyTorch up to 1e-5 of their norm, with the precision of `compute`.
     """
     if name == "auto":
-        usable = AUTOMATIC.get(compute.amp, ()) if compute.device.type == "cpu" and not compute.compile else ()
-        if work < WORTH_STARTING:
-            usable = ()
-        installed = (runtime for runtime in usable if all(map(util.find_spec, PACKAGES[runtime])))
+        candidates = _automatic(compute, work)
+        installed = (runtime for runtime in candidates if all(map(util.find_spec, PACKAGES[runtime])))
         chosen = next(installed, "torch")
         return replace(compute, runtime=chosen, may_fall_back=chosen != "torch")
     if name not in PACKAGES:
@@ -79,6 +75,15 @@ def choose_runtime(compute: Compute, name: str, work: float = math.inf) -> Compu
         raise InputError(f"--runtime {name} has no --amp {compute.amp}: use {' or '.join(allowed)}")
     need(*PACKAGES[name])
     return compute
+
+
+def _automatic(compute: Compute, work: float) -> tuple[str, ...]:
+    """The runtimes that "auto" prefers to PyTorch, best first."""
+    if compute.device.type != "cpu" or compute.compile or work < WORTH_STARTING:
+        return ()
+    if compute.amp == "off":
+        return ("onnxruntime", "openvino") if work < WORTH_COMPILING else ("openvino", "onnxruntime")
+    return ("openvino",) if compute.amp == "bf16" else ()
 
 
 def with_fallback(compute: Compute, attempt: Callable[[Compute], T]) -> tuple[T, Compute]:
