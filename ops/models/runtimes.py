@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import logging
 import math
 import os
@@ -105,7 +106,13 @@ def with_fallback(compute: Compute, attempt: Callable[[Compute], T]) -> tuple[T,
 
 def describe_runtime(compute: Compute) -> str:
     """Name and version of the runtime, as in "onnxruntime 1.32.0"; "torch" alone, whose version is known."""
-    return compute.runtime if compute.runtime == "torch" else f"{compute.runtime} {metadata.version(compute.runtime)}"
+    name = compute.runtime
+    if name == "torch":
+        return name
+    try:
+        return f"{name} {metadata.version(name)}"
+    except metadata.PackageNotFoundError:  # the module is from a package with another name, such as onnxruntime-gpu
+        return f"{name} {importlib.import_module(name).__version__}"
 
 
 def inference_network(model: nn.Module, compute: Compute) -> nn.Module:

@@ -3,6 +3,8 @@
 import json
 import math
 import sys
+import types
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,18 @@ def test_predictions_name_their_runtime(
     assert np.allclose(other(videos / "0.mp4").logits, prediction.logits, rtol=1e-5, atol=1e-5)
     call("tools/predict.py", "clips/0.mp4", "--weights", weights, "--device", "cpu", "--json", "p.json", "--window", 16)
     assert json.loads((tmp_path / "p.json").read_text())["runtime"] == starting_is_free
+
+
+def test_the_version_of_a_runtime_from_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("onnxruntime")
+    module.__version__ = "1.2.3"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)
+
+    def lost(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", lost)
+    assert describe_runtime(Compute(torch.device("cpu"), runtime="onnxruntime")) == "onnxruntime 1.2.3"
 
 
 def test_the_number_of_clips_is_estimated_from_headers(videos: Path, weights: Path, tmp_path: Path) -> None:
