@@ -44,8 +44,8 @@ WORTH_STARTING, WORTH_COMPILING = 4e12, 4e13
 """From so many multiply-adds on, `auto` takes another runtime than PyTorch, and from so many on, it prefers OpenVINO.
 
 onnxruntime starts a second later than PyTorch, and OpenVINO another second later, but it saves most per clip. These are
-93 and 930 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. The bounds are the same for any number of threads
-or processes, on which scores must not depend.
+122 and 1,222 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. Both are the same for any number of threads or
+processes, on which scores must not depend.
 """
 
 T = TypeVar("T")
