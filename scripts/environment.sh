@@ -103,7 +103,7 @@ tam_install() {
     fi
     [ -n "$torch${TAM_TORCH-}" ] || tam_torch "$python" > "$own"
     pip -r "$root/requirements-optional.txt" \
-        || echo "going on without requirements-optional.txt: only tools/app.py, tools/explain.py, tools/export.py and --runtime need it" >&2
+        || echo "going on without requirements-optional.txt: only tools/app.py, tools/explain.py, tools/export.py and runtimes other than PyTorch need it" >&2
 }
 
 tam_environment() {

@@ -44,6 +44,29 @@ def score_lists(folder: Path) -> None:
     leave()
 
 
+def score_automatically(folder: Path) -> None:
+    """Test a list in the runtime that "auto" chooses: in all processes, in one less, and with a failure in one."""
+    from ops.models import runtimes
+    from ops.models.onnx_operations import OPERATIONS
+
+    distributed.start(CPU.device)
+    leave, distributed.stop = distributed.stop, lambda: None
+    installed = runtimes.is_installed
+    runtimes.WORTH_STARTING, runtimes.AUTOMATIC = {"off": 0}, {"off": ("onnxruntime",)}
+    several, last = distributed.world_size() > 1, distributed.rank() == distributed.world_size() - 1
+    for what in ("everywhere", *(["missing", "failing"] if several else [])):
+        runtimes.is_installed = (lambda name: name == "torch") if last and what == "missing" else installed
+        if last and what == "failing":
+            del OPERATIONS["max_pool2d_with_indices"]
+        output = folder / f"{what}_by_{distributed.world_size()}"
+        flags = ["custom", "--weights", "w.pth.tar", "--test_list", "7.txt", "--root_path", ".", "-j", "0"]
+        flags += ["--input_size", "32", "--device", "cpu", "--num_class", "5", "--output", str(output)]
+        flags += ["--save_scores", f"{output}.npz", "--test_crops", "3", "--full_res"]
+        run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+    distributed.stop, runtimes.is_installed = leave, installed
+    leave()
+
+
 def test_other_files(folder: Path) -> None:
     """Test with another list, then with another checkpoint, in each process, and write the errors to files."""
     distributed.start(CPU.device)

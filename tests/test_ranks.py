@@ -1,6 +1,7 @@
 """Several processes give the same scores and gradients as one; a process that dies is started again."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,20 @@ def test_any_number_of_processes_gives_the_same_scores_file(lists: Path, monkeyp
     scores = np.load(lists / "7_by_3.npz")
     assert scores["ok"].tolist() == [True, True, False, True, True, True, True]
     assert np.isfinite(scores["scores"]).all(axis=1).tolist() == scores["ok"].tolist()
+
+
+def test_all_processes_compute_in_the_same_runtime(lists: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    ranks.start("score_automatically", lists, 1)
+    ranks.start("score_automatically", lists, 2)
+    found = {
+        path.parent.name: json.loads(path.read_text())["runtime"].split()[0] for path in lists.glob("*/metrics.json")
+    }
+    assert found == {"everywhere_by_1": "onnxruntime", "everywhere_by_2": "onnxruntime", "missing_by_2": "torch",
+                     "failing_by_2": "torch"}  # fmt: skip
+    assert (lists / "everywhere_by_1.npz").read_bytes() == (lists / "everywhere_by_2.npz").read_bytes()
+    assert (lists / "missing_by_2.npz").read_bytes() == (lists / "failing_by_2.npz").read_bytes()
 
 
 @pytest.mark.parametrize("what", ["save_gradients", on_gpu("save_gradients_by_nccl", count=2)])

@@ -3,7 +3,7 @@
     python tools/predict.py clip.mp4 frames/clip1 "more/*.mkv" --weights ckpt.best.pth.tar --json all.json --csv all.csv
     python tools/predict.py --list val.txt --root_path clips --weights ckpt.best.pth.tar
 
-Scores are those of online_test_models.py, or means over windows. Exit status: 1 if some, 2 if no video can be read.
+Scores are those of a test in the same --runtime, or means over windows. Exit status: 1 if some, 2 if no video is read.
 """
 
 import argparse
@@ -43,11 +43,12 @@ def main() -> int:
         raise InputError(f"{args.videos[0]}: all its videos are in a folder for results; use another one for these")
     options = options_of(args, videos)
     predictor = predict.predictor_of(args)
-    predictor = predictor.in_runtime(args.runtime, predict.expected_clips(predictor, videos, options))
     check_distinct(filter(None, (args.json, args.csv)), filter(None, (args.weights, args.class_names)))
     results = [*options.tables.values(), *options.drawings.values(), *filter(None, (args.json, args.csv))]
     with no_empty_folders(*(Path(result).parent for result in results)):
         predict.check_places(videos, options)
+        if args.runtime == "auto":
+            predictor = predictor.in_runtime("auto", predict.expected_clips(predictor, videos, options))
         return predict.predict_all(predictor, videos, options)
 
 

@@ -46,6 +46,14 @@ class RunStoppedError(InputError):
         self.failures = failures
 
 
+class UnusableRuntimeError(RunStoppedError):
+    """A runtime other than PyTorch cannot compute a network, for this `reason`; the message says what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: use --runtime torch")
+        self.reason = reason
+
+
 class MediaError(InputError):
     """A video or a frame folder that cannot be read: its `path` and the `reason`."""
 

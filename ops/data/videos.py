@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from ops.data.frame_converter import FrameConverter
 from ops.data.frame_source import FrameSource
 from ops.data.numbered_packets import SeekError
 from ops.data.packet_index import UNKNOWN, PacketIndex
-from ops.data.packet_scan import claimed_frames
+from ops.data.packet_scan import MAX_PACKETS, claimed_frames
 from ops.data.selective_decoder import SelectiveDecoder
 from ops.data.timestamps import frame_ticks
 from ops.data.video_index import VideoIndex, read_index
@@ -229,3 +230,14 @@ def header_count(path: str | os.PathLike[str]) -> int:
     """
     with closing(open_container(checked_path(path))) as container:
         return claimed_frames(container)
+
+
+def estimated_count(path: str | os.PathLike[str]) -> int:
+    """About how many frames a video has according to its header: their number, else its duration times the frame rate.
+
+    0 if the header gives neither, or claims more than `MAX_PACKETS`; MediaError if it is not a video.
+    """
+    with closing(open_container(checked_path(path))) as container:
+        rate = container.streams.video[0].average_rate or NOMINAL_RATE
+        count = claimed_frames(container) or int((container.duration or 0) * rate / av.time_base)
+    return count if 0 < count <= MAX_PACKETS else 0

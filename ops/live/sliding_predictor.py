@@ -32,11 +32,13 @@ class SlidingPredictor:
         self.computed = 0
 
     def _open(self, predictor: Predictor) -> None:
-        """Score a black window, because runtimes translate the network, and compilers compile it, at first use."""
+        """Score a window of noise, because runtimes translate the network, and compilers compile it, at first use."""
         self._predictor, self._compute = predictor, predictor.compute
         self._encode, self._score = divided_network(predictor.model, predictor.compute)
-        black = self._features_of(torch.zeros(len(self._mirrored), 3, *self._size, dtype=torch.uint8))
-        self._features = {int(slot): black for slot in self._windows.slots(0).flat}
+        noise, shape = torch.Generator().manual_seed(0), (len(self._mirrored), 3, *self._size)
+        slots = {int(slot) for slot in self._windows.slots(0).flat}
+        frames = {slot: torch.randint(256, shape, generator=noise).byte() for slot in slots}
+        self._features = {slot: self._features_of(frame) for slot, frame in frames.items()}
         self.logits(0)
         self._features = {}
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ops.common.errors import RunStoppedError
+from ops.common.errors import UnusableRuntimeError
 from ops.models.onnx_graph import Graph
 from ops.models.onnx_operations import OPERATIONS
 from ops.models.plain_operations import plain_operations
@@ -31,7 +31,7 @@ class _Dispatch:
         if any(self.graph.is_recorded(tensor) for tensor in _tensors([*args, *options.values()])):
             operation = OPERATIONS.get(function.overloadpacket.__name__)
             if operation is None:
-                raise RunStoppedError(f"the network uses {function}, which cannot be translated: use --runtime torch")
+                raise UnusableRuntimeError(f"the network uses {function}, which cannot be translated")
             names = operation(self.graph, _named(function, args, options), out)
             for tensor, name in zip(_tensors([out]), [names] if isinstance(names, str) else names, strict=False):
                 self.graph.call(tensor, name)
@@ -59,8 +59,8 @@ def _named(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> dic
 def record_onnx(network: nn.Module, clip: Tensor, folder: str | os.PathLike[str]) -> tuple[Path, Tensor]:
     """Write the graph of `network`, for clips of the shape of `clip`, into `folder`; its path, and the clip's logits.
 
-    `clip [1, T, C, H, W]`, uint8 → logits `[1, K]`. RunStoppedError for an operation that `onnx_operations` does not
-    have; OSError if the disk is full.
+    `clip [1, T, C, H, W]`, uint8 → logits `[1, K]`. UnusableRuntimeError for an operation that `onnx_operations` does
+    not have; OSError if the disk is full.
     """
     graph = Graph()
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False), plain_operations():

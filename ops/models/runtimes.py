@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata, util
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ops.common.device import Compute, fold_batch_norms
-from ops.common.errors import InputError, RunStoppedError
+from ops.common.errors import InputError, UnusableRuntimeError
 from ops.common.optional_packages import need
 from ops.common.text import first_line
 from ops.models.packed_convolutions import pack_convolutions
@@ -40,12 +41,14 @@ EXACT = 1e-5
 
 PACKAGES = {"torch": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 
-WORTH_STARTING, WORTH_COMPILING = 4e12, 4e13
-"""From so many multiply-adds on, `auto` takes another runtime than PyTorch, and from so many on, it prefers OpenVINO.
+AUTOMATIC = {"off": ("openvino", "onnxruntime"), "bf16": ("openvino",)}
+"""The runtimes that `auto` tries in turn for each `--amp`, before PyTorch: the fastest first."""
 
-onnxruntime starts a second later than PyTorch, and OpenVINO another second later, but it saves most per clip. These are
-122 and 1,222 clips of TANet-50, 8 × 224²; see `benchmarks/RESULTS.md`. Both are the same for any number of threads or
-processes, on which scores must not depend.
+WORTH_STARTING = {"off": 4e13, "bf16": 4e12}
+"""From so many multiply-adds on, `auto` takes another runtime than PyTorch, for each `--amp`.
+
+It starts 1 to 2 seconds later, which 1,222 clips of TANet-50 (8 × 224²) make up for several times over, or 122 in bf16
+(`benchmarks/RESULTS.md`). The number of threads or processes has no influence, because scores must not depend on it.
 """
 
 T = TypeVar("T")
@@ -54,13 +57,11 @@ T = TypeVar("T")
 def choose_runtime(compute: Compute, name: str, work: float = math.inf) -> Compute:
     """`compute` with the runtime `name`. InputError if it cannot be used.
 
-    "auto" chooses the fastest one that is installed for `work`, the number of multiply-adds of all clips together. It
-    returns the same logits as PyTorch up to 1e-5 of their norm, with the precision of `compute`.
+    "auto" is the fastest installed one for `work`, the number of multiply-adds of all clips together. In float32 its
+    logits are those of PyTorch up to 1e-5 of their norm: see `with_fallback`.
     """
     if name == "auto":
-        candidates = _automatic(compute, work)
-        installed = (runtime for runtime in candidates if all(map(util.find_spec, PACKAGES[runtime])))
-        chosen = next(installed, "torch")
+        chosen = next(filter(is_installed, _automatic(compute, work)), "torch")
         return replace(compute, runtime=chosen, may_fall_back=chosen != "torch")
     if name not in PACKAGES:
         raise InputError(f"runtime ({name}) must be auto, {', '.join(PACKAGES)}")
@@ -78,28 +79,43 @@ def choose_runtime(compute: Compute, name: str, work: float = math.inf) -> Compu
     return compute
 
 
+def is_installed(runtime: str) -> bool:
+    """Whether the packages that a runtime needs are installed."""
+    return all(map(util.find_spec, PACKAGES[runtime]))
+
+
 def _automatic(compute: Compute, work: float) -> tuple[str, ...]:
     """The runtimes that "auto" prefers to PyTorch, best first."""
-    if compute.device.type != "cpu" or compute.compile or work < WORTH_STARTING:
-        return ()
-    if compute.amp == "off":
-        return ("onnxruntime", "openvino") if work < WORTH_COMPILING else ("openvino", "onnxruntime")
-    return ("openvino",) if compute.amp == "bf16" else ()
+    usable = compute.device.type == "cpu" and not compute.compile and work >= WORTH_STARTING.get(compute.amp, math.inf)
+    return AUTOMATIC[compute.amp] if usable else ()
 
 
-def with_fallback(compute: Compute, attempt: Callable[[Compute], T]) -> tuple[T, Compute]:
-    """What `attempt` returns for `compute`, or for PyTorch if the runtime fails and `auto` chose it; and which it was.
+def with_fallback(
+    compute: Compute, attempt: Callable[[Compute], T], gather: Callable[[Any], list[Any]] = lambda state: [state]
+) -> tuple[T, Compute]:
+    """What `attempt` returns, and how it was computed: in PyTorch if the runtime that `auto` chose fails.
 
-    `attempt` should compute a clip, because runtimes are opened only then. Its error is raised if there is no fallback.
+    `attempt` should compute a clip, because runtimes are opened only then. Without a fallback, its error is raised.
+    `gather` collects a value from all processes: if the runtimes of two of them differ, all use PyTorch.
     """
-    if not compute.may_fall_back:
-        return attempt(compute), compute
+    results, reason = [], ""
     try:
-        return attempt(compute), replace(compute, may_fall_back=False)
-    except Exception as error:  # if it is the network's own fault, PyTorch will fail, too
-        known = isinstance(error, RunStoppedError)
-        reason = str(error) if known else f"{compute.runtime} cannot use the network ({first_line(error)})"
-        log.warning("%s; this run now uses PyTorch", reason)
+        results.append(attempt(compute))
+    except UnusableRuntimeError as error:
+        if not compute.may_fall_back:
+            raise
+        reason = error.reason
+    except Exception as error:
+        if not compute.may_fall_back or isinstance(error, InputError):  # which is not the fault of the runtime
+            raise
+        reason = f"{compute.runtime} cannot use the network ({first_line(error)})"
+    states = gather(("" if reason else describe_runtime(compute), reason))
+    reason = next((found for _, found in states if found), "")
+    if not reason and len({runtime for runtime, _ in states}) > 1:
+        reason = f"the processes have different runtimes ({', '.join(runtime for runtime, _ in states)})"
+    if not reason:
+        return results[0], replace(compute, may_fall_back=False)
+    log.warning("computing in PyTorch: %s", reason)
     compute = replace(compute, runtime="torch", may_fall_back=False)
     return attempt(compute), compute
 
@@ -112,7 +128,9 @@ def describe_runtime(compute: Compute) -> str:
     try:
         return f"{name} {metadata.version(name)}"
     except metadata.PackageNotFoundError:  # the module is from a package with another name, such as onnxruntime-gpu
-        return f"{name} {importlib.import_module(name).__version__}"
+        with suppress(ImportError):
+            return f"{name} {importlib.import_module(name).__version__}"
+    return name
 
 
 def inference_network(model: nn.Module, compute: Compute) -> nn.Module:
@@ -130,7 +148,7 @@ def packs(compute: Compute) -> bool:
 
 @torch.inference_mode()
 def opened_network(model: nn.Module, compute: Compute, shape: Sequence[int]) -> nn.Module:
-    """`inference_network`, ready for clips of `shape` `[T, C, H, W]`. RunStoppedError if the runtime cannot do it."""
+    """`inference_network`, ready for clips of `shape`, `[T, C, H, W]`. UnusableRuntimeError if its runtime cannot."""
     network = inference_network(model, compute)
     if isinstance(network, RuntimeNetwork):
         network(torch.randint(256, (1, *shape), generator=torch.Generator().manual_seed(0)).byte())
@@ -156,7 +174,7 @@ class RuntimeNetwork(nn.Module):
         self._sessions: dict[tuple[int, ...], Session] = {}
 
     def forward(self, clips: Tensor) -> Tensor:
-        """`clips [N, T, C, H, W]` → logits `[N, K]`, float32. RunStoppedError if the runtime cannot do it."""
+        """`clips [N, T, C, H, W]` → logits `[N, K]`, float32. UnusableRuntimeError if the runtime cannot do it."""
         return torch.from_numpy(np.concatenate([self._logits(clips[place : place + 1]) for place in range(len(clips))]))
 
     def _logits(self, clip: Tensor) -> NDArray[np.float32]:
@@ -174,20 +192,20 @@ class RuntimeNetwork(nn.Module):
         try:
             from ops.models.onnx_recorder import record_onnx
         except ImportError as error:  # installed, but not for this version of Python or of another package
-            raise RunStoppedError(f"onnx cannot be imported ({first_line(error)}): use --runtime torch") from None
+            raise UnusableRuntimeError(f"onnx cannot be imported ({first_line(error)})") from None
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             try:
                 with torch.inference_mode(False):
                     folded = fold_batch_norms(copy.deepcopy(self._model[0]).eval())
                 path, logits = record_onnx(folded, clip, folder)
             except OSError as error:
-                raise RunStoppedError(f"{folder}: {error.strerror}: --runtime {name} needs space there") from None
+                raise UnusableRuntimeError(f"{folder}: {error.strerror}, but {name} needs space there") from None
             del folded  # freed before the runtime makes its copy
             try:
                 return open_session(name, path, self._compute.amp), logits
             except Exception as error:  # the runtimes' errors have no other common base class
                 reason = first_line(error)
-                raise RunStoppedError(f"{name} cannot use the network ({reason}): use --runtime torch") from None
+                raise UnusableRuntimeError(f"{name} cannot use the network ({reason})") from None
 
     def _compare(self, got: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
         if not np.isfinite(wanted).all():
@@ -196,9 +214,9 @@ class RuntimeNetwork(nn.Module):
         name, amp = self._compute.runtime, self._compute.amp
         bound = EXACT if self._compute.may_fall_back and amp == "off" else BOUNDS[amp]
         if not difference <= bound:
-            raise RunStoppedError(
+            raise UnusableRuntimeError(
                 f"the logits of {name} differ from PyTorch's by {difference:.1e} of their norm, but only "
-                f"{bound:g} is allowed: use --runtime torch"
+                f"{bound:g} is allowed"
             )
         log.debug("%s: the first logits differ from PyTorch's by %.1e of their norm", name, difference)
 

@@ -15,7 +15,7 @@ from ops.common.storage import check_writable, make_folder
 from ops.common.text import one_line
 from ops.data.file_search import VIDEO_EXTENSIONS
 from ops.data.video_writer import FORMATS
-from ops.data.videos import header_count
+from ops.data.videos import estimated_count
 from ops.data.views import Views
 from ops.predict.inputs import Video, check_apart, check_distinct, output_names
 from ops.predict.predictions import TOP, Outcome, Terminal, write_csv, write_json
@@ -107,13 +107,13 @@ def expected_clips(predictor: Predictor, videos: Sequence[Video], options: Predi
     if not options.wants_windows:
         return clips * len(videos)
     some = videos[:: math.ceil(len(videos) / SOME)]
-    windows = sum(len(options.windows.spans(_claimed_frames(video.path))) for video in some) / len(some)
+    windows = sum(options.windows.count(_estimated_frames(video.path)) for video in some) / len(some)
     return (clips + windows * options.windows.sample.clips) * len(videos)
 
 
-def _claimed_frames(path: str) -> int:
+def _estimated_frames(path: str) -> int:
     try:
-        return len(os.listdir(path)) if os.path.isdir(path) else header_count(path)
+        return len(os.listdir(path)) if os.path.isdir(path) else estimated_count(path)
     except (MediaError, OSError):  # reported when it is read
         return 0
 

@@ -108,6 +108,11 @@ class Windows:
     stride: int = STRIDE
     sample: Sample = MIDDLES
 
+    def count(self, num_frames: int) -> int:
+        """How many windows a video of `num_frames` has; see `spans`."""
+        beyond = max(num_frames - self.length, 0)
+        return 1 + beyond // self.stride + (beyond % self.stride > 0 and self.stride <= self.length)
+
     def spans(self, num_frames: int) -> list[Span]:
         """The windows of a video of `num_frames`: a single one of all frames if it is shorter than a window.
 

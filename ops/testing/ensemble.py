@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ops.common import distributed
 from ops.common.device import Compute
 from ops.common.errors import InputError
 from ops.common.text import counted
@@ -136,8 +137,8 @@ def open_networks(
 ) -> tuple[list[nn.Module], Compute]:
     """The networks of the models, ready to compute, and `compute` with the runtime that computes them.
 
-    `runtime` may be "auto", which depends on the number of videos and views. RunStoppedError if the runtime that the
-    user asked for cannot compute a model.
+    `runtime` may be "auto", which depends on the number of videos and views, and is the same in all processes.
+    RunStoppedError if the runtime that the user asked for cannot compute a model.
     """
     inputs = [(member.model, view_pixels(member.shape, crops, full_res)) for member in ensemble.members]
     for model, _ in inputs:
@@ -148,7 +149,12 @@ def open_networks(
     def attempt(compute: Compute) -> list[nn.Module]:
         return [opened_network(model, compute, model.clip_shape(pixels)) for model, pixels in inputs]
 
-    return with_fallback(choose_runtime(compute, runtime, work), attempt)
+    compute = choose_runtime(compute, runtime, work)
+    return (
+        with_fallback(compute, attempt, distributed.gather_objects)
+        if runtime == "auto"
+        else (attempt(compute), compute)
+    )
 
 
 def _per_model(values: list[T] | None, count: int, flag: str) -> list[T] | list[None]:

@@ -6,11 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -37,10 +35,10 @@ from ops.data.datasets import VideoItem, ViewsDataset
 from ops.data.hang_detection import noting_hangs, videos_that_hung
 from ops.data.open_lists import MakeReader, dataset_of, say_what_has_no_effect
 from ops.models.runtimes import choose_runtime, describe_runtime
-from ops.models.weights import results_beside
 from ops.testing import multi_label_results, results
 from ops.testing.ensemble import Ensemble, open_ensemble, open_networks
-from ops.testing.evaluation_protocol import describe, describe_protocol, made_from, published_figure
+from ops.testing.evaluation_protocol import describe, made_from, published_figure
+from ops.testing.interrupted_test import output_folder, partial_scores, runtime_to_continue
 from ops.testing.multi_label_results import MultiLabelResult
 from ops.testing.partial_scores import PartialScores
 from ops.testing.result_files import check_results_replaceable, write_files
@@ -70,11 +68,8 @@ def run_evaluation(args: argparse.Namespace, make_reader: MakeReader) -> int:
     choose_runtime(compute, args.runtime)  # an error about it comes before the files are read
     ensemble = open_ensemble(args, config, make_reader)
     check_outputs(args, config, ensemble)
-    networks, compute = open_networks(ensemble, compute, args.runtime, args.test_crops, args.full_res)
-    protocol = describe_protocol(args, ensemble, describe_runtime(compute))
-    log.info("protocol: %s", protocol)
     with locked_output(args):
-        result = run_test(args, config, ensemble, protocol, networks, compute)
+        result = run_test(args, config, ensemble, compute)
     return EXIT_DONE if result.ok.all() or args.allow_missing else EXIT_WITH_FAILURES
 
 
@@ -83,15 +78,15 @@ def locked_output(args: argparse.Namespace) -> AbstractContextManager[None]:
     return locked_folder(output_folder(args), "give another --output") if distributed.is_main() else nullcontext()
 
 
-def run_test(
-    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, networks: Sequence[nn.Module],
-    compute: Compute,
-) -> TestResult:  # fmt: skip
+def run_test(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, compute: Compute) -> TestResult:
     """Score all videos; the first process then logs and writes the results."""
     distributed.start(compute.device)
     try:
         began = time.perf_counter()
-        facts = describe(args, config, ensemble, protocol, describe_runtime(compute))
+        runtime = runtime_to_continue(args, config, ensemble, compute)
+        networks, compute = open_networks(ensemble, compute, runtime, args.test_crops, args.full_res)
+        facts = describe(args, config, ensemble, describe_runtime(compute))
+        log.info("protocol: %s", facts["protocol"])
         check_same_everywhere(facts)
         partial = partial_scores(args, ensemble, facts, compute.device)
         with noting_hangs(output_folder(args)):
@@ -129,11 +124,6 @@ def check_same_everywhere(facts: Mapping[str, Any]) -> None:
                     f"process {rank} reads another {what} than process 0 (hashes or words: {value}, {first[what]}); "
                     "all need the same"
                 )
-
-
-def output_folder(args: argparse.Namespace) -> Path:
-    """The folder for the results: `--output`, else a folder beside the weights."""
-    return Path(args.output) if args.output else results_beside(args.weights[0], "test")
 
 
 def score_share(
@@ -237,23 +227,6 @@ def summarise(result: TestResult, facts: Mapping[str, Any]) -> None:
     if facts["published"]:
         known = (f"{name.replace('top', 'top-')} {value} %" for name, value in facts["published"].items())
         log.info("published for this protocol: %s", ", ".join(known))
-
-
-def partial_scores(
-    args: argparse.Namespace, ensemble: Ensemble, facts: Mapping[str, Any], device: torch.device
-) -> PartialScores:
-    """The store of this test's scores, which are kept on disk until the test is complete."""
-    settings = {
-        **facts,
-        "models": [(member.checkpoint.path, member.coeff, member.stream) for member in ensemble.members],
-        "roots": [stream.root for stream in ensemble.streams],
-        "compute": (device.type, args.channels_last, args.compile),
-        "chunk": args.views_per_forward,
-        "sizes": [(member.shape.input_size, args.full_res) for member in ensemble.members],
-        "videos": len(ensemble.streams[0].records),
-    }
-    count = len(ensemble.streams[0].records)
-    return PartialScores(output_folder(args), settings, count, len(ensemble.partners))
 
 
 def warn_of_class_order(result: TestResult, ensemble: Ensemble) -> str | None:

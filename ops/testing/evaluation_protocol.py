@@ -111,15 +111,13 @@ def made_from(facts: Mapping[str, Any]) -> str:
     return ", ".join([*named, str(facts["decoder"])])
 
 
-def describe(
-    args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, protocol: str, runtime: str
-) -> dict[str, Any]:
-    """Everything that a result depends on, for `metrics.json` and to recognise it."""
+def describe(args: argparse.Namespace, config: DatasetConfig, ensemble: Ensemble, runtime: str) -> dict[str, Any]:
+    """Everything that a result depends on, for `metrics.json` and to recognise it; see `describe_runtime`."""
     checkpoints = {member.checkpoint.path: member.checkpoint.sha256 for member in ensemble.members}
     return {
         "dataset": config.name,
         "data": describe_data(ensemble),
-        "protocol": protocol,
+        "protocol": describe_protocol(args, ensemble, runtime),
         "averaging": f"mean of the {SIGMOID if ensemble.multi_label else 'logits'} over views"
         + (", softmax per model" if args.softmax else ""),
         "decoder": ensemble.streams[0].reader.decoder,

@@ -35,6 +35,11 @@ class PartialScores:
         self._file: IO[str] | None = None
         self._path = Path()
 
+    @property
+    def exist(self) -> bool:
+        """Whether an earlier run has stored scores."""
+        return bool(self._files())
+
     def read(self, stamp_of: Callable[[int], str]) -> dict[int, Scored]:
         """The earlier scores of videos that still have the same stamp, by index in the list.
 

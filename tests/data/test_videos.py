@@ -19,12 +19,13 @@ from media import corrupt, draw, rotate, truncate, write_audio, write_irregular,
 from torch import Tensor
 
 from ops.common.errors import InputError, MediaError, TruncatedMediaError
+from ops.data import videos
 from ops.data.dataset_configs import dataset_config
 from ops.data.decoders import video_reader
 from ops.data.lists import read_records
 from ops.data.opencv_videos import OpenCVReader
 from ops.data.pyav_videos import VideoReader
-from ops.data.videos import header_count, open_video
+from ops.data.videos import estimated_count, header_count, open_video
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
 TEN_BITS = "yuv420p10le" in [pixels.name for pixels in av.Codec("libx264", "w").video_formats or ()]
@@ -495,3 +496,16 @@ def test_the_other_decoder_refuses_and_reports_the_same(tmp_path: Path, what: st
     truncate(film, 0.6)
     with OpenCVReader().open(str(film), -1) as source, pytest.raises(TruncatedMediaError):
         source.read([23])
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi", "v.webm"])
+def test_the_number_of_frames_is_estimated_from_the_header(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(Path(name).suffix, "libx264")
+    path = write_video(tmp_path / name, 200, codec=codec)
+    assert abs(estimated_count(path) - 200) <= 2
+    monkeypatch.setattr(videos, "claimed_frames", lambda _: 2**31)
+    assert estimated_count(path) == 0
+    with pytest.raises(MediaError):
+        estimated_count(write_audio(tmp_path / "a.mp4"))

@@ -1,12 +1,16 @@
 """Without --runtime, a CPU computes in the fastest exact runtime for the amount of work, and results say in which."""
 
+import errno
 import json
 import math
+import os
 import sys
 import types
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,17 +20,22 @@ from media import write_frames, write_video
 from small_runs import save_small_checkpoint
 
 from ops.common.device import Compute
-from ops.common.errors import RunStoppedError
+from ops.common.errors import InputError, UnusableRuntimeError
 from ops.models import runtimes
+from ops.models.checkpoint import save_checkpoint
+from ops.models.recognizer import build_model
 from ops.models.runtimes import choose_runtime, describe_runtime, with_fallback
+from ops.models.temporal_options import TemporalOptions
 from ops.predict.inputs import Video
 from ops.predict.predict_videos import PredictOptions, expected_clips
 from ops.predict.predictor import open_predictor
 from ops.predict.windows import Windows
+from ops.testing.ensemble import Ensemble
 
+RUNTIMES = ("onnxruntime", "openvino")
 NAMES = ["left", "right", "jump", "sit"]
-FEW, MANY, ENDLESS = 3e12, 5e12, 5e13
-"""Multiply-adds just too few for other runtimes to pay off, enough for onnxruntime, and enough for OpenVINO."""
+FEW, MANY = 3e13, 5e13
+"""Multiply-adds just too few for other runtimes to pay off in float32, and enough."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +59,8 @@ def starting_is_free(monkeypatch: pytest.MonkeyPatch) -> str:
     """Let "auto" take onnxruntime however little there is to compute; returns its name and version."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(runtimes, "WORTH_STARTING", 0)
+    monkeypatch.setattr(runtimes, "WORTH_STARTING", {"off": 0})
+    monkeypatch.setattr(runtimes, "AUTOMATIC", {"off": ("onnxruntime",)})
     return describe_runtime(Compute(torch.device("cpu"), runtime="onnxruntime"))
 
 
@@ -60,22 +70,21 @@ def nothing_translates(starting_is_free: str, monkeypatch: pytest.MonkeyPatch) -
     from ops.models.onnx_operations import OPERATIONS
 
     monkeypatch.delitem(OPERATIONS, "max_pool2d_with_indices")
-    return "uses aten.max_pool2d_with_indices.default, which cannot be translated: use --runtime torch"
+    return "the network uses aten.max_pool2d_with_indices.default, which cannot be translated"
 
 
 @pytest.mark.parametrize(
     ("absent", "settings", "work", "chosen"),
     [
-        ((), {}, MANY, "onnxruntime"),
-        ((), {}, FEW, "torch"),
-        ((), {}, ENDLESS, "openvino"),
+        ((), {}, MANY, "openvino"),
         ((), {}, math.inf, "openvino"),
-        (("openvino",), {}, ENDLESS, "onnxruntime"),
-        (("onnxruntime",), {}, MANY, "openvino"),
+        ((), {}, FEW, "torch"),
+        (("openvino",), {}, MANY, "onnxruntime"),
         (("onnxruntime", "openvino"), {}, MANY, "torch"),
         (("onnx",), {}, MANY, "torch"),
-        ((), {"amp": "bf16"}, MANY, "openvino"),
-        ((), {"amp": "bf16"}, FEW, "torch"),
+        ((), {"amp": "bf16"}, FEW, "openvino"),
+        ((), {"amp": "bf16"}, FEW / 10, "torch"),
+        (("openvino",), {"amp": "bf16"}, MANY, "torch"),
         ((), {"amp": "fp16"}, MANY, "torch"),
         ((), {"compile": True}, MANY, "torch"),
         ((), {"device": torch.device("cuda")}, MANY, "torch"),
@@ -92,29 +101,62 @@ def test_auto_selects_an_installed_runtime_with_exact_results(
     asked = Compute(**{"device": torch.device("cpu"), **settings})
     compute = choose_runtime(asked, "auto", work)
     assert compute.runtime == chosen and compute.amp == asked.amp and compute.may_fall_back == (chosen != "torch")
-    assert choose_runtime(compute, "auto", FEW).runtime == "torch", "an earlier choice does not matter"
+    assert choose_runtime(compute, "auto", 0).runtime == "torch", "an earlier choice does not matter"
+
+
+TORCH, AUTO = Compute(torch.device("cpu")), Compute(torch.device("cpu"), runtime="onnxruntime", may_fall_back=True)
+ASKED = replace(AUTO, may_fall_back=False)
+
+
+def failing(error: Exception | None) -> Callable[[Compute], str]:
+    """Return an attempt that fails with `error` in other runtimes than PyTorch."""
+
+    def attempt(compute: Compute) -> str:
+        if error and compute.runtime != "torch":
+            raise error
+        return f"done in {compute.runtime}"
+
+    return attempt
 
 
 @pytest.mark.parametrize(
     ("error", "warning"),
     [
-        (RunStoppedError("no space: use --runtime torch"), "no space: use --runtime torch; this run now uses PyTorch"),
-        (KeyError("dim"), "onnxruntime cannot use the network ('dim'); this run now uses PyTorch"),
+        (UnusableRuntimeError("the disk is full"), "computing in PyTorch: the disk is full"),
+        (KeyError("dim"), "computing in PyTorch: onnxruntime cannot use the network ('dim')"),
     ],
 )
 def test_only_an_automatic_choice_falls_back(error: Exception, warning: str, caplog: pytest.LogCaptureFixture) -> None:
-    def attempt(compute: Compute) -> str:
-        if compute.runtime != "torch":
-            raise error
-        return "done"
-
-    asked = Compute(torch.device("cpu"), runtime="onnxruntime")
     with pytest.raises(type(error)):
-        with_fallback(asked, attempt)
-    done, compute = with_fallback(Compute(torch.device("cpu"), runtime="onnxruntime", may_fall_back=True), attempt)
-    assert done == "done" and compute == Compute(torch.device("cpu"))
-    assert caplog.messages == [warning]
-    assert with_fallback(compute, attempt) == ("done", compute)
+        with_fallback(ASKED, failing(error))
+    assert with_fallback(AUTO, failing(error)) == ("done in torch", TORCH) and caplog.messages == [warning]
+    assert with_fallback(TORCH, failing(error)) == ("done in torch", TORCH)
+    assert with_fallback(AUTO, failing(None)) == ("done in onnxruntime", ASKED)
+
+
+def test_what_is_wrong_with_the_weights_is_not_blamed_on_the_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InputError, match="scores are not finite"):
+        with_fallback(AUTO, failing(InputError("w.pth: its scores are not finite")))
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "reason"),
+    [
+        (AUTO, [("onnxruntime", "")], ""),
+        (AUTO, [("", "the disk is full")], "the disk is full"),
+        (AUTO, [("torch", "")], "the processes have different runtimes (onnxruntime, torch)"),
+        (TORCH, [("onnxruntime", "")], "the processes have different runtimes (torch, onnxruntime)"),
+        (TORCH, [("torch", "")], ""),
+    ],
+)
+def test_processes_compute_in_the_same_runtime(
+    mine: Compute, others: list[Any], reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtimes, "describe_runtime", lambda compute: compute.runtime)
+    done, compute = with_fallback(mine, failing(None), lambda state: [state, *others])
+    assert done == f"done in {'torch' if reason else mine.runtime}" and compute.runtime == done.split()[-1]
+    assert caplog.messages == ([f"computing in PyTorch: {reason}"] if reason else [])
 
 
 def scored(call: Call, folder: Path, weights: Path, *flags: object) -> tuple[dict[str, Any], str, Any]:
@@ -149,7 +191,7 @@ def test_pytorch_takes_over_where_a_network_cannot_be_translated(
 ) -> None:
     metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
     assert metrics["runtime"] == "torch" and metrics["protocol"].endswith("; computed by PyTorch")
-    assert printed.count(nothing_translates + "; this run now uses PyTorch\n") == 1
+    assert printed.count(f"warning: computing in PyTorch: {nothing_translates}\n") == 1
     call("tools/predict.py", "clips", "--weights", weights, "--device", "cpu", "--json", "p.json")
     assert json.loads((tmp_path / "p.json").read_text())["runtime"] == "torch"
     live = call("tools/live.py", "clips/0.mp4", "--weights", weights, "--device", "cpu", "--window", 0.64,
@@ -157,7 +199,7 @@ def test_pytorch_takes_over_where_a_network_cannot_be_translated(
     assert nothing_translates in live.err and "; computed by PyTorch\n" in live.out + live.err
     asked = ("--device", "cpu", "--runtime", "onnxruntime")
     done = call("tools/predict.py", "clips", "--weights", weights, *asked, status=None)
-    assert done.status and done.err.endswith(f"{nothing_translates}\n")
+    assert done.status == 3 and done.err.endswith(f"{nothing_translates}: use --runtime torch\n")
 
 
 def test_an_installation_that_cannot_be_imported_is_passed_over(
@@ -166,6 +208,67 @@ def test_an_installation_that_cannot_be_imported_is_passed_over(
     monkeypatch.setitem(sys.modules, "ops.models.onnx_recorder", None)
     metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
     assert metrics["runtime"] == "torch" and "onnx cannot be imported (" in printed
+
+
+def test_an_interrupted_test_continues_in_its_runtime(
+    call: Call, videos: Path, weights: Path, starting_is_free: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = ("online_test_models.py", "custom", "--weights", weights, "--test_list", "l.txt", "--root_path", "clips",
+            "--save_scores", "s.npz", "--output", "out", "--device", "cpu", "-j", "0")  # fmt: skip
+    compute, done = Ensemble.scores, []
+
+    def interrupted(*args: Any) -> Any:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(compute(*args))
+        return done[-1]
+
+    monkeypatch.setattr(Ensemble, "scores", interrupted)
+    call(*test, status=130)
+    monkeypatch.setattr(Ensemble, "scores", compute)
+    monkeypatch.setattr(runtimes, "WORTH_STARTING", {"off": 1e99})  # now "auto" would be PyTorch
+    with monkeypatch.context() as full:
+        full.setattr("ops.models.onnx_recorder.record_onnx", out_of_space)
+        ended = call(*test, status=3)
+        assert "No space left on device, but onnxruntime needs space there: use --runtime torch\n" in ended.err
+    ended = call(*test)
+    assert "going on with a test that was interrupted: 2 of 3 videos scored" in ended.out + ended.err
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["runtime"] == starting_is_free
+    scores = np.load(tmp_path / "s.npz")["scores"]
+    *_, whole = scored(call, tmp_path, weights, "--device", "cpu", "--runtime", "onnxruntime")
+    assert scores.tobytes() == whole.tobytes() and not list((tmp_path / "out").glob("partial*"))
+
+
+def out_of_space(*_: object) -> NoReturn:
+    """Fail as if the disk were full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_loader_workers_are_forked_beside_a_runtime(call: Call, videos: Path, weights: Path, runtime: str) -> None:
+    pytest.importorskip(runtime)
+    flags = ("--device", "cpu", "--test_crops", "3", "--full_res", "--runtime", runtime, "-j", "2")
+    _, _, scores = scored(call, videos.parent, weights, *flags)
+    *_, other = scored(call, videos.parent, weights, *flags[:-3], "torch", "-j", "0")
+    assert np.allclose(scores, other, rtol=1e-5, atol=1e-5) and len(scores) == 3
+
+
+def test_all_models_of_a_test_are_computed_in_the_same_runtime(
+    call: Call, videos: Path, weights: Path, starting_is_free: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second model has an operation that the first one has not, and that cannot be translated."""
+    from ops.models.onnx_operations import OPERATIONS
+
+    model = build_model("mobilenet_v2", len(NAMES), 4, temporal=TemporalOptions("tsm"))
+    save_checkpoint(
+        tmp_path / "m.pth.tar", model, {"class_names": NAMES, "input_size": 48, "num_segments": 4, "temporal": "tsm"}
+    )
+    both = f"{weights},{tmp_path / 'm.pth.tar'}"
+    metrics, *_ = scored(call, tmp_path, Path(both), "--device", "cpu")
+    assert metrics["runtime"] == starting_is_free
+    monkeypatch.delitem(OPERATIONS, "hardtanh_")
+    metrics, printed, _ = scored(call, tmp_path, Path(both), "--device", "cpu")
+    assert metrics["runtime"] == "torch" and "the network uses aten.hardtanh_.default" in printed
 
 
 def test_the_default_must_be_exact(
@@ -179,7 +282,7 @@ def test_the_default_must_be_exact(
 
     monkeypatch.setattr(runtimes, "open_session", inexact)
     metrics, printed, _ = scored(call, videos.parent, weights, "--device", "cpu")
-    assert metrics["runtime"] == "torch" and "but only 1e-05 is allowed: use --runtime torch; this run now" in printed
+    assert metrics["runtime"] == "torch" and "but only 1e-05 is allowed\n" in printed
     metrics, *_ = scored(call, videos.parent, weights, "--device", "cpu", "--runtime", "onnxruntime")
     assert metrics["runtime"] == starting_is_free, "a user who asked for it gets it within 1e-4"
 

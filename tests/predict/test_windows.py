@@ -63,7 +63,9 @@ def timeline_of(path: Path, *rows: Sequence[float]) -> Timeline:
     ],
 )
 def test_windows_cover_a_video(windows: Windows, frames: int, spans: list[Span]) -> None:
-    assert windows.spans(frames) == spans
+    assert windows.spans(frames) == spans and windows.count(frames) == len(spans)
+    others = (windows.spans(count) for count in range(100))
+    assert [windows.count(count) for count in range(100)] == list(map(len, others))
 
 
 class _Endless(FrameSource):
