@@ -48,7 +48,7 @@ WORTH_STARTING = {"off": 4e13, "bf16": 4e12}
 """From so many multiply-adds on, `auto` takes another runtime than PyTorch, for each `--amp`.
 
 It starts 1 to 2 seconds later, which 1,222 clips of TANet-50 (8 × 224²) make up for several times over, or 122 in bf16
-(`benchmarks/RESULTS.md`). The number of threads or processes has no influence, because scores must not depend on it.
+(`benchmarks/RESULTS.md`). The number of processes has no influence, because any number must give the same scores.
 """
 
 T = TypeVar("T")
