@@ -22,7 +22,7 @@ from ops.common.tensor_files import load_tensors
 from ops.data import containers, packet_scan, video_index
 from ops.data.decoders import DECODERS
 from ops.data.lists import read_records
-from ops.data.videos import open_video
+from ops.data.videos import estimated_count, open_video
 from ops.models.checkpoint import model_of, read_checkpoint
 from ops.models.recognizer import build_model
 
@@ -167,6 +167,7 @@ def small_video(suffix: str) -> bytes:
 
 
 def look_at_video(path: Path) -> None:
+    assert 0 <= estimated_count(path) <= packet_scan.MAX_PACKETS
     with open_video(path) as source:
         count = len(source)
         assert 0 < count <= 10_000
