@@ -509,3 +509,21 @@ def test_the_number_of_frames_is_estimated_from_the_header(
     assert estimated_count(path) == 0
     with pytest.raises(MediaError):
         estimated_count(write_audio(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe", "frag_keyframe+empty_moov", "dash+frag_keyframe"])
+@pytest.mark.parametrize("reader", [VideoReader, OpenCVReader])
+def test_fragmented_files_have_all_their_frames(reader: type[VideoReader], flags: str, tmp_path: Path) -> None:
+    """As recorders write them; their headers list the frames before the first fragment, or none."""
+    plain, path = write_video(tmp_path / "plain.mp4", 60, gop=12), tmp_path / "fragmented.mp4"
+    with av.open(plain) as source, av.open(path, "w", options={"movflags": flags}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(path) as container:
+        assert container.streams.video[0].frames < 60
+    with reader().open(str(path), -1) as frames:
+        assert len(frames) == 60 and torch.equal(frames.read([0, 11, 30, 59]), opencv(plain)[[0, 11, 30, 59]])
+    assert header_count(path) in (0, 60) and abs(estimated_count(path) - 60) <= 2
