@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import set_forkserver_preload
 from pathlib import Path
 
@@ -30,18 +32,34 @@ COUNTS = (1, 2, 3, 5, 7)
 CLIPS = 8
 
 
-def score_lists(folder: Path) -> None:
-    """Test the lists of 1, 2, 3, 5 and 7 videos."""
-    distributed.start(CPU.device)  # only once, because torchrun's processes cannot connect a second time
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the other processes, and stay through all runs: torchrun's processes cannot connect a second time."""
+    distributed.start(CPU.device)
     leave, distributed.stop = distributed.stop, lambda: None
-    for count in COUNTS:
-        output = folder / f"{count}_by_{distributed.world_size()}"
-        flags = ["custom", "--weights", "w.pth.tar", "--test_list", f"{count}.txt", "--root_path", ".", "-j", "0"]
-        flags += ["--input_size", "32", "--device", "cpu", "--num_class", "5", "--output", str(output)]
-        flags += ["--save_scores", f"{output}.npz", "--test_crops", "3"]
-        run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
+    yield
     distributed.stop = leave
     leave()
+
+
+def run_test_script(weights: str, videos: str, output: Path, *flags: str) -> None:
+    """Test the list `videos` of the current folder."""
+    args = ["custom", "--weights", weights, "--test_list", videos, "--root_path", ".", "-j", "0", "--input_size", "32"]
+    args += ["--device", "cpu", "--output", str(output), *flags]
+    run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(args), video_reader)
+
+
+def score_list(videos: str, output: Path, *flags: str) -> None:
+    """Test the list `videos` with three crops; the scores are in a file beside `output`."""
+    run_test_script("w.pth.tar", videos, output, "--num_class", "5", "--save_scores", f"{output}.npz",
+                    "--test_crops", "3", *flags)  # fmt: skip
+
+
+def score_lists(folder: Path) -> None:
+    """Test the lists of 1, 2, 3, 5 and 7 videos."""
+    with joined():
+        for count in COUNTS:
+            score_list(f"{count}.txt", folder / f"{count}_by_{distributed.world_size()}")
 
 
 def score_automatically(folder: Path) -> None:
@@ -49,38 +67,26 @@ def score_automatically(folder: Path) -> None:
     from ops.models import runtimes
     from ops.models.onnx_operations import OPERATIONS
 
-    distributed.start(CPU.device)
-    leave, distributed.stop = distributed.stop, lambda: None
     installed = runtimes.is_installed
     runtimes.WORTH_STARTING, runtimes.AUTOMATIC = {"off": 0}, {"off": ("onnxruntime",)}
-    several, last = distributed.world_size() > 1, distributed.rank() == distributed.world_size() - 1
-    for what in ("everywhere", *(["missing", "failing"] if several else [])):
-        runtimes.is_installed = (lambda name: name == "torch") if last and what == "missing" else installed
-        if last and what == "failing":
-            del OPERATIONS["max_pool2d_with_indices"]
-        output = folder / f"{what}_by_{distributed.world_size()}"
-        flags = ["custom", "--weights", "w.pth.tar", "--test_list", "7.txt", "--root_path", ".", "-j", "0"]
-        flags += ["--input_size", "32", "--device", "cpu", "--num_class", "5", "--output", str(output)]
-        flags += ["--save_scores", f"{output}.npz", "--test_crops", "3", "--full_res"]
-        run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
-    distributed.stop, runtimes.is_installed = leave, installed
-    leave()
+    with joined():
+        several, last = distributed.world_size() > 1, distributed.rank() == distributed.world_size() - 1
+        for what in ("everywhere", *(["missing", "failing"] if several else [])):
+            runtimes.is_installed = (lambda name: name == "torch") if last and what == "missing" else installed
+            if last and what == "failing":
+                del OPERATIONS["max_pool2d_with_indices"]
+            score_list("7.txt", folder / f"{what}_by_{distributed.world_size()}", "--full_res")
 
 
 def test_other_files(folder: Path) -> None:
     """Test with another list, then with another checkpoint, in each process, and write the errors to files."""
-    distributed.start(CPU.device)
-    leave, distributed.stop = distributed.stop, lambda: None
-    rank = distributed.rank()
-    for what, (weights, videos) in {"list": ("0", f"{rank}"), "checkpoint": (f"{rank}", "0")}.items():
-        flags = ["custom", "--weights", f"w{weights}.pth.tar", "--test_list", f"l{videos}.txt", "--root_path", "."]
-        flags += ["-j", "0", "--input_size", "32", "--device", "cpu", "--output", str(folder / what)]
-        try:
-            run_evaluation(make_test_parser(None, tuple(DECODERS)).parse_args(flags), video_reader)
-        except InputError as error:
-            (folder / f"{what}.{rank}").write_text(str(error))
-    distributed.stop = leave
-    leave()
+    with joined():
+        rank = distributed.rank()
+        for what, (weights, videos) in {"list": ("0", f"{rank}"), "checkpoint": (f"{rank}", "0")}.items():
+            try:
+                run_test_script(f"w{weights}.pth.tar", f"l{videos}.txt", folder / what)
+            except InputError as error:
+                (folder / f"{what}.{rank}").write_text(str(error))
 
 
 TRAIN = ["custom", "RGB", "--val_list", "l0.txt", "--root_path", ".", "--num_class", "2", "--arch", "resnet18"]
@@ -90,21 +96,18 @@ TRAIN += ["--epochs", "2"]
 
 def train_on_other_files(folder: Path) -> None:
     """Train with another list, checkpoint or setting in each process, and write the errors to files."""
-    distributed.start(CPU.device)
-    leave, distributed.stop = distributed.stop, lambda: None
-    rank = distributed.rank()
-    for what, flags in {
-        "lists": ["--train_list", f"l{rank}.txt"],
-        "checkpoint": ["--train_list", "l0.txt", "--resume", f"c{rank}.pth.tar"],
-        "lr": ["--train_list", "l0.txt", "--lr", f"0.{rank + 1}"],
-    }.items():
-        args = make_train_parser(None, tuple(DECODERS)).parse_args([*TRAIN, *flags, "--store_name", what])
-        try:
-            run_training(args, video_reader)
-        except InputError as error:
-            (folder / f"{what}.{rank}").write_text(str(error))
-    distributed.stop = leave
-    leave()
+    with joined():
+        rank = distributed.rank()
+        for what, flags in {
+            "lists": ["--train_list", f"l{rank}.txt"],
+            "checkpoint": ["--train_list", "l0.txt", "--resume", f"c{rank}.pth.tar"],
+            "lr": ["--train_list", "l0.txt", "--lr", f"0.{rank + 1}"],
+        }.items():
+            args = make_train_parser(None, tuple(DECODERS)).parse_args([*TRAIN, *flags, "--store_name", what])
+            try:
+                run_training(args, video_reader)
+            except InputError as error:
+                (folder / f"{what}.{rank}").write_text(str(error))
 
 
 def train_with_mixing(folder: Path) -> None:
@@ -132,14 +135,11 @@ def train_with_several_labels(folder: Path) -> None:
 
 def _train(*runs: list[str]) -> None:
     """Train each of `runs`, whose first word is its name, in batches of four."""
-    distributed.start(CPU.device)
-    leave, distributed.stop = distributed.stop, lambda: None
-    for flags in runs:
-        run = [*TRAIN, "-b", "4", "--train_list", "l0.txt", "--resume", "auto", "--store_name", *flags]
-        run_training(make_train_parser(None, tuple(DECODERS)).parse_args(run), video_reader)
-        distributed.barrier()  # the next run looks for the checkpoint that rank 0 saves
-    distributed.stop = leave
-    leave()
+    with joined():
+        for flags in runs:
+            run = [*TRAIN, "-b", "4", "--train_list", "l0.txt", "--resume", "auto", "--store_name", *flags]
+            run_training(make_train_parser(None, tuple(DECODERS)).parse_args(run), video_reader)
+            distributed.barrier()  # the next run looks for the checkpoint that rank 0 saves
 
 
 def log_steps(folder: Path) -> None:

@@ -33,7 +33,7 @@ class SlidingPredictor:
 
     def _open(self, predictor: Predictor) -> None:
         """Score a window of noise, because runtimes translate the network, and compilers compile it, at first use."""
-        self._predictor, self._compute = predictor, predictor.compute
+        self.predictor = predictor
         self._encode, self._score = divided_network(predictor.model, predictor.compute)
         noise, shape = torch.Generator().manual_seed(0), (len(self._mirrored), 3, *self._size)
         slots = {int(slot) for slot in self._windows.slots(0).flat}
@@ -49,8 +49,9 @@ class SlidingPredictor:
 
     @torch.inference_mode()
     def _features_of(self, views: Tensor) -> Tensor:
-        with self._compute.autocast():
-            features: Tensor = self._encode(self._compute.bring(views))
+        compute = self.predictor.compute
+        with compute.autocast():
+            features: Tensor = self._encode(compute.bring(views))
         return features
 
     def forget(self, before: int) -> None:
@@ -68,9 +69,9 @@ class SlidingPredictor:
         for view, is_mirrored in enumerate(self._mirrored):
             for clip in clips:
                 frames = torch.stack([self._features[int(slot)][view] for slot in clip])
-                with self._compute.autocast():
-                    scores = self._predictor.averaged(self._score(frames[None])[0].float()).double().cpu().numpy()
+                with self.predictor.compute.autocast():
+                    scores = self.predictor.averaged(self._score(frames[None])[0].float()).double().cpu().numpy()
                 total += scores[self._partners] if is_mirrored else scores
         logits: NDArray[np.float32] = (total / (len(self._mirrored) * len(clips))).astype(np.float32)
-        check_finite(logits, self._predictor.checkpoint.path)
+        check_finite(logits, self.predictor.checkpoint.path)
         return logits

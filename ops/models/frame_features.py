@@ -26,7 +26,7 @@ class FrameFeatures(nn.Module):
 
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
-        self.model, self._place = model, first_temporal(model)
+        self.model, self._place = model, _first_temporal(model)
 
     def forward(self, frames: Tensor) -> Tensor:
         """The features; if a residual block is divided, those of its layers and of its shortcut, side by side."""
@@ -46,7 +46,7 @@ class ClipScores(nn.Module):
 
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
-        self.model, self._place = model, first_temporal(model)
+        self.model, self._place = model, _first_temporal(model)
 
     def forward(self, clips: Tensor) -> Tensor:
         """The scores, from the features of each frame of a clip."""
@@ -76,8 +76,8 @@ def divided_network(model: Recognizer, compute: Compute) -> tuple[nn.Module, nn.
     parts = FrameFeatures(folded), ClipScores(folded)
     if compute.runtime == "torch":
         if packs(compute):
-            layers = folded.base_model.layers()
-            pack_convolutions(folded, leave=next(iter(layers[first_temporal(folded) :]), None))
+            layers, place = folded.base_model.layers(), _first_temporal(folded)
+            pack_convolutions(folded, leave=layers[place] if place < len(layers) else None)
         return compute.compiled(parts[0]), compute.compiled(parts[1])
     return RuntimeNetwork(parts[0], compute), RuntimeNetwork(parts[1], compute)
 
@@ -96,7 +96,7 @@ def _parts(block: TemporalBlock, x: Tensor) -> tuple[Tensor, Tensor]:
     return out, shortcut
 
 
-def first_temporal(model: Recognizer) -> int:
+def _first_temporal(model: Recognizer) -> int:
     """The index of the first of the network's layers that mixes frames; the number of layers if none does."""
     layers = model.base_model.layers()
     return next((place for place, layer in enumerate(layers) if not _is_per_frame(layer)), len(layers))

@@ -110,18 +110,22 @@ class Windows:
 
     def count(self, num_frames: int) -> int:
         """How many windows a video of `num_frames` has; see `spans`."""
-        beyond = max(num_frames - self.length, 0)
-        return 1 + beyond // self.stride + (beyond % self.stride > 0 and self.stride <= self.length)
+        starts, is_rest = self._starts(num_frames)
+        return len(starts) + is_rest
 
     def spans(self, num_frames: int) -> list[Span]:
         """The windows of a video of `num_frames`: a single one of all frames if it is shorter than a window.
 
         If windows overlap or touch, an additional last one ends with the video.
         """
-        starts = list(range(0, max(num_frames - self.length, 0) + 1, self.stride))
-        if starts[-1] + self.length < num_frames and self.stride <= self.length:
-            starts.append(num_frames - self.length)
-        return [(start, min(start + self.length, num_frames)) for start in starts]
+        starts, is_rest = self._starts(num_frames)
+        every = [*starts, num_frames - self.length] if is_rest else starts
+        return [(start, min(start + self.length, num_frames)) for start in every]
+
+    def _starts(self, num_frames: int) -> tuple[range, bool]:
+        """The first frame of each window, and whether there is an additional last window."""
+        starts = range(0, max(num_frames - self.length, 0) + 1, self.stride)
+        return starts, starts[-1] + self.length < num_frames and self.stride <= self.length
 
 
 class FrameBuffer:

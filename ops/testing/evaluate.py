@@ -131,6 +131,7 @@ def score_share(
     partial: PartialScores,
 ) -> dict[int, Outcome]:  # fmt: skip
     """Score this process's share of the videos: index in the list → outcome. Those in `partial` are skipped."""
+    device = compute.device
     dataset = ViewsDataset(ensemble.streams, videos_that_hung(output_folder(args)))
     outcomes: dict[int, Outcome] = dict(partial.read(dataset.stamp_of)) if distributed.is_main() else {}
     done = distributed.gather_objects(set(outcomes))[0]
@@ -140,7 +141,7 @@ def score_share(
         )
     share = shard_sampler(len(dataset), skip=done)
     loader = make_loader(
-        dataset, args.workers, list, compute.device, None, share, args.batch_size, patience=args.decode_timeout
+        dataset, args.workers, list, device, sampler=share, batch_size=args.batch_size, patience=args.decode_timeout
     )
     labels = ensemble.streams[0].records.labels
     hits = np.zeros(len(args.topk) + 1)  # hits for each k, and the number of labelled videos
